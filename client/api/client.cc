@@ -1,0 +1,174 @@
+#include "client/api/client.h"
+
+#include <grpcpp/create_channel.h>
+#include <grpcpp/security/credentials.h>
+
+#include <utility>
+
+#include "atelier/v1/datasets.grpc.pb.h"
+#include "atelier/v1/models.grpc.pb.h"
+#include "atelier/v1/stylize.grpc.pb.h"
+#include "atelier/v1/training.grpc.pb.h"
+#include "client/api/call.h"
+#include "client/api/job_watch.h"
+#include "common/host_port.h"
+#include "common/status_macros.h"
+
+namespace atelier::client {
+namespace {
+
+constexpr int kMaxMessageBytes = 64 << 20;
+constexpr std::uint32_t kPageSize = 1000;
+// A server that never ends its list must not hold a client for ever.
+constexpr int kMaxPages = 1000;
+
+bool IsUnixSocket(std::string_view server) { return server.starts_with("unix:"); }
+
+bool IsLoopback(std::string_view server) {
+  return IsUnixSocket(server) || server.starts_with("127.") || server.starts_with("localhost:") ||
+         server.starts_with("[::1]:");
+}
+
+std::shared_ptr<grpc::Channel> Connect(const std::string& server) {
+  grpc::ChannelArguments arguments;
+  arguments.SetMaxReceiveMessageSize(kMaxMessageBytes);
+  arguments.SetMaxSendMessageSize(kMaxMessageBytes);
+  // gRPC's own defaults, 1 s and 120 s, are long for somebody who watches a server restart.
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 5000);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
+  // gRPC would send calls to this very machine through the environment's http_proxy too.
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, IsLoopback(server) ? 0 : 1);
+  return grpc::CreateCustomChannel(server, grpc::InsecureChannelCredentials(), arguments);
+}
+
+class GrpcClient final : public Client {
+ public:
+  explicit GrpcClient(const Options& options)
+      : options_(options),
+        channel_(Connect(options.server)),
+        stylize_(v1::StylizeService::NewStub(channel_)),
+        models_(v1::ModelService::NewStub(channel_)),
+        datasets_(v1::DatasetService::NewStub(channel_)),
+        training_(v1::TrainingService::NewStub(channel_)) {}
+
+  absl::StatusOr<v1::StylizeResponse> Stylize(const v1::StylizeRequest& request,
+                                              absl::Duration deadline) override {
+    return Call<v1::StylizeResponse>(*stylize_, &v1::StylizeService::Stub::Stylize, request,
+                                     deadline);
+  }
+
+  absl::StatusOr<v1::ListModelsResponse> ListModels(const v1::ListModelsRequest& request) override {
+    return Call<v1::ListModelsResponse>(*models_, &v1::ModelService::Stub::ListModels, request,
+                                        options_.call_deadline);
+  }
+
+  absl::StatusOr<v1::Model> GetModel(const v1::GetModelRequest& request) override {
+    return Call<v1::Model>(*models_, &v1::ModelService::Stub::GetModel, request,
+                           options_.call_deadline);
+  }
+
+  absl::StatusOr<v1::ListDatasetsResponse> ListDatasets(
+      const v1::ListDatasetsRequest& request) override {
+    return Call<v1::ListDatasetsResponse>(*datasets_, &v1::DatasetService::Stub::ListDatasets,
+                                          request, options_.call_deadline);
+  }
+
+  absl::StatusOr<v1::Job> CreateJob(const v1::CreateJobRequest& request) override {
+    return Call<v1::Job>(*training_, &v1::TrainingService::Stub::CreateJob, request,
+                         options_.call_deadline);
+  }
+
+  absl::StatusOr<v1::Job> GetJob(const v1::GetJobRequest& request) override {
+    return Call<v1::Job>(*training_, &v1::TrainingService::Stub::GetJob, request,
+                         options_.call_deadline);
+  }
+
+  absl::StatusOr<v1::ListJobsResponse> ListJobs(const v1::ListJobsRequest& request) override {
+    return Call<v1::ListJobsResponse>(*training_, &v1::TrainingService::Stub::ListJobs, request,
+                                      options_.call_deadline);
+  }
+
+  absl::StatusOr<v1::Job> CancelJob(const v1::CancelJobRequest& request) override {
+    return Call<v1::Job>(*training_, &v1::TrainingService::Stub::CancelJob, request,
+                         options_.call_deadline);
+  }
+
+  absl::Status WatchJob(const v1::WatchJobRequest& request,
+                        const std::function<bool(const v1::JobEvent&)>& on_event) override {
+    return JobWatch(*training_, options_, request, on_event).Run();
+  }
+
+ private:
+  // Names the address when the server could not be reached: gRPC's own words do not help a person.
+  template <typename Response, typename Stub, typename Method, typename Request>
+  absl::StatusOr<Response> Call(Stub& stub, Method method, const Request& request,
+                                absl::Duration deadline) {
+    grpc::ClientContext context;
+    context.set_deadline(absl::ToChronoTime(absl::Now() + deadline));
+    Response response;
+    const grpc::Status status = (stub.*method)(&context, request, &response);
+    if (!status.ok()) {
+      return CallError(status, options_.server, deadline);
+    }
+    return response;
+  }
+
+  const Options options_;
+  const std::shared_ptr<grpc::Channel> channel_;
+  const std::unique_ptr<v1::StylizeService::Stub> stylize_;
+  const std::unique_ptr<v1::ModelService::Stub> models_;
+  const std::unique_ptr<v1::DatasetService::Stub> datasets_;
+  const std::unique_ptr<v1::TrainingService::Stub> training_;
+};
+
+// Calls `list` page after page and appends what `items` finds in each.
+template <typename Request, typename Response, typename List, typename Items>
+absl::StatusOr<Response> AllPages(List list, Items items) {
+  Response all;
+  Request request;
+  request.set_page_size(kPageSize);
+  for (int page = 0; page < kMaxPages; ++page) {
+    ATELIER_ASSIGN_OR_RETURN(Response response, list(request));
+    items(all)->MergeFrom(*items(response));
+    if (response.next_page_token().empty()) {
+      return all;
+    }
+    request.set_page_token(response.next_page_token());
+  }
+  return absl::InternalError("the server's list does not end");
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Client>> Client::Create(const Options& options) {
+  if (!IsUnixSocket(options.server)) {
+    ATELIER_RETURN_IF_ERROR(ParseHostPort("server", options.server).status());
+  }
+  return std::make_unique<GrpcClient>(options);
+}
+
+absl::StatusOr<v1::ListModelsResponse> Client::ListAllModels() {
+  return AllPages<v1::ListModelsRequest, v1::ListModelsResponse>(
+      [this](const v1::ListModelsRequest& request) { return ListModels(request); },
+      [](v1::ListModelsResponse& response) { return response.mutable_models(); });
+}
+
+absl::StatusOr<v1::ListDatasetsResponse> Client::ListAllDatasets() {
+  return AllPages<v1::ListDatasetsRequest, v1::ListDatasetsResponse>(
+      [this](const v1::ListDatasetsRequest& request) { return ListDatasets(request); },
+      [](v1::ListDatasetsResponse& response) { return response.mutable_datasets(); });
+}
+
+absl::StatusOr<v1::ListJobsResponse> Client::ListAllJobs() {
+  return AllPages<v1::ListJobsRequest, v1::ListJobsResponse>(
+      [this](const v1::ListJobsRequest& request) { return ListJobs(request); },
+      [](v1::ListJobsResponse& response) { return response.mutable_jobs(); });
+}
+
+bool IsFinal(v1::JobState state) {
+  return state == v1::JOB_STATE_CANCELLED || state == v1::JOB_STATE_SUCCEEDED ||
+         state == v1::JOB_STATE_FAILED;
+}
+
+}  // namespace atelier::client

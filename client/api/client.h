@@ -1,0 +1,77 @@
+// The C++ client of an Atelier server: every RPC of atelier.v1 as a function that returns
+// absl::Status.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "atelier/v1/datasets.pb.h"
+#include "atelier/v1/models.pb.h"
+#include "atelier/v1/stylize.pb.h"
+#include "atelier/v1/training.pb.h"
+
+namespace atelier::client {
+
+// Thread-safe; calls block until the answer is there or their deadline has passed.
+//
+// Errors are the server's own (see proto/atelier/v1), with the facts that common/errors.h reads.
+// Besides: UNAVAILABLE when the server cannot be reached, DEADLINE_EXCEEDED when the answer did not
+// come in time.
+class Client {
+ public:
+  struct Options {
+    std::string server = "127.0.0.1:8001";  // HOST:PORT, or unix:PATH
+    // For every call but Stylize and WatchJob.
+    absl::Duration call_deadline = absl::Seconds(15);
+    // How long WatchJob goes on trying when the server is away, counted from the last event.
+    absl::Duration watch_patience = absl::Minutes(2);
+    // The pauses between those tries grow from the first to the second.
+    absl::Duration watch_backoff_first = absl::Milliseconds(200);
+    absl::Duration watch_backoff_last = absl::Seconds(5);
+  };
+
+  static constexpr absl::Duration kStylizeDeadline = absl::Seconds(60);
+
+  // Does not connect yet. INVALID_ARGUMENT naming `server`: not an address.
+  static absl::StatusOr<std::unique_ptr<Client>> Create(const Options& options);
+
+  virtual ~Client() = default;
+
+  virtual absl::StatusOr<v1::StylizeResponse> Stylize(const v1::StylizeRequest& request,
+                                                      absl::Duration deadline) = 0;
+  absl::StatusOr<v1::StylizeResponse> Stylize(const v1::StylizeRequest& request) {
+    return Stylize(request, kStylizeDeadline);
+  }
+
+  virtual absl::StatusOr<v1::ListModelsResponse> ListModels(
+      const v1::ListModelsRequest& request) = 0;
+  virtual absl::StatusOr<v1::Model> GetModel(const v1::GetModelRequest& request) = 0;
+  virtual absl::StatusOr<v1::ListDatasetsResponse> ListDatasets(
+      const v1::ListDatasetsRequest& request) = 0;
+  virtual absl::StatusOr<v1::Job> CreateJob(const v1::CreateJobRequest& request) = 0;
+  virtual absl::StatusOr<v1::Job> GetJob(const v1::GetJobRequest& request) = 0;
+  virtual absl::StatusOr<v1::ListJobsResponse> ListJobs(const v1::ListJobsRequest& request) = 0;
+  virtual absl::StatusOr<v1::Job> CancelJob(const v1::CancelJobRequest& request) = 0;
+
+  // All pages in one answer, whose next_page_token is empty.
+  absl::StatusOr<v1::ListModelsResponse> ListAllModels();
+  absl::StatusOr<v1::ListDatasetsResponse> ListAllDatasets();
+  absl::StatusOr<v1::ListJobsResponse> ListAllJobs();
+
+  // Calls `on_event` for one event after the other, each once and in order, from
+  // `request.from_sequence` on until the job's final state (OK) or until it returns false
+  // (CANCELLED). When the server goes away it connects again and continues behind the last event;
+  // UNAVAILABLE when that does not succeed within `watch_patience`.
+  virtual absl::Status WatchJob(const v1::WatchJobRequest& request,
+                                const std::function<bool(const v1::JobEvent&)>& on_event) = 0;
+};
+
+// CANCELLED, SUCCEEDED or FAILED: nothing comes after it.
+bool IsFinal(v1::JobState state);
+
+}  // namespace atelier::client

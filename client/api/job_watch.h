@@ -1,0 +1,40 @@
+// One WatchJob call of the client: a chain of streams that looks like one.
+#pragma once
+
+#include <functional>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "atelier/v1/training.grpc.pb.h"
+#include "client/api/client.h"
+
+namespace atelier::client {
+
+// Single use, one thread.
+class JobWatch final {
+ public:
+  using OnEvent = std::function<bool(const v1::JobEvent&)>;
+
+  // Keeps references to all of them.
+  JobWatch(v1::TrainingService::StubInterface& stub, const Client::Options& options,
+           const v1::WatchJobRequest& request, const OnEvent& on_event)
+      : stub_(stub), options_(options), request_(request), on_event_(on_event) {}
+
+  // See Client::WatchJob.
+  absl::Status Run();
+
+ private:
+  // One stream, until it ends. OK: the job's final state was told.
+  absl::Status RunStream();
+  // Pauses; false when patience is at its end.
+  bool WaitBeforeRetry();
+
+  v1::TrainingService::StubInterface& stub_;
+  const Client::Options& options_;
+  v1::WatchJobRequest request_;  // from_sequence moves on with every event
+  const OnEvent& on_event_;
+  absl::Duration backoff_ = absl::ZeroDuration();
+  absl::Time last_sign_of_life_ = absl::InfinitePast();
+};
+
+}  // namespace atelier::client

@@ -1,0 +1,154 @@
+#include "client/cli/job_watcher.h"
+
+#include <filesystem>
+#include <map>
+#include <system_error>
+
+#include "client/cli/output.h"
+#include "common/files.h"
+
+namespace atelier::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+// A server keeps the newest 10,000 events; starting a little later leaves room for those that come
+// meanwhile.
+constexpr std::uint64_t kHistory = 9000;
+
+std::string ProgressText(const v1::JobProgress& progress) {
+  std::string text = "step " + std::to_string(progress.step()) + "/" +
+                     std::to_string(progress.steps()) + "  epoch " +
+                     std::to_string(progress.epoch()) + "  " + NumberText(progress.images_per_s()) +
+                     " images/s";
+  if (progress.has_eta()) {
+    text += "  ETA " + DurationText(absl::Seconds(progress.eta().seconds()));
+  }
+  // Sorted, as a protobuf map has no order.
+  const std::map<std::string, double> losses(progress.losses().begin(), progress.losses().end());
+  for (const auto& [name, value] : losses) {
+    text += "  " + name + " " + NumberText(value);
+  }
+  return text;
+}
+
+fs::path SampleFolder(const std::string& samples, OutputFormat output) {
+  if (!samples.empty() || output == OutputFormat::kJson) {
+    return samples;
+  }
+  std::error_code error;
+  return fs::temp_directory_path(error);
+}
+
+}  // namespace
+
+JobWatcher::JobWatcher(const Options& options, Session& session)
+    : options_(options),
+      session_(session),
+      lines_(options.lines_to_err ? session.err : session.out),
+      bar_(session.err, session.err_is_terminal && session.output == OutputFormat::kText) {}
+
+ExitCode JobWatcher::Run() {
+  v1::GetJobRequest get;
+  get.set_job_id(options_.job_id);
+  const absl::StatusOr<v1::Job> job = session_.client.GetJob(get);
+  if (!job.ok()) {
+    return Fail(session_, job.status());
+  }
+  v1::WatchJobRequest watch;
+  watch.set_job_id(options_.job_id);
+  if (job->last_sequence() > kHistory) {
+    watch.set_from_sequence(job->last_sequence() - kHistory + 1);
+  }
+  const absl::Status status = session_.client.WatchJob(watch, [this](const v1::JobEvent& event) {
+    OnEvent(event);
+    return true;
+  });
+  bar_.Clear();
+  if (!status.ok()) {
+    return Fail(session_, status);
+  }
+  if (state_.state() == v1::JOB_STATE_SUCCEEDED) {
+    return kDone;
+  }
+  return Fail(session_, "the job \"" + options_.job_id + "\" ended " + StateText(state_.state()) +
+                            (state_.reason().empty() ? "" : ": " + state_.reason()));
+}
+
+void JobWatcher::OnEvent(const v1::JobEvent& event) {
+  if (event.has_state()) {
+    state_ = event.state();
+  }
+  if (session_.output == OutputFormat::kJson) {
+    PrintJson(session_, event);
+    if (event.has_sample()) {
+      OnSample(event.sample());
+    }
+    return;
+  }
+  switch (event.event_case()) {
+    case v1::JobEvent::kState:
+      return OnState(event.state());
+    case v1::JobEvent::kProgress:
+      return OnProgress(event.progress());
+    case v1::JobEvent::kSample:
+      return OnSample(event.sample());
+    case v1::JobEvent::kCheckpoint:
+      return Line("checkpoint at step " + std::to_string(event.checkpoint().step()));
+    case v1::JobEvent::kWarning:
+      return Line("warning: " + event.warning().message());
+    case v1::JobEvent::EVENT_NOT_SET:
+      return;  // of a newer server
+  }
+}
+
+void JobWatcher::OnState(const v1::JobStateChange& change) {
+  std::string sentence = StateText(change.state());
+  if (change.attempt() > 1) {
+    sentence += " (attempt " + std::to_string(change.attempt()) + ")";
+  }
+  if (!change.reason().empty()) {
+    sentence += ": " + change.reason();
+  }
+  Line(sentence);
+}
+
+void JobWatcher::OnProgress(const v1::JobProgress& progress) {
+  progress_ = progress;
+  if (bar_.visible()) {
+    bar_.Draw(progress.percent() / 100, ProgressText(progress));
+    return;
+  }
+  const int percent = static_cast<int>(progress.percent());
+  if (percent != last_percent_) {
+    last_percent_ = percent;
+    Line(std::to_string(percent) + "%  " + ProgressText(progress));
+  }
+}
+
+void JobWatcher::OnSample(const v1::JobSample& sample) {
+  const fs::path folder = SampleFolder(options_.samples, session_.output);
+  if (folder.empty()) {
+    return;
+  }
+  std::error_code error;
+  fs::create_directories(folder, error);
+  const fs::path path = folder / (options_.job_id + "-sample.jpg");
+  const absl::Status status = WriteFileAtomically(path, sample.image());
+  if (session_.output == OutputFormat::kText) {
+    Line("sample of step " + std::to_string(sample.step()) + ": " +
+         (status.ok() ? path.string() : std::string(status.message())));
+  } else if (!status.ok()) {
+    Fail(session_, status);
+  }
+}
+
+void JobWatcher::Line(const std::string& sentence) {
+  bar_.Clear();
+  lines_ << sentence << std::endl;
+  if (progress_.has_value()) {
+    bar_.Draw(progress_->percent() / 100, ProgressText(*progress_));
+  }
+}
+
+}  // namespace atelier::cli

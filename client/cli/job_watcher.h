@@ -1,0 +1,48 @@
+// Follows a training job until it ends.
+#pragma once
+
+#include <optional>
+#include <ostream>
+#include <string>
+
+#include "client/cli/progress_bar.h"
+#include "client/cli/session.h"
+
+namespace atelier::cli {
+
+// Single use, one thread. With --output json every event is one line of JSON on the output stream.
+// Otherwise events are sentences, and progress is a bar where the error stream is a terminal, or a
+// line whenever the percent changes.
+class JobWatcher final {
+ public:
+  struct Options {
+    std::string job_id;
+    // The newest sample picture is written here as JOB-sample.jpg. Empty: the system's folder for
+    // temporary files for people, none with --output json.
+    std::string samples;
+    // Sentences go to the error stream: the output stream is kept for something else.
+    bool lines_to_err = false;
+  };
+
+  JobWatcher(const Options& options, Session& session);
+
+  // kDone when the job ended SUCCEEDED.
+  ExitCode Run();
+
+ private:
+  void OnEvent(const v1::JobEvent& event);
+  void OnState(const v1::JobStateChange& change);
+  void OnProgress(const v1::JobProgress& progress);
+  void OnSample(const v1::JobSample& sample);
+  void Line(const std::string& sentence);
+
+  const Options options_;
+  Session& session_;
+  std::ostream& lines_;
+  ProgressBar bar_;
+  int last_percent_ = -1;
+  std::optional<v1::JobProgress> progress_;
+  v1::JobStateChange state_;
+};
+
+}  // namespace atelier::cli

@@ -1,0 +1,139 @@
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "client/cli/commands.h"
+#include "client/cli/job_watcher.h"
+#include "client/cli/output.h"
+
+namespace atelier::cli {
+namespace {
+
+std::string PercentText(const v1::Job& job) {
+  return job.has_progress() ? std::to_string(static_cast<int>(job.progress().percent())) + "%" : "";
+}
+
+std::string OutputModel(const v1::Job& job) {
+  return job.spec().output_model() +
+         (job.output_version() > 0 ? "@" + std::to_string(job.output_version()) : "");
+}
+
+ExitCode List(Session& session) {
+  const absl::StatusOr<v1::ListJobsResponse> response = session.client.ListAllJobs();
+  if (!response.ok()) {
+    return Fail(session, response.status());
+  }
+  if (session.output == OutputFormat::kJson) {
+    PrintJson(session, *response);
+    return kDone;
+  }
+  std::vector<Row> rows;
+  for (const v1::Job& job : response->jobs()) {
+    rows.push_back({job.spec().job_id(), StateText(job.state()), PercentText(job), OutputModel(job),
+                    TimeText(job.create_time()), job.reason()});
+  }
+  PrintTable(session.out, {"JOB", "STATE", "DONE", "MODEL", "CREATED", "REASON"}, rows);
+  return kDone;
+}
+
+void PrintJob(Session& session, const v1::Job& job) {
+  const v1::TrainSpec& train = job.spec().train();
+  const v1::JobProgress& progress = job.progress();
+  std::vector<Entry> entries = {{"job", job.spec().job_id()},
+                                {"state", StateText(job.state())},
+                                {"reason", job.reason()},
+                                {"model", OutputModel(job)},
+                                {"family", Join({train.family(), train.tier()}, " ")},
+                                {"content", train.data().content()},
+                                {"style", train.data().style()},
+                                {"created", TimeText(job.create_time())},
+                                {"started", job.has_start_time() ? TimeText(job.start_time()) : ""},
+                                {"ended", job.has_end_time() ? TimeText(job.end_time()) : ""},
+                                {"attempts", std::to_string(job.attempts())}};
+  if (job.has_progress()) {
+    entries.push_back({"step", std::to_string(progress.step()) + "/" +
+                                   std::to_string(progress.steps()) + " (" + PercentText(job) +
+                                   ", epoch " + std::to_string(progress.epoch()) + ")"});
+    entries.push_back({"images/s", NumberText(progress.images_per_s())});
+    entries.push_back({"learning rate", NumberText(progress.learning_rate())});
+    if (progress.has_eta()) {
+      entries.push_back({"time left", DurationText(absl::Seconds(progress.eta().seconds()))});
+    }
+  }
+  for (const auto& [name, value] : progress.losses()) {
+    entries.push_back({"loss " + name, NumberText(value, 4)});
+  }
+  for (const std::string& warning : job.warnings()) {
+    entries.push_back({"warning", warning});
+  }
+  PrintEntries(session.out, entries);
+}
+
+// Prints the job that GetJob or CancelJob returned.
+ExitCode Tell(Session& session, const absl::StatusOr<v1::Job>& job) {
+  if (!job.ok()) {
+    return Fail(session, job.status());
+  }
+  if (session.output == OutputFormat::kJson) {
+    PrintJson(session, *job);
+  } else {
+    PrintJob(session, *job);
+  }
+  return kDone;
+}
+
+ExitCode Show(const std::string& job_id, Session& session) {
+  v1::GetJobRequest request;
+  request.set_job_id(job_id);
+  return Tell(session, session.client.GetJob(request));
+}
+
+ExitCode Cancel(const std::string& job_id, Session& session) {
+  v1::CancelJobRequest request;
+  request.set_job_id(job_id);
+  return Tell(session, session.client.CancelJob(request));
+}
+
+using JobFunction = ExitCode (*)(const std::string& job_id, Session& session);
+
+void AddJobCommand(CLI::App& jobs, Command& chosen, const std::string& name,
+                   const std::string& description, JobFunction function) {
+  auto job_id = std::make_shared<std::string>();
+  CLI::App& command = *jobs.add_subcommand(name, description);
+  command.add_option("JOB", *job_id, "The job's id")->required();
+  command.footer("Example:\n  atelier jobs " + name + " oil-1");
+  command.callback([job_id, function, &chosen] {
+    chosen = [job_id, function](Session& session) { return function(*job_id, session); };
+  });
+}
+
+void AddWatch(CLI::App& jobs, Command& chosen) {
+  auto options = std::make_shared<JobWatcher::Options>();
+  CLI::App& watch =
+      *jobs.add_subcommand("watch", "Follow a job until it ends; exit code 1 unless it succeeded");
+  watch.add_option("JOB", options->job_id, "The job's id")->required();
+  watch.add_option("--samples", options->samples,
+                   "The folder for the newest sample picture; default the temporary folder");
+  watch.footer("Example:\n  atelier jobs watch oil-1 --samples .");
+  watch.callback([options, &chosen] {
+    chosen = [options](Session& session) { return JobWatcher(*options, session).Run(); };
+  });
+}
+
+}  // namespace
+
+void AddJobs(CLI::App& app, Command& chosen) {
+  CLI::App& jobs = *app.add_subcommand("jobs", "Look at training jobs and stop them");
+  jobs.require_subcommand(1);
+  jobs.footer("Example:\n  atelier jobs watch oil-1");
+
+  CLI::App& list = *jobs.add_subcommand("list", "List the jobs, the newest first");
+  list.footer("Example:\n  atelier jobs list --output json");
+  list.callback([&chosen] { chosen = List; });
+
+  AddJobCommand(jobs, chosen, "show", "Show one job", Show);
+  AddWatch(jobs, chosen);
+  AddJobCommand(jobs, chosen, "cancel", "Stop a job; it keeps its last checkpoint", Cancel);
+}
+
+}  // namespace atelier::cli

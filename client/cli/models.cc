@@ -1,0 +1,88 @@
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "client/cli/commands.h"
+#include "client/cli/output.h"
+
+namespace atelier::cli {
+namespace {
+
+std::vector<std::string> Words(const google::protobuf::RepeatedPtrField<std::string>& words) {
+  return {words.begin(), words.end()};
+}
+
+ExitCode List(Session& session) {
+  const absl::StatusOr<v1::ListModelsResponse> response = session.client.ListAllModels();
+  if (!response.ok()) {
+    return Fail(session, response.status());
+  }
+  if (session.output == OutputFormat::kJson) {
+    PrintJson(session, *response);
+    return kDone;
+  }
+  std::vector<Row> rows;
+  for (const v1::Model& model : response->models()) {
+    rows.push_back({model.name(), std::to_string(model.version()), Join(Words(model.labels()), ","),
+                    model.family(), model.tier(), std::to_string(model.parameters()),
+                    PrecisionText(model.default_precision()), BytesText(model.weights_bytes()),
+                    model.shipped() ? "shipped" : model.job_id()});
+  }
+  PrintTable(
+      session.out,
+      {"NAME", "VERSION", "LABELS", "FAMILY", "TIER", "PARAMETERS", "PRECISION", "SIZE", "MADE BY"},
+      rows);
+  return kDone;
+}
+
+ExitCode Show(const std::string& reference, Session& session) {
+  v1::GetModelRequest request;
+  request.set_model(reference);
+  const absl::StatusOr<v1::Model> model = session.client.GetModel(request);
+  if (!model.ok()) {
+    return Fail(session, model.status());
+  }
+  if (session.output == OutputFormat::kJson) {
+    PrintJson(session, *model);
+    return kDone;
+  }
+  PrintEntries(session.out,
+               {{"model", model->name() + "@" + std::to_string(model->version())},
+                {"labels", Join(Words(model->labels()), ", ")},
+                {"family", model->family()},
+                {"tier", model->tier()},
+                {"capabilities", Join(Words(model->capabilities()), ", ")},
+                {"parameters", std::to_string(model->parameters())},
+                {"default precision", PrecisionText(model->default_precision())},
+                {"weights", BytesText(model->weights_bytes())},
+                {"sha256", model->weights_sha256()},
+                {"shipped", model->shipped() ? "yes" : "no"},
+                {"job", model->job_id()},
+                {"created", model->has_create_time() ? TimeText(model->create_time()) : ""}});
+  if (!model->card().empty()) {
+    session.out << '\n' << model->card() << (model->card().back() == '\n' ? "" : "\n");
+  }
+  return kDone;
+}
+
+}  // namespace
+
+void AddModels(CLI::App& app, Command& chosen) {
+  CLI::App& models = *app.add_subcommand("models", "Look at the models that can be served");
+  models.require_subcommand(1);
+  models.footer("Example:\n  atelier models list");
+
+  CLI::App& list = *models.add_subcommand("list", "List all versions of all models");
+  list.footer("Example:\n  atelier models list --output json");
+  list.callback([&chosen] { chosen = List; });
+
+  auto reference = std::make_shared<std::string>();
+  CLI::App& show = *models.add_subcommand("show", "Show one model and its card");
+  show.add_option("MODEL", *reference, "NAME, NAME@VERSION or NAME@LABEL")->required();
+  show.footer("Example:\n  atelier models show van-gogh@1");
+  show.callback([reference, &chosen] {
+    chosen = [reference](Session& session) { return Show(*reference, session); };
+  });
+}
+
+}  // namespace atelier::cli

@@ -1,0 +1,276 @@
+#include <cmath>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <system_error>
+#include <vector>
+
+#include "absl/strings/numbers.h"
+#include "client/cli/commands.h"
+#include "client/cli/output.h"
+#include "client/cli/picture_plan.h"
+#include "client/cli/progress_bar.h"
+#include "client/cli/stylize_batch.h"
+#include "common/rpc/proto_json.h"
+#include "nlohmann/json.hpp"
+
+namespace atelier::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr char kExample[] =
+    "Examples:\n"
+    "  atelier stylize dress.jpg -o dress-van-gogh.jpg --model van-gogh\n"
+    "  atelier stylize *.jpg -o styled/ --model van-gogh@1 --strength 0.7 --preserve-color";
+
+struct StylizeOptions {
+  std::vector<std::string> inputs;
+  std::string out;
+  std::string model;
+  std::optional<double> strength;
+  bool preserve_color = false;
+  std::optional<std::uint32_t> size;
+  std::optional<std::uint64_t> seed;
+  std::optional<std::uint32_t> variations;
+  std::string precision;
+  std::string format;
+  std::optional<std::uint32_t> quality;
+  std::string deadline = "60";
+};
+
+// CLI::Range lets NaN pass.
+CLI::Validator InRange(double lowest, double highest) {
+  const std::string range = NumberText(lowest, 5) + " to " + NumberText(highest, 5);
+  return CLI::Validator(
+      [=](const std::string& text) {
+        double value = 0;
+        const bool fits = absl::SimpleAtod(text, &value) && value >= lowest && value <= highest;
+        return fits ? std::string() : text + " is not a number from " + range;
+      },
+      range);
+}
+
+// CLI11 reads -3 as an unsigned number.
+CLI::Validator IsSeed() {
+  return CLI::Validator(
+      [](const std::string& text) {
+        std::uint64_t seed = 0;
+        return absl::SimpleAtoi(text, &seed) ? std::string()
+                                             : text + " is not a whole number of 0 or above";
+      },
+      "");
+}
+
+// "90" and "90s" are 90 seconds.
+std::optional<absl::Duration> ParseDeadline(const std::string& text) {
+  double seconds = 0;
+  absl::Duration duration;
+  if (absl::SimpleAtod(text, &seconds) && std::isfinite(seconds)) {
+    duration = absl::Seconds(seconds);
+  } else if (!absl::ParseDuration(text, &duration)) {
+    return std::nullopt;
+  }
+  if (duration <= absl::ZeroDuration() || duration > absl::Hours(24)) {
+    return std::nullopt;
+  }
+  return duration;
+}
+
+CLI::Validator IsDeadline() {
+  return CLI::Validator(
+      [](const std::string& text) {
+        return ParseDeadline(text).has_value()
+                   ? std::string()
+                   : text + " is not a time up to 24h, for example 60, 90s or 2m";
+      },
+      "TIME");
+}
+
+v1::StylizeRequest Controls(const StylizeOptions& options) {
+  v1::StylizeRequest request;
+  request.set_model(options.model);
+  if (options.strength.has_value()) {
+    request.set_strength(static_cast<float>(*options.strength));
+  }
+  if (options.preserve_color) {
+    request.set_preserve_color(true);
+  }
+  if (options.size.has_value()) {
+    request.set_size(*options.size);
+  }
+  if (options.seed.has_value()) {
+    request.set_seed(*options.seed);
+  }
+  if (options.variations.has_value()) {
+    request.set_variations(*options.variations);
+  }
+  if (const std::optional<v1::Precision> precision = PrecisionOf(options.precision)) {
+    request.set_precision(*precision);
+  }
+  if (options.quality.has_value()) {
+    request.set_quality(*options.quality);
+  }
+  return request;
+}
+
+// Tells about each picture as it is done.
+class Reporter final {
+ public:
+  Reporter(Session& session, const std::vector<Picture>& pictures)
+      : session_(session),
+        pictures_(pictures),
+        start_(absl::Now()),
+        bar_(session.err, session.err_is_terminal && pictures.size() > 1) {
+    DrawBar();
+  }
+
+  void Done(std::size_t index, const StylizeOutcome& outcome) {
+    ++done_;
+    bar_.Clear();
+    const std::string input = pictures_[index].input.string();
+    if (!outcome.status.ok()) {
+      ++failed_;
+      Fail(session_, input + ": " + std::string(outcome.status.message()));
+    } else if (session_.output == OutputFormat::kText) {
+      PrintFiles(outcome);
+    }
+    for (const std::string& warning : outcome.response.warnings()) {
+      session_.err << "atelier: " << input << ": warning: " << warning << std::endl;
+    }
+    DrawBar();
+  }
+
+  std::size_t failed() const { return failed_; }
+
+ private:
+  void PrintFiles(const StylizeOutcome& outcome) {
+    for (std::size_t i = 0; i < outcome.files.size(); ++i) {
+      const v1::StylizedImage& result = outcome.response.results(static_cast<int>(i));
+      session_.out << "wrote " << outcome.files[i].string() << " (" << result.width() << " x "
+                   << result.height() << ", " << outcome.response.model() << "@"
+                   << outcome.response.model_version() << ", "
+                   << NumberText(outcome.response.timings().total()) << " s)" << std::endl;
+    }
+  }
+
+  void DrawBar() {
+    const double share = static_cast<double>(done_) / static_cast<double>(pictures_.size());
+    std::string text = std::to_string(done_) + "/" + std::to_string(pictures_.size()) + " pictures";
+    if (done_ > 0) {
+      text += "  ETA " + DurationText((absl::Now() - start_) * (1 / share - 1));
+    }
+    bar_.Draw(share, text);
+  }
+
+  Session& session_;
+  const std::vector<Picture>& pictures_;
+  const absl::Time start_;
+  ProgressBar bar_;
+  std::size_t done_ = 0;
+  std::size_t failed_ = 0;
+};
+
+nlohmann::ordered_json JsonOf(const Picture& picture, const StylizeOutcome& outcome) {
+  auto object = nlohmann::ordered_json::parse(ToJson(outcome.response));
+  object["input"] = picture.input.string();
+  object["files"] = nlohmann::ordered_json::array();
+  for (const fs::path& file : outcome.files) {
+    object["files"].push_back(file.string());
+  }
+  return object;
+}
+
+// One picture: its response. Several: {"responses": [...]} with those that were made. The pictures'
+// own bytes are in the files.
+void PrintOutcomes(Session& session, const std::vector<Picture>& pictures,
+                   const std::vector<StylizeOutcome>& outcomes) {
+  nlohmann::ordered_json responses = nlohmann::ordered_json::array();
+  for (std::size_t i = 0; i < pictures.size(); ++i) {
+    if (outcomes[i].status.ok()) {
+      responses.push_back(JsonOf(pictures[i], outcomes[i]));
+    }
+  }
+  // File names need not be UTF-8.
+  constexpr auto kReplace = nlohmann::ordered_json::error_handler_t::replace;
+  if (pictures.size() > 1) {
+    session.out << nlohmann::ordered_json{{"responses", responses}}.dump(-1, ' ', false, kReplace)
+                << std::endl;
+  } else if (!responses.empty()) {
+    session.out << responses.front().dump(-1, ' ', false, kReplace) << std::endl;
+  }
+}
+
+ExitCode Run(const StylizeOptions& options, Session& session) {
+  const absl::StatusOr<PicturePlan> plan =
+      PlanPictures(options.inputs, options.out, FormatOf(options.format));
+  if (!plan.ok()) {
+    return Misuse(session, std::string(plan.status().message()));
+  }
+  if (!plan->folder.empty()) {
+    std::error_code error;
+    fs::create_directories(plan->folder, error);
+    if (error) {
+      return Fail(session,
+                  "cannot create the folder " + plan->folder.string() + ": " + error.message());
+    }
+  }
+  Reporter reporter(session, plan->pictures);
+  const StylizeBatch batch(session.client, Controls(options), *ParseDeadline(options.deadline));
+  const std::vector<StylizeOutcome> outcomes =
+      batch.Run(plan->pictures, [&reporter](std::size_t index, const StylizeOutcome& outcome) {
+        reporter.Done(index, outcome);
+      });
+  if (session.output == OutputFormat::kJson) {
+    PrintOutcomes(session, plan->pictures, outcomes);
+  }
+  if (reporter.failed() > 0 && plan->pictures.size() > 1) {
+    Fail(session, std::to_string(reporter.failed()) + " of " +
+                      std::to_string(plan->pictures.size()) + " pictures failed");
+  }
+  return reporter.failed() == 0 ? kDone : kFailed;
+}
+
+}  // namespace
+
+void AddStylize(CLI::App& app, Command& chosen) {
+  auto options = std::make_shared<StylizeOptions>();
+  CLI::App& command = *app.add_subcommand("stylize", "Restyle pictures with a model");
+  command.add_option("IN", options->inputs, "The pictures: JPEG, PNG or WebP files")->required();
+  command
+      .add_option("-o,--out", options->out,
+                  "One IN: the file to write. Several, or an existing folder: the folder")
+      ->required();
+  command.add_option("--model", options->model, "NAME, NAME@VERSION or NAME@LABEL")->required();
+  command
+      .add_option("--strength", options->strength,
+                  "How much of the style: 0 (the photograph) to 1; default 1")
+      ->check(InRange(0, 1));
+  command.add_flag("--preserve-color", options->preserve_color,
+                   "Keep the photograph's own colours");
+  command
+      .add_option("--size", options->size, "The output's long side in pixels; default the input's")
+      ->check(InRange(16, 4096));
+  command.add_option("--seed", options->seed, "For models with randomness")->check(IsSeed());
+  command.add_option("--variations", options->variations, "How many different results; default 1")
+      ->check(InRange(1, 8));
+  command.add_option("--precision", options->precision, "fp32 or bf16; default the model's own")
+      ->check(CLI::IsMember({"fp32", "bf16"}, CLI::ignore_case));
+  command
+      .add_option("--format", options->format,
+                  "jpeg, png or webp; default what the file name's extension says")
+      ->check(CLI::IsMember({"jpeg", "jpg", "png", "webp"}, CLI::ignore_case));
+  command.add_option("--quality", options->quality, "For JPEG and WebP, 1 to 100; default 95")
+      ->check(InRange(1, 100));
+  command
+      .add_option("--deadline", options->deadline,
+                  "The most time for one picture, for example 90s or 2m; default 60s")
+      ->check(IsDeadline());
+  command.footer(kExample);
+  command.callback([options, &chosen] {
+    chosen = [options](Session& session) { return Run(*options, session); };
+  });
+}
+
+}  // namespace atelier::cli

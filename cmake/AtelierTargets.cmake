@@ -1,0 +1,78 @@
+# One target a folder. Sources are the folder's .cc files unless SRCS names them.
+#
+#   atelier_library(NAME [TORCH] [UNITY] [SRCS a.cc ...] [DEPS target ...])
+#   atelier_program(NAME [TORCH] SRCS main.cc ... DEPS target ...)
+#   atelier_test(NAME [TORCH] [SRCS ...] DEPS target ... [LABELS ...])
+#
+# TORCH: the sources include LibTorch headers; they share one precompiled header (cmake/torch_pch.h).
+
+function(_atelier_sources out)
+  if(ARGN)
+    set(${out} ${ARGN} PARENT_SCOPE)
+  else()
+    file(GLOB found CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
+    list(FILTER found EXCLUDE REGEX "/main\\.cc$")
+    set(${out} ${found} PARENT_SCOPE)
+  endif()
+endfunction()
+
+function(_atelier_common target torch)
+  target_include_directories(${target} PUBLIC ${CMAKE_SOURCE_DIR})
+  if(torch)
+    target_link_libraries(${target} PUBLIC atelier::torch)
+    if(NOT target STREQUAL "atelier_torch_pch")
+      target_precompile_headers(${target} REUSE_FROM atelier_torch_pch)
+      # Programs would be compiled with -fPIE, which the header, made with -fPIC, does not fit.
+      target_compile_options(${target} PRIVATE -fPIC)
+    endif()
+  endif()
+endfunction()
+
+function(atelier_library name)
+  cmake_parse_arguments(A "TORCH;UNITY" "" "SRCS;DEPS" ${ARGN})
+  _atelier_sources(sources ${A_SRCS})
+  if(NOT sources)
+    message(FATAL_ERROR "atelier_library(${name}): no sources in ${CMAKE_CURRENT_SOURCE_DIR}")
+  endif()
+  add_library(${name} STATIC ${sources})
+  target_link_libraries(${name} PUBLIC ${A_DEPS})
+  _atelier_common(${name} "${A_TORCH}")
+  if(A_UNITY)
+    set_target_properties(${name} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 0)
+  endif()
+endfunction()
+
+function(atelier_program name)
+  cmake_parse_arguments(A "TORCH" "" "SRCS;DEPS" ${ARGN})
+  add_executable(${name} ${A_SRCS})
+  target_link_libraries(${name} PRIVATE ${A_DEPS})
+  _atelier_common(${name} "${A_TORCH}")
+  # A component a program, so that an image takes only its own: cmake --install ... --component atelier-server
+  install(TARGETS ${name} DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT ${name})
+endfunction()
+
+function(atelier_test name)
+  cmake_parse_arguments(A "TORCH" "" "SRCS;DEPS;LABELS" ${ARGN})
+  _atelier_sources(sources ${A_SRCS})
+  add_executable(${name} ${sources})
+  target_link_libraries(${name} PRIVATE ${A_DEPS} GTest::gmock GTest::gtest_main)
+  target_compile_definitions(${name} PRIVATE ATELIER_SOURCE_DIR="${CMAKE_SOURCE_DIR}" ATELIER_BINARY_DIR="${CMAKE_BINARY_DIR}")
+  target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR})
+  # No shared precompiled header: the two definitions above differ from those it was made with.
+  if(A_TORCH)
+    target_link_libraries(${name} PRIVATE atelier::torch)
+    target_precompile_headers(${name} REUSE_FROM atelier_torch_pch)
+    target_compile_options(${name} PRIVATE -fPIC)
+  endif()
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT 300 LABELS "${A_LABELS}")
+endfunction()
+
+# Adds the sub-folders in the order given.
+function(atelier_add_rooms)
+  foreach(room ${ARGN})
+    if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/${room}/CMakeLists.txt)
+      add_subdirectory(${room})
+    endif()
+  endforeach()
+endfunction()

@@ -1,0 +1,122 @@
+#include "common/model_spec.h"
+
+#include <algorithm>
+#include <string_view>
+#include <utility>
+
+#include "common/files.h"
+#include "common/status_macros.h"
+#include "nlohmann/json.hpp"
+
+namespace atelier {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr char kFileName[] = "model.json";
+constexpr int kFormat = 1;
+constexpr std::uint64_t kMaxBytes = 1 << 20;
+constexpr std::size_t kSha256HexLength = 64;
+
+absl::Status Damaged(const std::string& sentence) {
+  return absl::DataLossError(std::string(kFileName) + ": " + sentence);
+}
+
+absl::Status ReadText(const Json& object, const char* key, std::string& out) {
+  const auto found = object.find(key);
+  if (found == object.end() || !found->is_string()) {
+    return Damaged(std::string("\"") + key + "\" is missing or not a string");
+  }
+  out = found->get<std::string>();
+  return absl::OkStatus();
+}
+
+absl::Status ReadNumber(const Json& object, const char* key, std::uint64_t& out) {
+  const auto found = object.find(key);
+  if (found == object.end() || !found->is_number_unsigned()) {
+    return Damaged(std::string("\"") + key + "\" is missing or not a whole number");
+  }
+  out = found->get<std::uint64_t>();
+  return absl::OkStatus();
+}
+
+absl::Status ReadCapabilities(const Json& object, std::vector<std::string>& out) {
+  const auto found = object.find("capabilities");
+  const auto is_string = [](const Json& value) { return value.is_string(); };
+  if (found == object.end() || !found->is_array() ||
+      !std::all_of(found->begin(), found->end(), is_string)) {
+    return Damaged("\"capabilities\" is missing or not a list of strings");
+  }
+  out = found->get<std::vector<std::string>>();
+  return absl::OkStatus();
+}
+
+absl::Status ReadDefaultPrecision(const Json& object, Precision& out) {
+  std::string name;
+  ATELIER_RETURN_IF_ERROR(ReadText(object, "default_precision", name));
+  if (name != "fp32" && name != "bf16") {
+    return Damaged(R"("default_precision" is neither "fp32" nor "bf16")");
+  }
+  out = name == "bf16" ? Precision::kBf16 : Precision::kFp32;
+  return absl::OkStatus();
+}
+
+bool IsSha256Hex(std::string_view text) {
+  return text.size() == kSha256HexLength &&
+         text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+}
+
+absl::StatusOr<ModelSpec> Parse(const std::string& text) {
+  const Json object = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (!object.is_object()) {
+    return Damaged("it is not a JSON object");
+  }
+  std::uint64_t format = 0;
+  ATELIER_RETURN_IF_ERROR(ReadNumber(object, "format", format));
+  if (format != kFormat) {
+    return Damaged("its format " + std::to_string(format) + " is unknown to this version");
+  }
+  ModelSpec spec;
+  ATELIER_RETURN_IF_ERROR(ReadText(object, "family", spec.family));
+  ATELIER_RETURN_IF_ERROR(ReadText(object, "tier", spec.tier));
+  ATELIER_RETURN_IF_ERROR(ReadText(object, "generator", spec.generator));
+  ATELIER_RETURN_IF_ERROR(ReadCapabilities(object, spec.capabilities));
+  ATELIER_RETURN_IF_ERROR(ReadNumber(object, "parameters", spec.parameters));
+  ATELIER_RETURN_IF_ERROR(ReadDefaultPrecision(object, spec.default_precision));
+  ATELIER_RETURN_IF_ERROR(ReadText(object, "weights_sha256", spec.weights_sha256));
+  ATELIER_RETURN_IF_ERROR(ReadNumber(object, "weights_bytes", spec.weights_bytes));
+  ATELIER_RETURN_IF_ERROR(ReadText(object, "job_id", spec.job_id));
+  if (!IsSha256Hex(spec.weights_sha256)) {
+    return Damaged("\"weights_sha256\" is not 64 lower-case hexadecimal digits");
+  }
+  return spec;
+}
+
+}  // namespace
+
+absl::StatusOr<ModelSpec> ReadModelSpec(const std::filesystem::path& directory) {
+  absl::StatusOr<std::string> text = ReadFile(directory / kFileName, kMaxBytes);
+  if (absl::IsResourceExhausted(text.status())) {
+    return Damaged("it is larger than 1 MiB");
+  }
+  ATELIER_RETURN_IF_ERROR(text.status());
+  return Parse(*text);
+}
+
+absl::Status WriteModelSpec(const std::filesystem::path& directory, const ModelSpec& spec) {
+  // Ordered, so that people find the keys where the struct has them.
+  const nlohmann::ordered_json object = {
+      {"format", kFormat},
+      {"family", spec.family},
+      {"tier", spec.tier},
+      {"generator", spec.generator},
+      {"capabilities", spec.capabilities},
+      {"parameters", spec.parameters},
+      {"default_precision", spec.default_precision == Precision::kBf16 ? "bf16" : "fp32"},
+      {"weights_sha256", spec.weights_sha256},
+      {"weights_bytes", spec.weights_bytes},
+      {"job_id", spec.job_id}};
+  return WriteFileAtomically(directory / kFileName, object.dump(2) + "\n");
+}
+
+}  // namespace atelier

@@ -1,0 +1,32 @@
+// model.json: what a folder of weights is. Free of LibTorch.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/train_config.h"
+
+namespace atelier {
+
+// The JSON keys are the field names. `format` is the layout version of the file, now 1.
+struct ModelSpec {
+  std::string family;     // "faststyle"
+  std::string tier;       // "lite", "base", "quality"
+  std::string generator;  // "lite", "resnet-6", "resnet-9": a row of the generator table
+  std::vector<std::string> capabilities = {"strength", "preserve_color", "size", "precision"};
+  std::uint64_t parameters = 0;
+  Precision default_precision = Precision::kFp32;  // "fp32" or "bf16" in JSON
+  std::string weights_sha256;
+  std::uint64_t weights_bytes = 0;
+  std::string job_id;  // may be empty
+};
+
+// NOT_FOUND; DATA_LOSS when the file is malformed or lacks a key.
+absl::StatusOr<ModelSpec> ReadModelSpec(const std::filesystem::path& directory);
+absl::Status WriteModelSpec(const std::filesystem::path& directory, const ModelSpec& spec);
+
+}  // namespace atelier

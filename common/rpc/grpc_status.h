@@ -1,0 +1,18 @@
+// The one mapping between absl::Status and grpc::Status, with google.rpc details (BadRequest,
+// RetryInfo, ResourceInfo, ErrorInfo).
+#pragma once
+
+#include <grpcpp/support/status.h>
+
+#include "absl/status/status.h"
+
+namespace atelier {
+
+// Codes are the same numbers. Payloads made by common/errors.h become google.rpc details; every
+// error gets an ErrorInfo with domain "atelier" and the code's name as reason.
+grpc::Status ToGrpcStatus(const absl::Status& status);
+
+// The way back, for clients: code, message, and the facts of common/errors.h from the details.
+absl::Status FromGrpcStatus(const grpc::Status& status);
+
+}  // namespace atelier

@@ -1,0 +1,62 @@
+// Decides whether this server can serve, and keeps everybody who must know informed: the health
+// service, /readyz and the queue.
+#pragma once
+
+#include <functional>
+#include <thread>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "common/clock.h"
+#include "server/dispatch/dispatcher.h"
+#include "server/queue/request_queue.h"
+
+namespace atelier::server {
+
+// Thread-safe.
+class HealthKeeper {
+ public:
+  struct Health {
+    bool draining = false;
+    bool has_workers = true;  // or had one within the grace
+
+    bool serving() const { return !draining && has_workers; }
+    bool operator==(const Health&) const = default;
+  };
+
+  struct Options {
+    // Without any serving worker for this long, new requests are refused; before, they wait.
+    absl::Duration worker_grace = absl::Seconds(30);
+    absl::Duration interval = absl::Milliseconds(200);
+  };
+
+  // `report` is told the first health at once and every change; it must not block. All outlive the
+  // keeper.
+  HealthKeeper(Options options, const Dispatcher& dispatcher, RequestQueue& queue, Clock& clock,
+               std::function<void(const Health&)> report);
+  ~HealthKeeper();
+
+  // For good: reports not serving, then closes the queue.
+  void BeginDrain();
+
+  Health health() const;
+
+ private:
+  void Watch() ABSL_LOCKS_EXCLUDED(mutex_);
+  void Update() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  const Options options_;
+  const Dispatcher& dispatcher_;
+  RequestQueue& queue_;
+  Clock& clock_;
+  const std::function<void(const Health&)> report_;
+
+  mutable absl::Mutex mutex_;
+  absl::CondVar stopped_;
+  Health health_ ABSL_GUARDED_BY(mutex_);
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  std::thread watcher_;
+};
+
+}  // namespace atelier::server

@@ -1,0 +1,49 @@
+// The gRPC server that workers dial: a unix socket of its own, so that clients can never call it.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "server/dispatch/link/session_table.h"
+
+namespace atelier::server {
+
+// A private folder (mode 0700) with the socket's name in it. The folder is removed at the end only
+// if it was made in /tmp.
+class LinkSocket {
+ public:
+  // In `directory`; when that path is too long for a socket or has characters that gRPC's addresses
+  // cannot hold, in a fresh folder below /tmp. PERMISSION_DENIED or RESOURCE_EXHAUSTED when the
+  // folder cannot be made.
+  static absl::StatusOr<std::unique_ptr<LinkSocket>> Create(const std::filesystem::path& directory);
+  ~LinkSocket();
+  LinkSocket(const LinkSocket&) = delete;
+  LinkSocket& operator=(const LinkSocket&) = delete;
+
+  const std::filesystem::path& path() const { return path_; }
+  // As gRPC and the worker's --server take it: "unix:/…".
+  std::string address() const { return "unix:" + path_.string(); }
+
+ private:
+  LinkSocket(std::filesystem::path path, bool temporary)
+      : path_(std::move(path)), temporary_(temporary) {}
+
+  const std::filesystem::path path_;
+  const bool temporary_;
+};
+
+class LinkServer {
+ public:
+  // Listens on the socket (mode 0600) when it returns. UNAVAILABLE when it cannot. What `context`
+  // points to outlives the server.
+  static absl::StatusOr<std::unique_ptr<LinkServer>> Create(const LinkSocket& socket,
+                                                            const WorkerSession::Context& context);
+  virtual ~LinkServer() = default;
+
+  // Ends every session; returns when no reaction runs any more. The destructor calls it.
+  virtual void Stop() = 0;
+};
+
+}  // namespace atelier::server

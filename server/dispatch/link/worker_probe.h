@@ -1,0 +1,67 @@
+// Prometheus series of connected workers, with labels server, worker and device. They vanish with
+// the worker.
+#pragma once
+
+#include <cstddef>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "atelier/internal/v1/worker_link.pb.h"
+#include "prometheus/family.h"
+#include "prometheus/gauge.h"
+#include "prometheus/registry.h"
+
+namespace atelier::server {
+
+// Thread-safe.
+class WorkerProbe {
+ public:
+  // `server` names this server in the labels. `registry` outlives the probe, the probe outlives its
+  // series.
+  WorkerProbe(prometheus::Registry& registry, std::string server);
+
+  // The series of one connection, as long as it lives. Two connections of equal name and device (a
+  // worker that is back before its old connection was missed) share them.
+  class Series {
+   public:
+    ~Series();
+    Series(const Series&) = delete;
+    Series& operator=(const Series&) = delete;
+    void Set(const internal::v1::WorkerFigures& figures);
+
+   private:
+    friend class WorkerProbe;
+    using Key = std::pair<std::string, std::string>;
+    Series(WorkerProbe& probe, Key key) : probe_(probe), key_(std::move(key)) {}
+
+    WorkerProbe& probe_;
+    const Key key_;
+  };
+
+  std::unique_ptr<Series> Add(const std::string& worker, const std::string& device);
+
+ private:
+  struct Gauges {
+    prometheus::Gauge* up;
+    prometheus::Gauge* memory_bytes;
+    prometheus::Gauge* models_loaded;
+    prometheus::Gauge* models_bytes;
+    std::size_t users;
+  };
+
+  void Remove(const Series::Key& key);
+
+  const std::string server_;
+  prometheus::Family<prometheus::Gauge>& up_;
+  prometheus::Family<prometheus::Gauge>& memory_bytes_;
+  prometheus::Family<prometheus::Gauge>& models_loaded_;
+  prometheus::Family<prometheus::Gauge>& models_bytes_;
+  absl::Mutex mutex_;
+  std::map<Series::Key, Gauges> gauges_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace atelier::server

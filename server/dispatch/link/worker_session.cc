@@ -1,0 +1,317 @@
+#include "server/dispatch/link/worker_session.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "server/dispatch/link/hello.h"
+#include "server/dispatch/link/task_codec.h"
+
+namespace atelier::server {
+
+using internal::v1::ServerMessage;
+using internal::v1::WorkerMessage;
+
+namespace {
+
+absl::Status Violation(const char* what) { return absl::FailedPreconditionError(what); }
+
+}  // namespace
+
+WorkerSession::WorkerSession(WorkerId id, const Context& context,
+                             std::shared_ptr<LinkTransport> control)
+    : id_(id), context_(context), control_(std::move(control)), last_heard_(context.clock->Now()) {}
+
+void WorkerSession::OnMessage(Stream stream, WorkerMessage message) {
+  const State state = Heard();
+  if (state == State::kClosed) {
+    return;
+  }
+  if (state == State::kAwaitHello) {
+    if (!message.has_hello() || stream != Stream::kControl) {
+      return Close(Violation("The first message of a worker must be Hello."));
+    }
+    return OnHello(std::move(*message.mutable_hello()));
+  }
+  switch (message.message_case()) {
+    case WorkerMessage::kHeartbeat: {
+      const absl::MutexLock lock(&mutex_);
+      if (series_ != nullptr) {
+        series_->Set(message.heartbeat().figures());
+      }
+      return;
+    }
+    case WorkerMessage::kCredit:
+      return OnCredit(message.credit().tasks());
+    case WorkerMessage::kStylizeResult:
+      return OnResult(std::move(*message.mutable_stylize_result()));
+    case WorkerMessage::kJobUpdate:
+      return OnJobUpdate(message.job_update());
+    case WorkerMessage::kHello:
+    case WorkerMessage::kBulkHello:
+      return Close(Violation("The worker greeted twice."));
+    case WorkerMessage::MESSAGE_NOT_SET:
+      return;  // a neighbouring version knows more kinds of messages
+  }
+}
+
+WorkerSession::State WorkerSession::Heard() {
+  const absl::MutexLock lock(&mutex_);
+  last_heard_ = context_.clock->Now();
+  return state_;
+}
+
+void WorkerSession::OnHello(internal::v1::Hello hello) {
+  absl::StatusOr<std::uint32_t> protocol = AgreeOnProtocol(hello);
+  if (!protocol.ok()) {
+    return Close(protocol.status());
+  }
+  const bool trains = hello.role() == internal::v1::WORKER_ROLE_TRAIN;
+  spdlog::info("worker {} connected: build {}, device {}, {}", hello.name(), hello.build(),
+               hello.device(), trains ? "trains " + hello.job_id() : "serves");
+  if (trains &&
+      !context_.trainers->TrainerOpened(hello.job_id(), hello.fence(), shared_from_this())) {
+    return Close(absl::PermissionDeniedError("This job was not given to this worker."));
+  }
+  ServerMessage welcome;
+  welcome.mutable_welcome()->set_protocol(*protocol);
+  welcome.mutable_welcome()->set_session(id_);
+  welcome.mutable_welcome()->set_heartbeat_ms(
+      static_cast<std::uint32_t>(absl::ToInt64Milliseconds(context_.heartbeat)));
+  bool closed_meanwhile = false;
+  {
+    const absl::MutexLock lock(&mutex_);
+    hello_ = std::move(hello);
+    closed_meanwhile = state_ == State::kClosed;
+    if (!closed_meanwhile) {
+      series_ = context_.probe->Add(hello_.name(), hello_.device());
+      state_ = trains ? State::kTraining : State::kAwaitBulk;
+    }
+  }
+  if (!closed_meanwhile) {
+    Send(std::move(welcome));
+  }
+  if (trains && closed_meanwhile) {
+    context_.trainers->TrainerClosed(hello_.job_id(), hello_.fence());
+  } else if (trains) {
+    SendJob();
+  }
+}
+
+void WorkerSession::SendJob() {
+  absl::StatusOr<internal::v1::StartJob> job =
+      context_.jobs->TrainerConnected(hello_.job_id(), hello_.fence());
+  if (!job.ok()) {
+    return Close(job.status());
+  }
+  ServerMessage start;
+  *start.mutable_start_job() = *std::move(job);
+  Send(std::move(start));
+  internal::v1::StopJob::Why stop = internal::v1::StopJob::WHY_UNSPECIFIED;
+  {
+    const absl::MutexLock lock(&mutex_);
+    job_sent_ = true;
+    stop = early_stop_;
+  }
+  if (stop != internal::v1::StopJob::WHY_UNSPECIFIED) {
+    SendStop(stop);
+  }
+}
+
+bool WorkerSession::AttachBulk(std::shared_ptr<LinkTransport> bulk) {
+  bool serves = false;
+  {
+    const absl::MutexLock lock(&mutex_);
+    last_heard_ = context_.clock->Now();
+    if (bulk_ != nullptr || (state_ != State::kAwaitBulk && state_ != State::kTraining)) {
+      return false;
+    }
+    bulk_ = std::move(bulk);
+    serves = state_ == State::kAwaitBulk;
+  }
+  if (serves) {
+    BeginServing();
+  }
+  return true;
+}
+
+void WorkerSession::BeginServing() {
+  context_.dispatcher->AddWorker(id_, hello_.slots(), shared_from_this());
+  std::uint32_t credit = 0;
+  bool closed_meanwhile = false;
+  {
+    const absl::MutexLock lock(&mutex_);
+    closed_meanwhile = state_ == State::kClosed;
+    if (!closed_meanwhile) {
+      state_ = State::kServing;
+      credit = std::exchange(early_credit_, 0);
+    }
+  }
+  if (closed_meanwhile) {
+    // Close may have come before AddWorker and found nothing to remove.
+    context_.dispatcher->RemoveWorker(id_);
+  } else if (credit > 0) {
+    OnCredit(credit);
+  }
+}
+
+void WorkerSession::OnCredit(std::uint32_t tasks) {
+  {
+    const absl::MutexLock lock(&mutex_);
+    if (state_ == State::kAwaitBulk && tasks <= Dispatcher::kMaxCredit - early_credit_) {
+      early_credit_ += tasks;
+      return;
+    }
+    if (state_ == State::kClosed) {
+      return;
+    }
+    if (state_ != State::kServing) {
+      tasks = 0;  // a trainer, or a flood before the bulk stream is up
+    }
+  }
+  if (tasks == 0) {
+    return Close(Violation("The worker granted credit that makes no sense."));
+  }
+  if (absl::Status status = context_.dispatcher->AddCredit(id_, tasks); !status.ok()) {
+    Close(status);
+  }
+}
+
+void WorkerSession::OnResult(internal::v1::StylizeResult result) {
+  const RequestId task = result.task_id();
+  absl::StatusOr<absl::StatusOr<StylizeOutcome>> outcome = OutcomeOf(std::move(result));
+  if (!outcome.ok()) {
+    return Close(outcome.status());
+  }
+  if (absl::Status status = context_.dispatcher->OnResult(id_, task, *std::move(outcome));
+      !status.ok()) {
+    Close(status);
+  }
+}
+
+void WorkerSession::OnJobUpdate(const internal::v1::JobUpdate& update) {
+  if (update.job_id() != hello_.job_id() || update.fence() != hello_.fence() ||
+      hello_.role() != internal::v1::WORKER_ROLE_TRAIN) {
+    return Close(Violation("The worker sent an update of a job that is not its own."));
+  }
+  context_.jobs->TrainerUpdate(update);
+}
+
+void WorkerSession::StreamFinished(Stream stream) {
+  bool all = false;
+  {
+    const absl::MutexLock lock(&mutex_);
+    (stream == Stream::kControl ? control_finished_ : bulk_finished_) = true;
+    all = control_finished_ && (bulk_ == nullptr || bulk_finished_);
+  }
+  if (all) {
+    Close(absl::OkStatus());
+  }
+}
+
+void WorkerSession::StreamBroken(Stream stream) {
+  Close(absl::UnavailableError(stream == Stream::kControl ? "The control stream broke."
+                                                          : "The bulk stream broke."));
+}
+
+void WorkerSession::CheckSilence(absl::Time now) {
+  bool silent = false;
+  {
+    const absl::MutexLock lock(&mutex_);
+    silent = state_ != State::kClosed && now - last_heard_ > context_.silence_limit;
+  }
+  if (silent) {
+    Close(absl::UnavailableError("The worker was silent for too long."));
+  }
+}
+
+void WorkerSession::ForgiveSilence(absl::Time now) {
+  const absl::MutexLock lock(&mutex_);
+  last_heard_ = std::max(last_heard_, now);
+}
+
+void WorkerSession::Close(const absl::Status& status) {
+  State before = State::kClosed;
+  std::shared_ptr<LinkTransport> control;
+  std::shared_ptr<LinkTransport> bulk;
+  std::unique_ptr<WorkerProbe::Series> series;
+  {
+    const absl::MutexLock lock(&mutex_);
+    before = std::exchange(state_, State::kClosed);
+    control = std::move(control_);
+    bulk = std::move(bulk_);
+    series = std::move(series_);
+  }
+  if (before == State::kClosed) {
+    return;
+  }
+  const std::string name = before == State::kAwaitHello ? "(unknown)" : hello_.name();
+  if (status.ok()) {
+    spdlog::info("worker {} left", name);
+  } else {
+    spdlog::warn("worker {} is lost: {}", name, std::string(status.message()));
+  }
+  for (const auto& transport : {control, bulk}) {
+    if (transport != nullptr) {
+      transport->Close(status);
+    }
+  }
+  if (before == State::kTraining) {
+    context_.trainers->TrainerClosed(hello_.job_id(), hello_.fence());
+  } else {
+    context_.dispatcher->RemoveWorker(id_);
+  }
+}
+
+void WorkerSession::SendTask(RequestId task, const StylizeWork& work, absl::Time deadline) {
+  ServerMessage message = TaskMessage(task, work, deadline - context_.clock->Now());
+  if (message.ByteSizeLong() <= kBulkThreshold) {
+    return Send(std::move(message));
+  }
+  std::shared_ptr<LinkTransport> bulk;
+  {
+    const absl::MutexLock lock(&mutex_);
+    bulk = bulk_;
+  }
+  if (bulk != nullptr) {
+    bulk->Send(std::move(message));
+  }
+}
+
+void WorkerSession::SendCancel(RequestId task) {
+  ServerMessage message;
+  message.mutable_cancel_task()->set_task_id(task);
+  Send(std::move(message));
+}
+
+void WorkerSession::SendStop(internal::v1::StopJob::Why why) {
+  {
+    const absl::MutexLock lock(&mutex_);
+    if (!job_sent_) {
+      early_stop_ = why;
+      return;
+    }
+  }
+  ServerMessage message;
+  message.mutable_stop_job()->set_why(why);
+  Send(std::move(message));
+}
+
+void WorkerSession::Send(ServerMessage message) {
+  std::shared_ptr<LinkTransport> control;
+  {
+    const absl::MutexLock lock(&mutex_);
+    control = control_;
+  }
+  if (control != nullptr) {
+    control->Send(std::move(message));
+  }
+}
+
+bool WorkerSession::closed() const {
+  const absl::MutexLock lock(&mutex_);
+  return state_ == State::kClosed;
+}
+
+}  // namespace atelier::server

@@ -1,0 +1,108 @@
+// One connected worker, from its Hello to the end of its streams: a state machine that trusts
+// nothing the worker sends. Free of gRPC.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "atelier/internal/v1/worker_link.pb.h"
+#include "common/clock.h"
+#include "server/dispatch/dispatcher.h"
+#include "server/dispatch/link/link_transport.h"
+#include "server/dispatch/link/trainer_watcher.h"
+#include "server/dispatch/link/worker_probe.h"
+#include "server/jobs/trainer_port.h"
+
+namespace atelier::server {
+
+// The range of link protocol versions that this server speaks.
+inline constexpr std::uint32_t kLinkProtocolMin = 1;
+inline constexpr std::uint32_t kLinkProtocolMax = 1;
+// Messages over this size go on the bulk stream. Unit: bytes.
+inline constexpr std::size_t kBulkThreshold = 1 << 20;
+
+// Thread-safe. Messages of one stream come one after the other, those of the two streams at the
+// same time.
+//
+//   kAwaitHello ──► kAwaitBulk ──► kServing ──► kClosed        (any state may go to kClosed)
+//        └────────► kTraining ─────────────────────┘
+class WorkerSession final : public WorkerPort,
+                            public TrainerPort,
+                            public std::enable_shared_from_this<WorkerSession> {
+ public:
+  // All outlive the session.
+  struct Context {
+    Dispatcher* dispatcher = nullptr;
+    JobSink* jobs = nullptr;
+    TrainerWatcher* trainers = nullptr;
+    WorkerProbe* probe = nullptr;
+    Clock* clock = nullptr;
+    absl::Duration heartbeat = absl::Seconds(2);
+    // A worker that says nothing for this long is lost.
+    absl::Duration silence_limit = absl::Seconds(10);
+  };
+
+  enum class Stream { kControl, kBulk };
+
+  WorkerSession(WorkerId id, const Context& context, std::shared_ptr<LinkTransport> control);
+
+  void OnMessage(Stream stream, internal::v1::WorkerMessage message);
+  // The worker's bulk stream has said Hello. False: this session cannot have one (any more).
+  bool AttachBulk(std::shared_ptr<LinkTransport> bulk);
+  // The worker will send nothing more on this stream. When that is true of all its streams the
+  // session ends in peace.
+  void StreamFinished(Stream stream);
+  // The stream broke: the worker is lost.
+  void StreamBroken(Stream stream);
+  // Ends the session when the worker was silent for too long.
+  void CheckSilence(absl::Time now);
+  // Forgets silence until now, because this process itself did not run for a while.
+  void ForgiveSilence(absl::Time now);
+  // Ends the session: streams closed with `status`, tasks handed back, series removed.
+  void Close(const absl::Status& status);
+
+  bool closed() const;
+  WorkerId id() const { return id_; }
+
+  void SendTask(RequestId task, const StylizeWork& work, absl::Time deadline) override;
+  void SendCancel(RequestId task) override;
+  void SendStop(internal::v1::StopJob::Why why) override;
+
+ private:
+  enum class State { kAwaitHello, kAwaitBulk, kServing, kTraining, kClosed };
+
+  void OnHello(internal::v1::Hello hello);
+  void BeginServing();
+  void SendJob();
+  void OnCredit(std::uint32_t tasks);
+  void OnResult(internal::v1::StylizeResult result);
+  void OnJobUpdate(const internal::v1::JobUpdate& update);
+  void Send(internal::v1::ServerMessage message);
+  State Heard();
+
+  const WorkerId id_;
+  const Context context_;
+
+  mutable absl::Mutex mutex_;
+  State state_ ABSL_GUARDED_BY(mutex_) = State::kAwaitHello;
+  std::shared_ptr<LinkTransport> control_ ABSL_GUARDED_BY(mutex_);
+  std::shared_ptr<LinkTransport> bulk_ ABSL_GUARDED_BY(mutex_);
+  absl::Time last_heard_ ABSL_GUARDED_BY(mutex_);
+  std::unique_ptr<WorkerProbe::Series> series_ ABSL_GUARDED_BY(mutex_);
+  std::uint32_t early_credit_ ABSL_GUARDED_BY(mutex_) = 0;  // granted before the bulk stream was up
+  bool control_finished_ ABSL_GUARDED_BY(mutex_) = false;
+  bool bulk_finished_ ABSL_GUARDED_BY(mutex_) = false;
+  bool job_sent_ ABSL_GUARDED_BY(mutex_) = false;
+  internal::v1::StopJob::Why early_stop_ ABSL_GUARDED_BY(mutex_) =
+      internal::v1::StopJob::WHY_UNSPECIFIED;
+
+  // Written once, by the hello, before the state leaves kAwaitHello.
+  internal::v1::Hello hello_;
+};
+
+}  // namespace atelier::server

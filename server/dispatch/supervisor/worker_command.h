@@ -1,0 +1,21 @@
+// The command lines of atelier-worker.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace atelier::server {
+
+struct WorkerProgram {
+  std::filesystem::path path;  // of atelier-worker
+  std::string server;          // the link's address, "unix:/…"
+};
+
+// `name` matches [a-z0-9][a-z0-9_-]{0,62}.
+std::vector<std::string> ServeCommand(const WorkerProgram& program, const std::string& name);
+std::vector<std::string> TrainCommand(const WorkerProgram& program, const std::string& job_id,
+                                      std::uint64_t fence);
+
+}  // namespace atelier::server

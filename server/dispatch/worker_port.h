@@ -1,0 +1,24 @@
+// How the dispatcher reaches a connected serving worker. The link implements it; tests put puppets
+// in its place.
+#pragma once
+
+#include <memory>
+
+#include "absl/time/time.h"
+#include "server/queue/request.h"
+
+namespace atelier::server {
+
+// Thread-safe. Methods only queue a message and never call back into the dispatcher. A message that
+// cannot be delivered needs no report: the link then ends the worker, and Dispatcher::RemoveWorker
+// follows.
+class WorkerPort {
+ public:
+  virtual ~WorkerPort() = default;
+
+  // The worker answers every task, also a cancelled one, with exactly one result.
+  virtual void SendTask(RequestId task, const StylizeWork& work, absl::Time deadline) = 0;
+  virtual void SendCancel(RequestId task) = 0;
+};
+
+}  // namespace atelier::server

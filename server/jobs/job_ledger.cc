@@ -1,0 +1,130 @@
+#include "server/jobs/job_ledger.h"
+
+#include "common/status_macros.h"
+#include "server/jobs/job_state.h"
+#include "server/store/proto_time.h"
+
+namespace atelier::server {
+namespace {
+
+constexpr char kCancelled[] = "cancelled by its owner";
+
+v1::JobEvent EventAt(absl::Time now) {
+  v1::JobEvent event;
+  *event.mutable_time() = TimeToProto(now);
+  return event;
+}
+
+absl::Status Append(store::Writer& writer, store::JobRecord& record, v1::JobEvent event) {
+  ATELIER_RETURN_IF_ERROR(writer.AppendEvent(record, event));
+  return writer.UpdateJob(record);
+}
+
+}  // namespace
+
+std::string BoundedSentence(std::string_view sentence) {
+  if (sentence.size() <= kMaxSentenceBytes) {
+    return std::string(sentence);
+  }
+  std::size_t end = kMaxSentenceBytes;
+  while (end > 0 && (static_cast<unsigned char>(sentence[end]) & 0xc0) == 0x80) {
+    --end;
+  }
+  return std::string(sentence.substr(0, end));
+}
+
+absl::Status CreateRecord(store::Writer& writer, const v1::JobSpec& spec, absl::Time now,
+                          store::JobRecord& record) {
+  *record.job.mutable_spec() = spec;
+  *record.job.mutable_create_time() = TimeToProto(now);
+  ATELIER_RETURN_IF_ERROR(writer.InsertJob(record));
+  return MoveJob(writer, record, v1::JOB_STATE_QUEUED, "", now);
+}
+
+absl::Status BeginAttempt(store::Writer& writer, store::JobRecord& record, absl::Time now) {
+  ++record.fence;
+  ++record.fruitless_attempts;
+  record.job.set_attempts(record.job.attempts() + 1);
+  return MoveJob(writer, record, v1::JOB_STATE_STARTING, "", now);
+}
+
+absl::Status AddProgress(store::Writer& writer, store::JobRecord& record,
+                         const v1::JobProgress& progress, absl::Time now) {
+  *record.job.mutable_progress() = progress;
+  v1::JobEvent event = EventAt(now);
+  *event.mutable_progress() = progress;
+  return Append(writer, record, std::move(event));
+}
+
+absl::Status AddSample(store::Writer& writer, store::JobRecord& record, const v1::JobSample& sample,
+                       absl::Time now) {
+  v1::JobEvent event = EventAt(now);
+  *event.mutable_sample() = sample;
+  return Append(writer, record, std::move(event));
+}
+
+absl::Status AddCheckpoint(store::Writer& writer, store::JobRecord& record, std::uint64_t step,
+                           absl::Time now) {
+  if (step > record.checkpoint_step) {
+    record.checkpoint_step = step;
+    record.fruitless_attempts = 0;
+  }
+  v1::JobEvent event = EventAt(now);
+  event.mutable_checkpoint()->set_step(step);
+  return Append(writer, record, std::move(event));
+}
+
+absl::Status AddWarning(store::Writer& writer, store::JobRecord& record, std::string_view sentence,
+                        absl::Time now) {
+  const std::string bounded = BoundedSentence(sentence);
+  if (record.job.warnings_size() < static_cast<int>(kMaxWarnings)) {
+    record.job.add_warnings(bounded);
+  }
+  v1::JobEvent event = EventAt(now);
+  event.mutable_warning()->set_message(bounded);
+  return Append(writer, record, std::move(event));
+}
+
+absl::Status EndAttempt(store::Writer& writer, store::JobRecord& record, const AttemptEnd& end,
+                        absl::Time now) {
+  if (record.job.state() == v1::JOB_STATE_CANCELLING) {
+    return MoveJob(writer, record, v1::JOB_STATE_CANCELLED, kCancelled, now);
+  }
+  const std::string going_on = "; going on from step " + std::to_string(end.resume_step);
+  if (!end.counts) {
+    record.fruitless_attempts -= record.fruitless_attempts > 0 ? 1 : 0;
+    return MoveJob(writer, record, v1::JOB_STATE_QUEUED, end.reason + going_on, now);
+  }
+  if (record.fruitless_attempts >= end.max_fruitless_attempts) {
+    const std::string reason = "the trainer ended " + std::to_string(record.fruitless_attempts) +
+                               " times in a row without a new checkpoint, at last: " + end.reason;
+    return MoveJob(writer, record, v1::JOB_STATE_FAILED, BoundedSentence(reason), now);
+  }
+  const std::string warning = "attempt " + std::to_string(record.job.attempts()) +
+                              " ended: " + BoundedSentence(end.reason) + going_on;
+  ATELIER_RETURN_IF_ERROR(AddWarning(writer, record, warning, now));
+  return MoveJob(writer, record, v1::JOB_STATE_QUEUED, BoundedSentence(warning), now);
+}
+
+absl::Status FailAttempt(store::Writer& writer, store::JobRecord& record, std::string_view reason,
+                         absl::Time now) {
+  if (record.job.state() == v1::JOB_STATE_CANCELLING) {
+    return MoveJob(writer, record, v1::JOB_STATE_CANCELLED, kCancelled, now);
+  }
+  return MoveJob(writer, record, v1::JOB_STATE_FAILED, BoundedSentence(reason), now);
+}
+
+absl::Status FinishTraining(store::Writer& writer, store::JobRecord& record,
+                            std::string_view result_directory, absl::Time now) {
+  if (record.job.state() == v1::JOB_STATE_CANCELLING) {
+    return MoveJob(writer, record, v1::JOB_STATE_CANCELLED, kCancelled, now);
+  }
+  if (record.job.state() == v1::JOB_STATE_STARTING) {
+    // It resumed behind its last step, so there was none to start with.
+    ATELIER_RETURN_IF_ERROR(MoveJob(writer, record, v1::JOB_STATE_RUNNING, "", now));
+  }
+  record.result_directory = std::string(result_directory);
+  return writer.UpdateJob(record);
+}
+
+}  // namespace atelier::server

@@ -1,0 +1,226 @@
+#include "server/jobs/job_manager.h"
+
+#include <google/protobuf/util/message_differencer.h>
+
+#include <utility>
+
+#include "common/errors.h"
+#include "common/status_macros.h"
+#include "server/jobs/attempt_files.h"
+#include "server/jobs/job_ledger.h"
+#include "server/jobs/job_runner.h"
+#include "server/jobs/job_state.h"
+#include "server/jobs/job_validation.h"
+
+namespace atelier::server {
+namespace {
+
+constexpr absl::Duration kQueueRetry = absl::Seconds(30);
+constexpr absl::Duration kDiskRetry = absl::Seconds(60);
+
+absl::Status Draining() {
+  return absl::UnavailableError("the server is shutting down; try again in a moment");
+}
+
+// The job that exists under the spec's id: itself if the specs are equal, else ALREADY_EXISTS;
+// nullopt if there is none.
+absl::StatusOr<std::optional<v1::Job>> FindTwin(store::Reader& reader, const v1::JobSpec& spec) {
+  absl::StatusOr<store::JobRecord> existing = reader.GetJob(spec.job_id());
+  if (absl::IsNotFound(existing.status())) {
+    return std::nullopt;
+  }
+  ATELIER_RETURN_IF_ERROR(existing.status());
+  if (!google::protobuf::util::MessageDifferencer::Equals(existing->job.spec(), spec)) {
+    return absl::AlreadyExistsError("there is a job \"" + spec.job_id() +
+                                    "\" with another specification; choose another job_id");
+  }
+  return std::optional(std::move(existing)->job);
+}
+
+// What CancelJob does to the record; `stop` tells whether a trainer must be told.
+absl::Status Cancel(store::Writer& writer, store::JobRecord& record, absl::Time now, bool& stop) {
+  switch (record.job.state()) {
+    case v1::JOB_STATE_CANCELLING:
+    case v1::JOB_STATE_CANCELLED:
+      return absl::OkStatus();
+    case v1::JOB_STATE_QUEUED:
+      return MoveJob(writer, record, v1::JOB_STATE_CANCELLED, "cancelled by its owner", now);
+    case v1::JOB_STATE_STARTING:
+    case v1::JOB_STATE_RUNNING:
+      if (!record.result_directory.empty()) {
+        return absl::FailedPreconditionError(
+            "the job is trained and its model is being published; it can no longer be cancelled");
+      }
+      stop = true;
+      return MoveJob(writer, record, v1::JOB_STATE_CANCELLING, "cancelled by its owner", now);
+    default:
+      return absl::FailedPreconditionError("the job has " +
+                                           std::string(StateName(record.job.state())) +
+                                           " already; only an unfinished job can be cancelled");
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<JobManager>> JobManager::Create(const Options& options) {
+  std::unique_ptr<JobManager> manager(new JobManager(options));
+  ATELIER_RETURN_IF_ERROR(manager->Recover());
+  return manager;
+}
+
+JobManager::JobManager(const Options& options)
+    : options_(options),
+      hub_(std::make_unique<WatchHub>()),
+      runner_(std::make_unique<JobRunner>(options, *hub_)) {}
+
+JobManager::~JobManager() { Stop(); }
+
+absl::Status JobManager::Recover() {
+  std::vector<std::string> unpublished;
+  ATELIER_RETURN_IF_ERROR(options_.store->Write([&](store::Writer& writer) -> absl::Status {
+    ATELIER_ASSIGN_OR_RETURN(std::vector<store::JobRecord> records,
+                             writer.JobsInStates({v1::JOB_STATE_STARTING, v1::JOB_STATE_RUNNING,
+                                                  v1::JOB_STATE_CANCELLING}));
+    for (store::JobRecord& record : records) {
+      const std::string& job_id = record.job.spec().job_id();
+      if (!record.result_directory.empty()) {
+        unpublished.push_back(job_id);
+        continue;
+      }
+      const AttemptEnd end = {
+          .reason = "the server was restarted",
+          .resume_step = FindNewestCheckpoint(options_.jobs_directory, job_id).step,
+          .counts = false};
+      ATELIER_RETURN_IF_ERROR(EndAttempt(writer, record, end, options_.clock->Now()));
+    }
+    return absl::OkStatus();
+  }));
+  for (const std::string& job_id : unpublished) {
+    runner_->AwaitPublishing(job_id);
+  }
+  return absl::OkStatus();
+}
+
+void JobManager::Start(TrainerLauncher& launcher) { runner_->Start(launcher); }
+
+void JobManager::Drain(absl::Duration bound) {
+  runner_->Drain(bound);
+  hub_->Close(absl::UnavailableError(
+      "the server is shutting down; watch again from the event after the last one"));
+}
+
+void JobManager::Stop() { runner_->Stop(); }
+
+absl::StatusOr<v1::Job> JobManager::CreateJob(const v1::JobSpec& spec) {
+  if (runner_->draining()) {
+    return Draining();
+  }
+  ATELIER_RETURN_IF_ERROR(CheckJobNames(spec));
+  std::optional<v1::Job> twin;
+  ATELIER_RETURN_IF_ERROR(options_.store->Read([&](store::Reader& reader) -> absl::Status {
+    ATELIER_ASSIGN_OR_RETURN(twin, FindTwin(reader, spec));
+    return absl::OkStatus();
+  }));
+  if (twin.has_value()) {
+    return *std::move(twin);
+  }
+  ATELIER_ASSIGN_OR_RETURN(const TrainConfig config, CheckTrainSpec(spec.train()));
+  ATELIER_RETURN_IF_ERROR(CheckDatasets(*options_.datasets, config));
+  return Insert(spec);
+}
+
+absl::StatusOr<v1::Job> JobManager::Insert(const v1::JobSpec& spec) {
+  std::optional<v1::Job> job;
+  const absl::Status written = options_.store->Write([&](store::Writer& writer) -> absl::Status {
+    // Asked again: a twin may have come in between.
+    ATELIER_ASSIGN_OR_RETURN(job, FindTwin(writer, spec));
+    if (job.has_value()) {
+      return absl::OkStatus();
+    }
+    ATELIER_ASSIGN_OR_RETURN(const auto counts, writer.CountJobs());
+    const auto waiting = counts.find(v1::JOB_STATE_QUEUED);
+    if (waiting != counts.end() && waiting->second >= options_.max_waiting) {
+      return RetryLater(kQueueRetry, std::to_string(waiting->second) +
+                                         " jobs wait already; try again when some are done");
+    }
+    store::JobRecord record;
+    ATELIER_RETURN_IF_ERROR(CreateRecord(writer, spec, options_.clock->Now(), record));
+    job = std::move(record.job);
+    return absl::OkStatus();
+  });
+  if (absl::IsResourceExhausted(written) && !RetryDelayOf(written).has_value()) {
+    return RetryLater(kDiskRetry, std::string(written.message()) + "; the job was not created");
+  }
+  ATELIER_RETURN_IF_ERROR(written);
+  runner_->Wake();
+  return *std::move(job);
+}
+
+absl::StatusOr<v1::Job> JobManager::GetJob(std::string_view job_id) const {
+  v1::Job job;
+  ATELIER_RETURN_IF_ERROR(options_.store->Read([&](store::Reader& reader) -> absl::Status {
+    ATELIER_ASSIGN_OR_RETURN(store::JobRecord record, reader.GetJob(job_id));
+    job = std::move(record.job);
+    return absl::OkStatus();
+  }));
+  return job;
+}
+
+absl::StatusOr<JobManager::Page> JobManager::ListJobs(std::uint64_t before,
+                                                      std::uint32_t limit) const {
+  std::vector<store::JobRecord> records;
+  ATELIER_RETURN_IF_ERROR(options_.store->Read([&](store::Reader& reader) -> absl::Status {
+    ATELIER_ASSIGN_OR_RETURN(records, reader.ListJobs(before, limit + 1));
+    return absl::OkStatus();
+  }));
+  Page page;
+  if (records.size() > limit) {
+    records.resize(limit);
+    page.next = records.back().number;
+  }
+  for (store::JobRecord& record : records) {
+    page.jobs.push_back(std::move(record.job));
+  }
+  return page;
+}
+
+absl::StatusOr<v1::Job> JobManager::CancelJob(std::string_view job_id) {
+  store::JobRecord record;
+  bool stop = false;
+  ATELIER_RETURN_IF_ERROR(options_.store->Write([&](store::Writer& writer) -> absl::Status {
+    ATELIER_ASSIGN_OR_RETURN(record, writer.GetJob(job_id));
+    return Cancel(writer, record, options_.clock->Now(), stop);
+  }));
+  hub_->Notify(std::string(job_id));
+  if (stop) {
+    runner_->StopTrainer(std::string(job_id), record.fence,
+                         {.why = internal::v1::StopJob::WHY_CANCEL,
+                          .kill_after_ms = static_cast<std::uint32_t>(
+                              absl::ToInt64Milliseconds(options_.cancel_grace))});
+  }
+  runner_->Wake();
+  return std::move(record.job);
+}
+
+absl::StatusOr<std::unique_ptr<JobWatch>> JobManager::Watch(std::string_view job_id,
+                                                            std::uint64_t from_sequence,
+                                                            std::function<void()> wake) {
+  if (runner_->draining()) {
+    return Draining();
+  }
+  return JobWatch::Open(*options_.store, *hub_, job_id, from_sequence, std::move(wake));
+}
+
+absl::StatusOr<internal::v1::StartJob> JobManager::TrainerConnected(std::string_view job_id,
+                                                                    std::uint64_t fence) {
+  return runner_->Connected(job_id, fence);
+}
+
+void JobManager::TrainerUpdate(const internal::v1::JobUpdate& update) { runner_->Updated(update); }
+
+void JobManager::TrainerLost(std::string_view job_id, std::uint64_t fence,
+                             std::string_view reason) {
+  runner_->Lost(job_id, fence, reason);
+}
+
+}  // namespace atelier::server

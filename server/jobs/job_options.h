@@ -1,0 +1,40 @@
+// What the job manager is made of, and its limits.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+
+#include "absl/time/time.h"
+#include "common/clock.h"
+#include "server/datasets/dataset_catalog.h"
+#include "server/jobs/job_probe.h"
+#include "server/models/model_registry.h"
+#include "server/store/store.h"
+
+namespace atelier::server {
+
+struct JobOptions {
+  // These five outlive the manager.
+  store::Store* store = nullptr;
+  const DatasetCatalog* datasets = nullptr;
+  ModelRegistry* models = nullptr;
+  JobProbe* probe = nullptr;
+  Clock* clock = &SystemClock();
+
+  std::filesystem::path jobs_directory;  // <data-dir>/jobs, absolute
+  std::uint32_t max_running = 1;
+  std::uint32_t max_waiting = 1000;
+  // After this many attempts in a row without a new checkpoint a job is FAILED.
+  std::uint32_t max_fruitless_attempts = 3;
+  // A trainer that has not dialled in after this long is killed.
+  absl::Duration start_timeout = absl::Seconds(60);
+  // From CancelJob to the kill of a trainer that does not stop; the contract allows 10 s to the end
+  // of the job.
+  absl::Duration cancel_grace = absl::Milliseconds(8500);
+  // How long to wait before what the disk or the launcher refused is tried again.
+  absl::Duration retry_delay = absl::Seconds(2);
+  // Stored progress events of a job are at least this far apart.
+  absl::Duration progress_interval = absl::Milliseconds(500);
+};
+
+}  // namespace atelier::server

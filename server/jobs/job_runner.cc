@@ -1,0 +1,217 @@
+#include "server/jobs/job_runner.h"
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+#include <vector>
+
+#include "common/check.h"
+#include "common/status_macros.h"
+#include "spdlog/spdlog.h"
+
+namespace atelier::server {
+namespace {
+
+bool MayBeDropped(const internal::v1::JobUpdate& update) {
+  return update.has_progress() || update.has_sample() || update.has_warning();
+}
+
+// Kept back from the bound of a drain, so that a killed trainer is noted in time.
+constexpr absl::Duration kDrainMargin = absl::Seconds(1);
+
+}  // namespace
+
+JobRunner::JobRunner(const JobOptions& options, WatchHub& hub)
+    : options_(options), hub_(hub), pacer_(options.progress_interval) {}
+
+JobRunner::~JobRunner() { Stop(); }
+
+void JobRunner::AwaitPublishing(const std::string& job_id) { to_publish_.push_back(job_id); }
+
+void JobRunner::Start(TrainerLauncher& launcher) {
+  {
+    const absl::MutexLock lock(&mutex_);
+    ATELIER_CHECK(launcher_ == nullptr && !stopping_);
+    launcher_ = &launcher;
+    awake_ = true;
+    idle_ = false;
+  }
+  thread_ = std::thread([this] { Loop(); });
+}
+
+void JobRunner::Stop() {
+  {
+    const absl::MutexLock lock(&mutex_);
+    stopping_ = true;
+    changed_.SignalAll();
+  }
+  if (thread_.joinable()) {
+    thread_.join();
+  }
+  const absl::MutexLock lock(&mutex_);
+  launcher_ = nullptr;
+}
+
+bool JobRunner::draining() const {
+  const absl::MutexLock lock(&mutex_);
+  return draining_ || stopping_;
+}
+
+void JobRunner::Drain(absl::Duration bound) {
+  const absl::Time deadline = options_.clock->Now() + bound;
+  {
+    const absl::MutexLock lock(&mutex_);
+    draining_ = true;
+    awake_ = true;
+    changed_.SignalAll();
+  }
+  const absl::Duration grace = std::max(bound - kDrainMargin, bound / 2);
+  const StopOrder order{
+      .why = internal::v1::StopJob::WHY_DRAIN,
+      .kill_after_ms = static_cast<std::uint32_t>(absl::ToInt64Milliseconds(grace))};
+  for (const LeaseName& lease : leases_.All()) {
+    StopTrainer(lease.job_id, lease.fence, order);
+  }
+  const absl::MutexLock lock(&mutex_);
+  while (!Settled() && options_.clock->Now() < deadline) {
+    options_.clock->WaitUntil(changed_, mutex_, deadline);
+  }
+}
+
+bool JobRunner::Settled() const {
+  return stopping_ || (idle_ && !awake_ && inbox_.empty() && leases_.size() == 0);
+}
+
+void JobRunner::Wake() {
+  const absl::MutexLock lock(&mutex_);
+  awake_ = true;
+  changed_.SignalAll();
+}
+
+void JobRunner::StopTrainer(const std::string& job_id, std::uint64_t fence,
+                            const StopOrder& order) {
+  if (!leases_.Order(job_id, fence, order)) {
+    return;
+  }
+  TrainerLauncher* launcher = nullptr;
+  {
+    const absl::MutexLock lock(&mutex_);
+    launcher = launcher_;
+  }
+  if (launcher != nullptr) {
+    launcher->Stop(job_id, fence, order.why, order.kill_after_ms);
+  }
+}
+
+absl::StatusOr<internal::v1::StartJob> JobRunner::Connected(std::string_view job_id,
+                                                            std::uint64_t fence) {
+  return leases_.Connect(job_id, fence);
+}
+
+void JobRunner::Updated(const internal::v1::JobUpdate& update) {
+  const std::size_t bytes = update.ByteSizeLong();
+  if (MayBeDropped(update)) {
+    const absl::MutexLock lock(&mutex_);
+    if (inbox_.size() >= kMaxFacts || inbox_bytes_ + bytes > kMaxFactBytes) {
+      return;
+    }
+  }
+  Push(update, bytes);
+}
+
+void JobRunner::Lost(std::string_view job_id, std::uint64_t fence, std::string_view reason) {
+  Push(TrainerGone{std::string(job_id), fence, std::string(reason)}, 0);
+}
+
+void JobRunner::Push(Fact fact, std::size_t bytes) {
+  const absl::MutexLock lock(&mutex_);
+  inbox_.push_back(std::move(fact));
+  inbox_bytes_ += bytes;
+  changed_.SignalAll();
+}
+
+void JobRunner::Loop() {
+  while (WaitForWork()) {
+    ApplyFacts();
+    PublishFinished();
+    Schedule();
+    KillOverdue();
+    RefreshCounts();
+  }
+}
+
+bool JobRunner::WaitForWork() {
+  const absl::Time now = options_.clock->Now();
+  absl::Time next = leases_.NextDialDeadline();
+  for (const absl::Time blocked :
+       {facts_blocked_until_, publishing_blocked_until_, starting_blocked_until_}) {
+    if (blocked > now) {
+      next = std::min(next, blocked);
+    }
+  }
+  // While the store refuses facts they stay in the inbox, where they are counted.
+  const bool may_take = facts_blocked_until_ <= now;
+  const absl::MutexLock lock(&mutex_);
+  idle_ = backlog_.empty() && to_publish_.empty();
+  changed_.SignalAll();
+  while (!stopping_ && !awake_ && (inbox_.empty() || !may_take) && options_.clock->Now() < next) {
+    options_.clock->WaitUntil(changed_, mutex_, next);
+  }
+  idle_ = false;
+  awake_ = false;
+  if (may_take) {
+    std::move(inbox_.begin(), inbox_.end(), std::back_inserter(backlog_));
+    inbox_.clear();
+    inbox_bytes_ = 0;
+  }
+  return !stopping_;
+}
+
+void JobRunner::ApplyFacts() {
+  while (!backlog_.empty() && options_.clock->Now() >= facts_blocked_until_) {
+    const Fact& fact = backlog_.front();
+    const absl::Status status = std::visit([this](const auto& f) { return Apply(f); }, fact);
+    const auto* update = std::get_if<internal::v1::JobUpdate>(&fact);
+    const bool hopeless = absl::IsNotFound(status) || absl::IsFailedPrecondition(status);
+    if (!status.ok()) {
+      spdlog::error("a job's news could not be stored: {}", std::string(status.message()));
+      if (!hopeless && (update == nullptr || !MayBeDropped(*update))) {
+        facts_blocked_until_ = options_.clock->Now() + options_.retry_delay;
+        return;
+      }
+    }
+    backlog_.pop_front();
+  }
+}
+
+void JobRunner::KillOverdue() {
+  for (const LeaseName& lease : leases_.Overdue(options_.clock->Now())) {
+    spdlog::warn("the trainer of job {} did not dial in; it is killed", lease.job_id);
+    StopTrainer(lease.job_id, lease.fence,
+                {.why = internal::v1::StopJob::WHY_DRAIN, .kill_after_ms = 0});
+  }
+}
+
+void JobRunner::RefreshCounts() {
+  std::map<v1::JobState, std::uint64_t> counts;
+  const absl::Status read = options_.store->Read([&](store::Reader& reader) -> absl::Status {
+    ATELIER_ASSIGN_OR_RETURN(counts, reader.CountJobs());
+    return absl::OkStatus();
+  });
+  if (read.ok()) {
+    options_.probe->SetCounts(counts);
+  }
+}
+
+absl::Status JobRunner::Change(
+    const std::string& job_id,
+    absl::FunctionRef<absl::Status(store::Writer&, store::JobRecord&)> body) {
+  ATELIER_RETURN_IF_ERROR(options_.store->Write([&](store::Writer& writer) -> absl::Status {
+    ATELIER_ASSIGN_OR_RETURN(store::JobRecord record, writer.GetJob(job_id));
+    return body(writer, record);
+  }));
+  hub_.Notify(job_id);
+  return absl::OkStatus();
+}
+
+}  // namespace atelier::server

@@ -1,0 +1,127 @@
+// What happens to jobs by itself: starting them, listening to their trainers, publishing their
+// models. One thread does all of it in order, so that the link never waits for the disk and a full
+// disk delays facts but loses none that matter.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <variant>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "server/jobs/job_options.h"
+#include "server/jobs/job_watch.h"
+#include "server/jobs/lease_table.h"
+#include "server/jobs/progress_pacer.h"
+#include "server/jobs/trainer_port.h"
+
+namespace atelier::server {
+
+// Thread-safe.
+class JobRunner {
+ public:
+  // Facts that wait for the thread; beyond these, progress, samples and warnings are dropped
+  // (nothing else ever is).
+  static constexpr std::size_t kMaxFacts = 1000;
+  static constexpr std::size_t kMaxFactBytes = 16 << 20;
+
+  // `hub` outlives the runner.
+  JobRunner(const JobOptions& options, WatchHub& hub);
+  ~JobRunner();
+  JobRunner(const JobRunner&) = delete;
+  JobRunner& operator=(const JobRunner&) = delete;
+
+  // Before Start: this job's result waits to be published.
+  void AwaitPublishing(const std::string& job_id);
+
+  void Start(TrainerLauncher& launcher) ABSL_LOCKS_EXCLUDED(mutex_);
+  void Drain(absl::Duration bound) ABSL_LOCKS_EXCLUDED(mutex_);
+  void Stop() ABSL_LOCKS_EXCLUDED(mutex_);
+  bool draining() const ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // A job was created or moved: look again.
+  void Wake() ABSL_LOCKS_EXCLUDED(mutex_);
+  // Stops the trainer of this lease, if it is alive and was not told before.
+  void StopTrainer(const std::string& job_id, std::uint64_t fence, const StopOrder& order)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // See JobSink.
+  absl::StatusOr<internal::v1::StartJob> Connected(std::string_view job_id, std::uint64_t fence);
+  void Updated(const internal::v1::JobUpdate& update) ABSL_LOCKS_EXCLUDED(mutex_);
+  void Lost(std::string_view job_id, std::uint64_t fence, std::string_view reason)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+
+ private:
+  struct TrainerGone {
+    std::string job_id;
+    std::uint64_t fence = 0;
+    std::string reason;
+  };
+  using Fact = std::variant<internal::v1::JobUpdate, TrainerGone>;
+
+  void Loop() ABSL_LOCKS_EXCLUDED(mutex_);
+  // Waits for something to do and moves new facts to the backlog. False: the end.
+  bool WaitForWork() ABSL_LOCKS_EXCLUDED(mutex_);
+  void Push(Fact fact, std::size_t bytes) ABSL_LOCKS_EXCLUDED(mutex_);
+  bool Settled() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  // The rest runs on the thread.
+  void ApplyFacts();
+  absl::Status Apply(const internal::v1::JobUpdate& update);
+  absl::Status Apply(const TrainerGone& gone);
+  absl::Status ApplyInTransaction(store::Writer& writer, store::JobRecord& record,
+                                  const internal::v1::JobUpdate& update);
+  absl::Status ApplyFinished(store::Writer& writer, store::JobRecord& record,
+                             const internal::v1::JobFinished& finished);
+  void PublishFinished();
+  // False: to be tried again later.
+  bool PublishOne(const std::string& job_id);
+  void WarnOnce(const std::string& job_id, const std::string& sentence);
+  void Schedule();
+  std::optional<store::JobRecord> NextQueued();
+  // False: to be tried again later.
+  bool StartNext(const store::JobRecord& queued);
+  absl::StatusOr<internal::v1::StartJob> Prepare(const store::JobRecord& queued) const;
+  void KillOverdue();
+  void RefreshCounts();
+  // One transaction on a job's present record; wakes its watchers.
+  absl::Status Change(const std::string& job_id,
+                      absl::FunctionRef<absl::Status(store::Writer&, store::JobRecord&)> body);
+
+  const JobOptions options_;
+  WatchHub& hub_;
+  LeaseTable leases_;
+
+  mutable absl::Mutex mutex_;
+  absl::CondVar changed_;
+  std::deque<Fact> inbox_ ABSL_GUARDED_BY(mutex_);
+  std::size_t inbox_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+  TrainerLauncher* launcher_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  bool awake_ ABSL_GUARDED_BY(mutex_) = false;
+  bool idle_ ABSL_GUARDED_BY(mutex_) = true;
+  bool draining_ ABSL_GUARDED_BY(mutex_) = false;
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+
+  // Of the thread alone.
+  std::deque<Fact> backlog_;
+  std::deque<std::string> to_publish_;
+  std::set<std::string> warned_;
+  ProgressPacer pacer_;
+  // What failed is left alone until then.
+  absl::Time facts_blocked_until_ = absl::InfinitePast();
+  absl::Time publishing_blocked_until_ = absl::InfinitePast();
+  absl::Time starting_blocked_until_ = absl::InfinitePast();
+
+  std::thread thread_;
+};
+
+}  // namespace atelier::server

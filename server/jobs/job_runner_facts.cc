@@ -1,0 +1,142 @@
+// JobRunner: what trainers say becomes rows and events.
+#include "common/status_macros.h"
+#include "server/jobs/attempt_files.h"
+#include "server/jobs/job_ledger.h"
+#include "server/jobs/job_runner.h"
+#include "server/jobs/job_state.h"
+#include "spdlog/spdlog.h"
+
+namespace atelier::server {
+namespace {
+
+// Whether a trainer's word still counts: it holds the newest lease of a job that waits for it.
+bool Listens(const store::JobRecord& record, std::uint64_t fence) {
+  const v1::JobState state = record.job.state();
+  return record.fence == fence && record.result_directory.empty() &&
+         (state == v1::JOB_STATE_STARTING || state == v1::JOB_STATE_RUNNING ||
+          state == v1::JOB_STATE_CANCELLING);
+}
+
+}  // namespace
+
+absl::Status JobRunner::Apply(const internal::v1::JobUpdate& update) {
+  const std::string& job_id = update.job_id();
+  if (!leases_.Holds(job_id, update.fence())) {
+    return absl::OkStatus();
+  }
+  if (update.has_progress()) {
+    options_.probe->Progress(job_id, update.progress());
+    if (!pacer_.Admit(job_id, update.progress(), options_.clock->Now())) {
+      return absl::OkStatus();
+    }
+  }
+  if (update.has_sample() && update.sample().image().size() > kMaxSampleBytes) {
+    spdlog::warn("a sample of job {} is too large and left out", job_id);
+    return absl::OkStatus();
+  }
+  bool publish = false;
+  ATELIER_RETURN_IF_ERROR(
+      Change(job_id, [&](store::Writer& writer, store::JobRecord& record) -> absl::Status {
+        if (Listens(record, update.fence())) {
+          ATELIER_RETURN_IF_ERROR(ApplyInTransaction(writer, record, update));
+        }
+        publish = update.has_finished() && !record.result_directory.empty();
+        return absl::OkStatus();
+      }));
+  if (update.has_finished()) {
+    pacer_.Forget(job_id);
+    options_.probe->Ended(job_id);
+  }
+  if (publish) {
+    to_publish_.push_back(job_id);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status JobRunner::ApplyInTransaction(store::Writer& writer, store::JobRecord& record,
+                                           const internal::v1::JobUpdate& update) {
+  const absl::Time now = options_.clock->Now();
+  switch (update.update_case()) {
+    case internal::v1::JobUpdate::kStarted:
+      return record.job.state() == v1::JOB_STATE_STARTING
+                 ? MoveJob(writer, record, v1::JOB_STATE_RUNNING, "", now)
+                 : absl::OkStatus();
+    case internal::v1::JobUpdate::kProgress:
+      return AddProgress(writer, record, update.progress(), now);
+    case internal::v1::JobUpdate::kSample:
+      return AddSample(writer, record, update.sample(), now);
+    case internal::v1::JobUpdate::kCheckpoint:
+      return AddCheckpoint(writer, record, update.checkpoint().step(), now);
+    case internal::v1::JobUpdate::kWarning:
+      return AddWarning(writer, record, update.warning().message(), now);
+    case internal::v1::JobUpdate::kFinished:
+      if (const auto held = pacer_.Held(update.job_id()); held.has_value()) {
+        ATELIER_RETURN_IF_ERROR(AddProgress(writer, record, *held, now));
+      }
+      return ApplyFinished(writer, record, update.finished());
+    case internal::v1::JobUpdate::UPDATE_NOT_SET:
+      return absl::OkStatus();
+  }
+  return absl::OkStatus();
+}
+
+absl::Status JobRunner::ApplyFinished(store::Writer& writer, store::JobRecord& record,
+                                      const internal::v1::JobFinished& finished) {
+  const absl::Time now = options_.clock->Now();
+  const std::string& job_id = record.job.spec().job_id();
+  switch (finished.outcome()) {
+    case internal::v1::JobFinished::OUTCOME_SUCCEEDED: {
+      const absl::StatusOr<std::string> result = RelativeResult(
+          options_.jobs_directory, job_id, record.fence, finished.result_directory());
+      if (!result.ok()) {
+        return FailAttempt(writer, record, std::string(result.status().message()), now);
+      }
+      return FinishTraining(writer, record, *result, now);
+    }
+    case internal::v1::JobFinished::OUTCOME_FAILED:
+      return FailAttempt(writer, record,
+                         finished.message().empty() ? "training failed" : finished.message(), now);
+    case internal::v1::JobFinished::OUTCOME_STOPPED: {
+      const std::optional<StopOrder> order = leases_.OrderOf(job_id, record.fence);
+      return EndAttempt(writer, record,
+                        {.reason = order.has_value() ? "the server is shutting down"
+                                                     : "the trainer stopped without being asked to",
+                         .resume_step = FindNewestCheckpoint(options_.jobs_directory, job_id).step,
+                         .counts = !order.has_value(),
+                         .max_fruitless_attempts = options_.max_fruitless_attempts},
+                        now);
+    }
+    default:
+      // The end of the process, which follows, decides.
+      return absl::OkStatus();
+  }
+}
+
+absl::Status JobRunner::Apply(const TrainerGone& gone) {
+  if (!leases_.Holds(gone.job_id, gone.fence)) {
+    return absl::OkStatus();
+  }
+  ATELIER_RETURN_IF_ERROR(
+      Change(gone.job_id, [&](store::Writer& writer, store::JobRecord& record) -> absl::Status {
+        if (!Listens(record, gone.fence)) {
+          return absl::OkStatus();
+        }
+        const absl::Time now = options_.clock->Now();
+        if (const auto held = pacer_.Held(gone.job_id); held.has_value()) {
+          ATELIER_RETURN_IF_ERROR(AddProgress(writer, record, *held, now));
+        }
+        return EndAttempt(
+            writer, record,
+            {.reason = gone.reason,
+             .resume_step = FindNewestCheckpoint(options_.jobs_directory, gone.job_id).step,
+             .counts = !draining(),
+             .max_fruitless_attempts = options_.max_fruitless_attempts},
+            now);
+      }));
+  pacer_.Forget(gone.job_id);
+  options_.probe->Ended(gone.job_id);
+  leases_.Remove(gone.job_id, gone.fence);
+  return absl::OkStatus();
+}
+
+}  // namespace atelier::server

@@ -1,0 +1,176 @@
+// JobRunner: starting trainers and publishing what they made.
+#include <algorithm>
+
+#include "common/status_macros.h"
+#include "server/jobs/attempt_files.h"
+#include "server/jobs/job_ledger.h"
+#include "server/jobs/job_runner.h"
+#include "server/jobs/job_state.h"
+#include "spdlog/spdlog.h"
+
+namespace atelier::server {
+namespace {
+
+// Errors that free space, or a healthy moment, makes go away: finished work must not be lost to
+// them.
+bool MayPass(const absl::Status& status) {
+  return absl::IsResourceExhausted(status) || absl::IsUnavailable(status) ||
+         absl::IsPermissionDenied(status);
+}
+
+}  // namespace
+
+void JobRunner::Schedule() {
+  while (!draining() && leases_.size() < options_.max_running &&
+         options_.clock->Now() >= starting_blocked_until_) {
+    const std::optional<store::JobRecord> queued = NextQueued();
+    if (!queued.has_value()) {
+      return;
+    }
+    if (!StartNext(*queued)) {
+      starting_blocked_until_ = options_.clock->Now() + options_.retry_delay;
+    }
+  }
+}
+
+std::optional<store::JobRecord> JobRunner::NextQueued() {
+  std::optional<store::JobRecord> next;
+  const absl::Status read = options_.store->Read([&](store::Reader& reader) -> absl::Status {
+    ATELIER_ASSIGN_OR_RETURN(const std::vector<store::JobRecord> queued,
+                             reader.JobsInStates({v1::JOB_STATE_QUEUED}));
+    // One that is QUEUED again may still have the process of its last attempt.
+    const auto found =
+        std::find_if(queued.begin(), queued.end(), [this](const store::JobRecord& record) {
+          return !leases_.Holds(record.job.spec().job_id());
+        });
+    if (found != queued.end()) {
+      next = *found;
+    }
+    return absl::OkStatus();
+  });
+  if (!read.ok()) {
+    spdlog::error("the queue of jobs cannot be read: {}", std::string(read.message()));
+    starting_blocked_until_ = options_.clock->Now() + options_.retry_delay;
+  }
+  return next;
+}
+
+absl::StatusOr<internal::v1::StartJob> JobRunner::Prepare(const store::JobRecord& queued) const {
+  const v1::JobSpec& spec = queued.job.spec();
+  ATELIER_ASSIGN_OR_RETURN(const Dataset content,
+                           options_.datasets->Find(spec.train().data().content()));
+  ATELIER_ASSIGN_OR_RETURN(const Dataset style,
+                           options_.datasets->Find(spec.train().data().style()));
+  const std::uint64_t fence = queued.fence + 1;
+  const std::filesystem::path attempt =
+      AttemptDirectory(options_.jobs_directory, spec.job_id(), fence);
+  ATELIER_RETURN_IF_ERROR(MakeAttemptDirectory(attempt));
+  internal::v1::StartJob start;
+  *start.mutable_spec() = spec;
+  start.set_fence(fence);
+  start.set_attempt_directory(attempt.string());
+  start.set_content_directory(content.directory.string());
+  start.set_style_directory(style.directory.string());
+  start.set_resume_directory(
+      FindNewestCheckpoint(options_.jobs_directory, spec.job_id()).directory.string());
+  return start;
+}
+
+bool JobRunner::StartNext(const store::JobRecord& queued) {
+  const std::string& job_id = queued.job.spec().job_id();
+  const absl::StatusOr<internal::v1::StartJob> start = Prepare(queued);
+  if (absl::IsNotFound(start.status())) {
+    return Change(job_id,
+                  [&](store::Writer& writer, store::JobRecord& record) {
+                    return MoveJob(writer, record, v1::JOB_STATE_FAILED,
+                                   std::string(start.status().message()), options_.clock->Now());
+                  })
+        .ok();
+  }
+  if (!start.ok()) {
+    spdlog::error("job {} cannot start yet: {}", job_id, std::string(start.status().message()));
+    return false;
+  }
+  const std::uint64_t fence = start->fence();
+  // Before the row says STARTING, so that whoever sees that state can stop the trainer.
+  leases_.Add(*start, options_.clock->Now() + options_.start_timeout);
+  TrainerLauncher* launcher = nullptr;
+  {
+    const absl::MutexLock lock(&mutex_);
+    launcher = draining_ || stopping_ ? nullptr : launcher_;
+  }
+  absl::Status begun = absl::UnavailableError("the server is shutting down");
+  if (launcher != nullptr) {
+    begun = Change(job_id, [&](store::Writer& writer, store::JobRecord& record) {
+      return BeginAttempt(writer, record, options_.clock->Now());
+    });
+  }
+  if (!begun.ok()) {
+    leases_.Remove(job_id, fence);
+    // Cancelled in between: no reason to wait before the next one.
+    return absl::IsFailedPrecondition(begun);
+  }
+  const absl::Status launched = launcher->Launch(job_id, fence);
+  if (!launched.ok()) {
+    backlog_.push_back(TrainerGone{
+        job_id, fence, "the trainer could not be started: " + std::string(launched.message())});
+    return false;
+  }
+  // Told to stop before there was a process to tell.
+  if (const auto order = leases_.OrderOf(job_id, fence); order.has_value()) {
+    launcher->Stop(job_id, fence, order->why, order->kill_after_ms);
+  }
+  return true;
+}
+
+void JobRunner::PublishFinished() {
+  while (!to_publish_.empty() && options_.clock->Now() >= publishing_blocked_until_) {
+    if (!PublishOne(to_publish_.front())) {
+      publishing_blocked_until_ = options_.clock->Now() + options_.retry_delay;
+      return;
+    }
+    to_publish_.pop_front();
+  }
+}
+
+bool JobRunner::PublishOne(const std::string& job_id) {
+  store::JobRecord record;
+  const absl::Status read = options_.store->Read([&](store::Reader& reader) -> absl::Status {
+    ATELIER_ASSIGN_OR_RETURN(record, reader.GetJob(job_id));
+    return absl::OkStatus();
+  });
+  if (!read.ok()) {
+    return absl::IsNotFound(read);
+  }
+  const absl::StatusOr<std::uint32_t> version = options_.models->Publish(
+      record.job.spec().output_model(), job_id, options_.jobs_directory / record.result_directory);
+  const std::string message(version.status().message());
+  if (MayPass(version.status())) {
+    WarnOnce(job_id, "the model cannot be published yet: " + message + "; it is tried again");
+    return false;
+  }
+  return Change(job_id,
+                [&](store::Writer& writer, store::JobRecord& present) {
+                  const absl::Time now = options_.clock->Now();
+                  if (!version.ok()) {
+                    return FailAttempt(writer, present,
+                                       "the model could not be published: " + message, now);
+                  }
+                  present.job.set_output_version(*version);
+                  return MoveJob(writer, present, v1::JOB_STATE_SUCCEEDED, "", now);
+                })
+      .ok();
+}
+
+void JobRunner::WarnOnce(const std::string& job_id, const std::string& sentence) {
+  if (!warned_.insert(job_id).second) {
+    return;
+  }
+  const absl::Status warned = Change(job_id, [&](store::Writer& writer, store::JobRecord& record) {
+    return AddWarning(writer, record, sentence, options_.clock->Now());
+  });
+  spdlog::warn("job {}: {}{}", job_id, sentence,
+               warned.ok() ? "" : " (and this warning could not be stored)");
+}
+
+}  // namespace atelier::server

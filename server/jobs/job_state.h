@@ -1,0 +1,28 @@
+// The states of a job, and the one function that moves a job from one to another.
+#pragma once
+
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "atelier/v1/training.pb.h"
+#include "server/store/store.h"
+
+namespace atelier::server {
+
+// CANCELLED, SUCCEEDED, FAILED: nothing happens to the job after it.
+bool IsFinal(v1::JobState state);
+
+// Whether the table of moves has this one.
+bool MayMove(v1::JobState from, v1::JobState to);
+
+// "queued": for metrics and sentences.
+std::string_view StateName(v1::JobState state);
+
+// Moves the job, keeps `reason` in it where the state has one, sets its times, and appends the
+// event. The only place where a state changes. FAILED_PRECONDITION when the table lacks the move;
+// errors of the store.
+absl::Status MoveJob(store::Writer& writer, store::JobRecord& record, v1::JobState to,
+                     std::string_view reason, absl::Time now);
+
+}  // namespace atelier::server

@@ -1,0 +1,43 @@
+#include "server/jobs/job_validation.h"
+
+#include <google/protobuf/util/json_util.h>
+
+#include <string>
+
+#include "common/errors.h"
+#include "common/names.h"
+#include "common/status_macros.h"
+
+namespace atelier::server {
+
+absl::Status CheckJobNames(const v1::JobSpec& spec) {
+  ATELIER_RETURN_IF_ERROR(CheckName("job_id", spec.job_id()));
+  ATELIER_RETURN_IF_ERROR(CheckName("output_model", spec.output_model()));
+  if (spec.kind_case() == v1::JobSpec::KIND_NOT_SET) {
+    return InvalidField("train", "a job needs something to do; give \"train\"");
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<TrainConfig> CheckTrainSpec(const v1::TrainSpec& spec) {
+  google::protobuf::util::JsonPrintOptions options;
+  options.preserve_proto_field_names = true;
+  std::string json;
+  if (!google::protobuf::util::MessageToJsonString(spec, &json, options).ok()) {
+    return InvalidField("train", "a text in it is not UTF-8");
+  }
+  return ParseTrainConfig(json);
+}
+
+absl::Status CheckDatasets(const DatasetCatalog& datasets, const TrainConfig& config) {
+  for (const std::string& name : {config.content_dataset, config.style_dataset}) {
+    ATELIER_ASSIGN_OR_RETURN(const Dataset dataset, datasets.Find(name));
+    if (dataset.files == 0) {
+      return absl::FailedPreconditionError("the data set \"" + name +
+                                           "\" holds no pictures (jpg, jpeg, png, webp)");
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace atelier::server

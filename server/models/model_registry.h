@@ -1,0 +1,54 @@
+// Which models can be served: shipped styles (read-only) and versions published into the data directory.
+// Thread-safe. Methods read memory and SQLite only; they block for milliseconds at most.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "common/train_config.h"
+
+namespace atelier::server {
+
+// One servable version. The fields up to `weights_bytes` come from its model.json.
+struct ModelVersion {
+  std::string name;
+  std::uint32_t version = 0;
+  std::vector<std::string> labels;
+  std::string family;
+  std::string tier;
+  std::vector<std::string> capabilities;  // "strength", "preserve_color", "size", "precision"
+  std::uint64_t parameters = 0;
+  Precision default_precision = Precision::kFp32;
+  std::string weights_sha256;
+  std::uint64_t weights_bytes = 0;
+  bool shipped = false;
+  std::string job_id;
+  absl::Time create_time = absl::InfinitePast();  // InfinitePast: unknown
+  std::filesystem::path directory;
+};
+
+class ModelRegistry {
+ public:
+  virtual ~ModelRegistry() = default;
+
+  // NOT_FOUND: no such name, version or label (the sentence lists what exists).
+  // INVALID_ARGUMENT naming `model`: malformed.
+  virtual absl::StatusOr<ModelVersion> Resolve(std::string_view reference) const = 0;
+
+  // All versions, sorted by name, then version.
+  virtual std::vector<ModelVersion> List() const = 0;
+
+  // Makes the folder `result` (model.json, weights.safetensors, card.md, preview.jpg) the next version of `name`; the folder's
+  // files are moved or copied, flushed, and only then named in the store. Publishing the same job twice returns the first version.
+  // DATA_LOSS: the folder is not a whole model; RESOURCE_EXHAUSTED: disk full.
+  virtual absl::StatusOr<std::uint32_t> Publish(std::string_view name, std::string_view job_id,
+                                                const std::filesystem::path& result) = 0;
+};
+
+}  // namespace atelier::server

@@ -1,0 +1,60 @@
+// One accepted piece of work on its way: its state and the legal moves between states are here and
+// nowhere else.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "server/queue/stylize_work.h"
+
+namespace atelier::server {
+
+using RequestId = std::uint64_t;
+
+//   kQueued ──► kDispatched ──► kDone
+//     │  ▲           │            ▲
+//     │  └───────────┘ (lost)     │
+//     └───────────────────────────┘ (cancelled, expired)
+enum class RequestState { kQueued, kDispatched, kDone };
+
+// Not thread-safe: the queue guards it. An illegal move is a broken invariant (ATELIER_CHECK).
+class Request {
+ public:
+  using Done = absl::AnyInvocable<void(absl::StatusOr<StylizeOutcome>) &&>;
+
+  // `done` is called exactly once if the queue accepts the request, otherwise never. It must not
+  // block.
+  Request(RequestId id, StylizeWork work, absl::Time deadline, Done done);
+
+  Request(const Request&) = delete;
+  Request& operator=(const Request&) = delete;
+
+  void Dispatch(absl::Time now);
+  // Back to kQueued because its worker was lost. False, without a move, when that has happened
+  // before.
+  bool TryRequeue();
+  // To kDone; the caller then owes the call of what this returns.
+  Done Finish();
+
+  RequestId id() const { return id_; }
+  RequestState state() const { return state_; }
+  absl::Time deadline() const { return deadline_; }
+  absl::Time dispatched_at() const { return dispatched_at_; }
+  const std::shared_ptr<const StylizeWork>& work() const { return work_; }
+  std::uint64_t bytes() const { return work_->image.size(); }
+
+ private:
+  const RequestId id_;
+  // Shared: a worker link may still be copying it when the request is cancelled.
+  const std::shared_ptr<const StylizeWork> work_;
+  const absl::Time deadline_;
+  Done done_;
+  RequestState state_ = RequestState::kQueued;
+  absl::Time dispatched_at_ = absl::InfinitePast();
+  bool lost_once_ = false;
+};
+
+}  // namespace atelier::server

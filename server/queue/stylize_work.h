@@ -1,0 +1,44 @@
+// What a stylize request asks for once it is admitted, and what came of it: plain data, free of
+// protobuf and gRPC.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/image_header.h"
+#include "common/train_config.h"
+#include "server/models/model_registry.h"
+
+namespace atelier::server {
+
+// Checked and completed: no field means "unset" unless it says so.
+struct StylizeWork {
+  std::string request_id;
+  std::string image;  // encoded; its header was read and is within the limits
+  ModelVersion model;
+  float strength = 1.0F;  // 0..1
+  bool preserve_color = false;
+  std::uint32_t size = 0;             // output's long side in pixels; 0: the input's size
+  std::optional<ImageFormat> format;  // nullopt: the input's
+  std::uint32_t quality = 95;         // 1..100
+  Precision precision = Precision::kFp32;
+};
+
+struct StylizeOutcome {
+  std::string image;
+  ImageFormat format = ImageFormat::kJpeg;
+  std::uint32_t width = 0;  // pixels
+  std::uint32_t height = 0;
+  Precision precision = Precision::kFp32;
+  std::vector<std::string> warnings;
+  // Unit: seconds. `queue_s` is filled by the queue, the others by the worker.
+  double queue_s = 0;
+  double decode_s = 0;
+  double load_s = 0;
+  double compute_s = 0;
+  double encode_s = 0;
+};
+
+}  // namespace atelier::server

@@ -1,0 +1,78 @@
+#include "server/rpc/training_service.h"
+
+#include <utility>
+
+#include "absl/strings/numbers.h"
+#include "common/errors.h"
+#include "common/rpc/grpc_status.h"
+#include "common/status_macros.h"
+#include "server/rpc/paging.h"
+#include "server/rpc/watch_stream.h"
+
+namespace atelier::server {
+namespace {
+
+constexpr char kList[] = "jobs";
+
+grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext& context, absl::StatusOr<v1::Job> job,
+                                 v1::Job& response) {
+  grpc::ServerUnaryReactor* reactor = context.DefaultReactor();
+  if (job.ok()) {
+    response = *std::move(job);
+  }
+  reactor->Finish(ToGrpcStatus(job.status()));
+  return reactor;
+}
+
+}  // namespace
+
+grpc::ServerUnaryReactor* TrainingService::CreateJob(grpc::CallbackServerContext* context,
+                                                     const v1::CreateJobRequest* request,
+                                                     v1::Job* response) {
+  return Answer(*context, jobs_.CreateJob(request->spec()), *response);
+}
+
+grpc::ServerUnaryReactor* TrainingService::GetJob(grpc::CallbackServerContext* context,
+                                                  const v1::GetJobRequest* request,
+                                                  v1::Job* response) {
+  return Answer(*context, jobs_.GetJob(request->job_id()), *response);
+}
+
+grpc::ServerUnaryReactor* TrainingService::ListJobs(grpc::CallbackServerContext* context,
+                                                    const v1::ListJobsRequest* request,
+                                                    v1::ListJobsResponse* response) {
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  reactor->Finish(ToGrpcStatus(List(*request, *response)));
+  return reactor;
+}
+
+grpc::ServerUnaryReactor* TrainingService::CancelJob(grpc::CallbackServerContext* context,
+                                                     const v1::CancelJobRequest* request,
+                                                     v1::Job* response) {
+  return Answer(*context, jobs_.CancelJob(request->job_id()), *response);
+}
+
+grpc::ServerWriteReactor<v1::JobEvent>* TrainingService::WatchJob(
+    grpc::CallbackServerContext* /*context*/, const v1::WatchJobRequest* request) {
+  return StartWatchStream(jobs_, *request);
+}
+
+absl::Status TrainingService::List(const v1::ListJobsRequest& request,
+                                   v1::ListJobsResponse& response) const {
+  ATELIER_ASSIGN_OR_RETURN(const std::uint32_t size, PageSize(request.page_size()));
+  ATELIER_ASSIGN_OR_RETURN(const std::string key, PageKey(kList, request.page_token()));
+  std::uint64_t before = 0;
+  if (!key.empty() && (!absl::SimpleAtoi(key, &before) || before == 0)) {
+    return InvalidField("page_token", "pass the next_page_token of the reply before, unchanged");
+  }
+  ATELIER_ASSIGN_OR_RETURN(JobManager::Page page, jobs_.ListJobs(before, size));
+  for (v1::Job& job : page.jobs) {
+    *response.add_jobs() = std::move(job);
+  }
+  if (page.next != 0) {
+    response.set_next_page_token(PageToken(kList, std::to_string(page.next)));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace atelier::server

@@ -1,0 +1,103 @@
+// The model tables of SqliteTransaction.
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "common/status_macros.h"
+#include "server/store/sqlite/sqlite_transaction.h"
+
+namespace atelier::server::store {
+namespace {
+
+// The order of ReadModel. Capabilities are words, kept with spaces between them.
+#define ATELIER_MODEL_COLUMNS                                                    \
+  "name, version, job_id, create_time, family, tier, capabilities, parameters, " \
+  "default_precision, weights_sha256, weights_bytes"
+
+ModelRecord ReadModel(const SqliteStatement& row) {
+  ModelRecord record;
+  record.name = row.Text(0);
+  record.version = static_cast<std::uint32_t>(row.Unsigned(1));
+  record.job_id = row.Text(2);
+  record.create_time = absl::FromUnixMicros(row.Signed(3));
+  record.family = row.Text(4);
+  record.tier = row.Text(5);
+  record.capabilities = absl::StrSplit(row.Text(6), ' ', absl::SkipEmpty());
+  record.parameters = row.Unsigned(7);
+  record.default_precision = row.Text(8);
+  record.weights_sha256 = row.Text(9);
+  record.weights_bytes = row.Unsigned(10);
+  return record;
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<ModelRecord>> SqliteTransaction::ListModels() {
+  SqliteStatement statement =
+      connection_.Prepare("SELECT " ATELIER_MODEL_COLUMNS " FROM models ORDER BY name, version");
+  std::vector<ModelRecord> records;
+  for (;;) {
+    ATELIER_ASSIGN_OR_RETURN(const bool has_row, statement.Step());
+    if (!has_row) {
+      return records;
+    }
+    records.push_back(ReadModel(statement));
+  }
+}
+
+absl::StatusOr<std::optional<ModelRecord>> SqliteTransaction::FindModelOfJob(
+    std::string_view job_id) {
+  SqliteStatement statement =
+      connection_.Prepare("SELECT " ATELIER_MODEL_COLUMNS " FROM models WHERE job_id = ?");
+  statement.Bind(1, job_id);
+  ATELIER_ASSIGN_OR_RETURN(const bool has_row, statement.Step());
+  return has_row ? std::optional(ReadModel(statement)) : std::nullopt;
+}
+
+absl::StatusOr<std::vector<LabelRecord>> SqliteTransaction::ListLabels() {
+  SqliteStatement statement =
+      connection_.Prepare("SELECT name, label, version FROM labels ORDER BY name, label");
+  std::vector<LabelRecord> records;
+  for (;;) {
+    ATELIER_ASSIGN_OR_RETURN(const bool has_row, statement.Step());
+    if (!has_row) {
+      return records;
+    }
+    records.push_back({.name = statement.Text(0),
+                       .label = statement.Text(1),
+                       .version = static_cast<std::uint32_t>(statement.Unsigned(2))});
+  }
+}
+
+absl::Status SqliteTransaction::InsertModel(const ModelRecord& record) {
+  SqliteStatement statement = connection_.Prepare("INSERT INTO models (" ATELIER_MODEL_COLUMNS
+                                                  ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+  statement.Bind(1, record.name).Bind(2, std::uint64_t{record.version});
+  if (record.job_id.empty()) {
+    statement.BindNull(3);
+  } else {
+    statement.Bind(3, record.job_id);
+  }
+  return statement.Bind(4, std::optional<std::int64_t>(absl::ToUnixMicros(record.create_time)))
+      .Bind(5, record.family)
+      .Bind(6, record.tier)
+      .Bind(7, absl::StrJoin(record.capabilities, " "))
+      .Bind(8, record.parameters)
+      .Bind(9, record.default_precision)
+      .Bind(10, record.weights_sha256)
+      .Bind(11, record.weights_bytes)
+      .Run();
+}
+
+absl::Status SqliteTransaction::SetLabel(const LabelRecord& record) {
+  return connection_
+      .Prepare(
+          "INSERT INTO labels (name, label, version) VALUES (?, ?, ?) "
+          "ON CONFLICT (name, label) DO UPDATE SET version = excluded.version")
+      .Bind(1, record.name)
+      .Bind(2, record.label)
+      .Bind(3, std::uint64_t{record.version})
+      .Run();
+}
+
+#undef ATELIER_MODEL_COLUMNS
+
+}  // namespace atelier::server::store

@@ -1,0 +1,37 @@
+// Store's Writer and Reader over one SQLite connection that is inside a transaction.
+#pragma once
+
+#include "server/store/sqlite/connection.h"
+#include "server/store/store.h"
+
+namespace atelier::server::store {
+
+// On a read-only connection only the Reader part works. `connection` outlives it.
+class SqliteTransaction final : public Writer {
+ public:
+  explicit SqliteTransaction(SqliteConnection& connection) : connection_(connection) {}
+
+  absl::StatusOr<JobRecord> GetJob(std::string_view id) override;
+  absl::StatusOr<std::vector<JobRecord>> ListJobs(std::uint64_t before,
+                                                  std::uint32_t limit) override;
+  absl::StatusOr<std::vector<JobRecord>> JobsInStates(
+      const std::vector<v1::JobState>& states) override;
+  absl::StatusOr<std::map<v1::JobState, std::uint64_t>> CountJobs() override;
+  absl::StatusOr<std::vector<v1::JobEvent>> ListEvents(std::string_view job_id, std::uint64_t from,
+                                                       std::uint32_t max_events,
+                                                       std::uint64_t max_bytes) override;
+  absl::Status InsertJob(JobRecord& record) override;
+  absl::Status UpdateJob(const JobRecord& record) override;
+  absl::Status AppendEvent(JobRecord& record, v1::JobEvent& event) override;
+
+  absl::StatusOr<std::vector<ModelRecord>> ListModels() override;
+  absl::StatusOr<std::optional<ModelRecord>> FindModelOfJob(std::string_view job_id) override;
+  absl::StatusOr<std::vector<LabelRecord>> ListLabels() override;
+  absl::Status InsertModel(const ModelRecord& record) override;
+  absl::Status SetLabel(const LabelRecord& record) override;
+
+ private:
+  SqliteConnection& connection_;
+};
+
+}  // namespace atelier::server::store

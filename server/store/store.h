@@ -1,0 +1,119 @@
+// What the server must not forget: jobs, their events, published models, labels. An interface with
+// transactions by closure; tests/server/store/store_contract.h is the suite that every
+// implementation passes.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "atelier/v1/training.pb.h"
+
+namespace atelier::server::store {
+
+// The newest events kept of each job.
+inline constexpr std::uint64_t kKeptEvents = 10'000;
+
+struct JobRecord {
+  // Order of creation, from 1; given by the store.
+  std::uint64_t number = 0;
+  // What users see. `spec` and `create_time` never change once inserted.
+  v1::Job job;
+  // The newest lease. Whoever speaks for an older one is not listened to.
+  std::uint64_t fence = 0;
+  // The highest step that any attempt saved; 0: none yet.
+  std::uint64_t checkpoint_step = 0;
+  // Attempts begun since then, the present one included.
+  std::uint32_t fruitless_attempts = 0;
+  // Training is done and this folder (relative to the folder of all jobs) waits to be published;
+  // empty: it is not so far, or past it.
+  std::string result_directory;
+};
+
+// A published model version. Fields as in server/models/model_registry.h.
+struct ModelRecord {
+  std::string name;
+  std::uint32_t version = 0;
+  std::string job_id;  // empty: no job made it
+  absl::Time create_time;
+  std::string family;
+  std::string tier;
+  std::vector<std::string> capabilities;
+  std::uint64_t parameters = 0;
+  std::string default_precision;  // "fp32" or "bf16"
+  std::string weights_sha256;
+  std::uint64_t weights_bytes = 0;
+};
+
+struct LabelRecord {
+  std::string name;   // of the model
+  std::string label;  // for example "stable"
+  std::uint32_t version = 0;
+};
+
+// One consistent view of the store, valid inside the closure that received it. Not thread-safe.
+class Reader {
+ public:
+  virtual ~Reader() = default;
+
+  // NOT_FOUND for an unknown id.
+  virtual absl::StatusOr<JobRecord> GetJob(std::string_view id) = 0;
+  // The newest first; only those with number < `before` (0: all).
+  virtual absl::StatusOr<std::vector<JobRecord>> ListJobs(std::uint64_t before,
+                                                          std::uint32_t limit) = 0;
+  // All jobs in one of `states`, the oldest first.
+  virtual absl::StatusOr<std::vector<JobRecord>> JobsInStates(
+      const std::vector<v1::JobState>& states) = 0;
+  // States without jobs are left out.
+  virtual absl::StatusOr<std::map<v1::JobState, std::uint64_t>> CountJobs() = 0;
+
+  // Events with sequence >= `from`, in order: at most `max_events`, and no more once their sizes
+  // have reached `max_bytes`.
+  virtual absl::StatusOr<std::vector<v1::JobEvent>> ListEvents(std::string_view job_id,
+                                                               std::uint64_t from,
+                                                               std::uint32_t max_events,
+                                                               std::uint64_t max_bytes) = 0;
+
+  // Sorted by name, then version.
+  virtual absl::StatusOr<std::vector<ModelRecord>> ListModels() = 0;
+  virtual absl::StatusOr<std::optional<ModelRecord>> FindModelOfJob(std::string_view job_id) = 0;
+  virtual absl::StatusOr<std::vector<LabelRecord>> ListLabels() = 0;
+};
+
+class Writer : public Reader {
+ public:
+  // Sets `record.number`. ALREADY_EXISTS.
+  virtual absl::Status InsertJob(JobRecord& record) = 0;
+  // Writes everything but spec and create_time. NOT_FOUND.
+  virtual absl::Status UpdateJob(const JobRecord& record) = 0;
+  // Sets `event.sequence` and `record.job.last_sequence` to the next number and drops events that
+  // fall out of kKeptEvents. The caller still calls UpdateJob.
+  virtual absl::Status AppendEvent(JobRecord& record, v1::JobEvent& event) = 0;
+
+  // ALREADY_EXISTS: the version, or another version made by the same job.
+  virtual absl::Status InsertModel(const ModelRecord& record) = 0;
+  // Points the label at this version, wherever it pointed before.
+  virtual absl::Status SetLabel(const LabelRecord& record) = 0;
+};
+
+// Thread-safe. Calls block on the disk, for milliseconds on a healthy one.
+// Errors besides those of the closure: RESOURCE_EXHAUSTED disk full; PERMISSION_DENIED read-only;
+// UNAVAILABLE busy; DATA_LOSS damaged; INTERNAL anything else. Messages are free of paths.
+class Store {
+ public:
+  virtual ~Store() = default;
+
+  virtual absl::Status Read(absl::FunctionRef<absl::Status(Reader&)> body) = 0;
+  // All of `body`'s writes are on the disk when this returns OK, none of them after an error.
+  // Writes run one after the other; a body must not call the store itself.
+  virtual absl::Status Write(absl::FunctionRef<absl::Status(Writer&)> body) = 0;
+};
+
+}  // namespace atelier::server::store

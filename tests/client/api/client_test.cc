@@ -1,0 +1,218 @@
+#include "client/api/client.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <vector>
+
+#include "absl/synchronization/mutex.h"
+#include "absl/synchronization/notification.h"
+#include "common/errors.h"
+#include "tests/client/fake_server.h"
+
+namespace atelier::client {
+namespace {
+
+using ::atelier::test::FakeServer;
+using ::atelier::test::ProgressEvent;
+using ::atelier::test::StateEvent;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+// Nothing listens there: port 1 is privileged and unused.
+constexpr char kNobody[] = "127.0.0.1:1";
+
+class ClientTest : public ::testing::Test {
+ protected:
+  std::unique_ptr<Client> Connect() {
+    Client::Options options;
+    options.server = server_.address();
+    options.watch_patience = absl::Milliseconds(300);
+    options.watch_backoff_first = absl::Milliseconds(5);
+    options.watch_backoff_last = absl::Milliseconds(20);
+    auto client = Client::Create(options);
+    EXPECT_TRUE(client.ok()) << client.status();
+    return *std::move(client);
+  }
+
+  // Watches job "oil" from the beginning and returns the sequence numbers that were told.
+  std::vector<std::uint64_t> Watch(absl::Status& status) {
+    v1::WatchJobRequest request;
+    request.set_job_id("oil");
+    std::vector<std::uint64_t> told;
+    status = Connect()->WatchJob(request, [&told](const v1::JobEvent& event) {
+      told.push_back(event.sequence());
+      return true;
+    });
+    return told;
+  }
+
+  FakeServer server_;
+};
+
+TEST_F(ClientTest, StylizeSendsTheRequestAndReturnsTheResponse) {
+  server_.handlers().stylize = [](const v1::StylizeRequest& request) {
+    v1::StylizeResponse response;
+    response.set_model(request.model());
+    response.add_results()->set_image(request.image());
+    return response;
+  };
+  v1::StylizeRequest request;
+  request.set_model("van-gogh");
+  // Far above gRPC's default limit of 4 MiB.
+  request.set_image(std::string(32 << 20, 'x'));
+  const auto response = Connect()->Stylize(request);
+  ASSERT_TRUE(response.ok()) << response.status();
+  EXPECT_EQ(response->model(), "van-gogh");
+  EXPECT_EQ(response->results(0).image().size(), 32u << 20);
+}
+
+TEST_F(ClientTest, ErrorsCarryTheirFacts) {
+  server_.handlers().stylize = [](const v1::StylizeRequest&) {
+    return InvalidField("strength", "must be 0 to 1");
+  };
+  server_.handlers().create_job = [](const v1::CreateJobRequest&) {
+    return RetryLater(absl::Milliseconds(1500), "too many jobs wait");
+  };
+  const absl::Status invalid = Connect()->Stylize({}).status();
+  EXPECT_TRUE(absl::IsInvalidArgument(invalid));
+  EXPECT_EQ(invalid.message(), "strength: must be 0 to 1");
+  EXPECT_EQ(FieldOf(invalid), "strength");
+  const absl::Status full = Connect()->CreateJob({}).status();
+  EXPECT_TRUE(absl::IsResourceExhausted(full));
+  EXPECT_EQ(RetryDelayOf(full), absl::Milliseconds(1500));
+}
+
+TEST_F(ClientTest, StylizeEndsAtItsDeadline) {
+  absl::Notification give_up;
+  server_.handlers().stylize = [&](const v1::StylizeRequest&) {
+    give_up.WaitForNotification();
+    return v1::StylizeResponse();
+  };
+  const absl::Status status = Connect()->Stylize({}, absl::Milliseconds(100)).status();
+  give_up.Notify();
+  EXPECT_TRUE(absl::IsDeadlineExceeded(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("within 100ms"));
+}
+
+TEST_F(ClientTest, ListsAreJoinedFromAllPages) {
+  server_.handlers().list_models = [](const v1::ListModelsRequest& request) {
+    v1::ListModelsResponse response;
+    response.add_models()->set_name(request.page_token().empty() ? "a" : request.page_token());
+    if (request.page_token() != "c") {
+      response.set_next_page_token(request.page_token().empty() ? "b" : "c");
+    }
+    return response;
+  };
+  const auto all = Connect()->ListAllModels();
+  ASSERT_TRUE(all.ok()) << all.status();
+  std::vector<std::string> names;
+  for (const v1::Model& model : all->models()) {
+    names.push_back(model.name());
+  }
+  EXPECT_THAT(names, ElementsAre("a", "b", "c"));
+  EXPECT_EQ(all->next_page_token(), "");
+}
+
+TEST_F(ClientTest, AListThatNeverEndsIsAnError) {
+  server_.handlers().list_jobs = [](const v1::ListJobsRequest&) {
+    v1::ListJobsResponse response;
+    response.set_next_page_token("again");
+    return response;
+  };
+  EXPECT_TRUE(absl::IsInternal(Connect()->ListAllJobs().status()));
+}
+
+TEST(ClientAddressTest, AServerThatIsNotThereIsNamed) {
+  Client::Options options;
+  options.server = kNobody;
+  const auto client = Client::Create(options);
+  ASSERT_TRUE(client.ok());
+  const absl::Status status = (*client)->ListAllModels().status();
+  EXPECT_TRUE(absl::IsUnavailable(status));
+  EXPECT_THAT(std::string(status.message()), HasSubstr(kNobody));
+}
+
+TEST(ClientAddressTest, AnAddressWithoutPortIsRefused) {
+  Client::Options options;
+  options.server = "nowhere";
+  EXPECT_EQ(FieldOf(Client::Create(options).status()), "server");
+}
+
+TEST_F(ClientTest, WatchTellsEveryEventAndEndsWithTheFinalState) {
+  server_.handlers().watch_job = [](const v1::WatchJobRequest&, const auto& write) {
+    write(StateEvent(1, v1::JOB_STATE_RUNNING));
+    write(ProgressEvent(2, 5, 10));
+    write(StateEvent(3, v1::JOB_STATE_SUCCEEDED));
+    return absl::OkStatus();
+  };
+  absl::Status status;
+  EXPECT_THAT(Watch(status), ElementsAre(1, 2, 3));
+  EXPECT_TRUE(status.ok()) << status;
+}
+
+TEST_F(ClientTest, WatchGoesOnBehindTheLastEventWhenTheServerComesBack) {
+  absl::Mutex mutex;
+  std::vector<std::uint64_t> asked;
+  server_.handlers().watch_job = [&](const v1::WatchJobRequest& request, const auto& write) {
+    const absl::MutexLock lock(&mutex);
+    asked.push_back(request.from_sequence());
+    if (asked.size() == 1) {
+      write(StateEvent(1, v1::JOB_STATE_RUNNING));
+      write(ProgressEvent(2, 5, 10));
+      return absl::UnavailableError("draining");
+    }
+    if (asked.size() < 4) {
+      return absl::UnavailableError("draining");
+    }
+    write(StateEvent(3, v1::JOB_STATE_FAILED, "no disk"));
+    return absl::OkStatus();
+  };
+  absl::Status status;
+  EXPECT_THAT(Watch(status), ElementsAre(1, 2, 3));
+  EXPECT_TRUE(status.ok()) << status;
+  EXPECT_THAT(asked, ElementsAre(0, 3, 3, 3));
+}
+
+TEST_F(ClientTest, WatchGivesUpWhenTheServerStaysAway) {
+  std::atomic<int> tries{0};
+  server_.handlers().watch_job = [&](const v1::WatchJobRequest&, const auto&) {
+    ++tries;
+    return absl::UnavailableError("draining");
+  };
+  absl::Status status;
+  EXPECT_THAT(Watch(status), ElementsAre());
+  EXPECT_TRUE(absl::IsUnavailable(status)) << status;
+  EXPECT_GT(tries, 2);
+}
+
+TEST_F(ClientTest, WatchDoesNotRetryOtherErrors) {
+  std::atomic<int> tries{0};
+  server_.handlers().watch_job = [&](const v1::WatchJobRequest&, const auto&) {
+    ++tries;
+    return NotFoundResource("job", "oil", "there is no job \"oil\"");
+  };
+  absl::Status status;
+  Watch(status);
+  EXPECT_TRUE(absl::IsNotFound(status));
+  EXPECT_EQ(ResourceOf(status)->name, "oil");
+  EXPECT_EQ(tries, 1);
+}
+
+TEST_F(ClientTest, WatchEndsWhenTheCallerHasSeenEnough) {
+  server_.handlers().watch_job = [](const v1::WatchJobRequest&, const auto& write) {
+    // Endless: ends only because the watcher goes.
+    for (std::uint64_t sequence = 1; write(ProgressEvent(sequence, 1, 10)); ++sequence) {
+    }
+    return absl::OkStatus();
+  };
+  int told = 0;
+  const absl::Status status =
+      Connect()->WatchJob({}, [&told](const v1::JobEvent&) { return ++told < 3; });
+  EXPECT_TRUE(absl::IsCancelled(status)) << status;
+  EXPECT_EQ(told, 3);
+}
+
+}  // namespace
+}  // namespace atelier::client

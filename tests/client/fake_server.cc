@@ -1,0 +1,116 @@
+#include "tests/client/fake_server.h"
+
+#include <grpcpp/security/server_credentials.h>
+#include <grpcpp/server_builder.h>
+
+#include <utility>
+
+#include "common/check.h"
+#include "common/rpc/grpc_status.h"
+
+namespace atelier::test {
+namespace {
+
+template <typename Request, typename Response>
+grpc::Status Answer(const FakeHandlers::Unary<Request, Response>& handler, const Request* request,
+                    Response* response) {
+  if (!handler) {
+    return ToGrpcStatus(absl::UnimplementedError("this test has no such answer"));
+  }
+  absl::StatusOr<Response> answer = handler(*request);
+  if (answer.ok()) {
+    *response = *std::move(answer);
+  }
+  return ToGrpcStatus(answer.status());
+}
+
+}  // namespace
+
+class FakeServer::Services final : public v1::StylizeService::Service,
+                                   public v1::ModelService::Service,
+                                   public v1::DatasetService::Service,
+                                   public v1::TrainingService::Service {
+ public:
+  explicit Services(const FakeHandlers& handlers) : handlers_(handlers) {}
+
+  grpc::Status Stylize(grpc::ServerContext*, const v1::StylizeRequest* request,
+                       v1::StylizeResponse* response) override {
+    return Answer(handlers_.stylize, request, response);
+  }
+  grpc::Status ListModels(grpc::ServerContext*, const v1::ListModelsRequest* request,
+                          v1::ListModelsResponse* response) override {
+    return Answer(handlers_.list_models, request, response);
+  }
+  grpc::Status GetModel(grpc::ServerContext*, const v1::GetModelRequest* request,
+                        v1::Model* response) override {
+    return Answer(handlers_.get_model, request, response);
+  }
+  grpc::Status ListDatasets(grpc::ServerContext*, const v1::ListDatasetsRequest* request,
+                            v1::ListDatasetsResponse* response) override {
+    return Answer(handlers_.list_datasets, request, response);
+  }
+  grpc::Status CreateJob(grpc::ServerContext*, const v1::CreateJobRequest* request,
+                         v1::Job* response) override {
+    return Answer(handlers_.create_job, request, response);
+  }
+  grpc::Status GetJob(grpc::ServerContext*, const v1::GetJobRequest* request,
+                      v1::Job* response) override {
+    return Answer(handlers_.get_job, request, response);
+  }
+  grpc::Status ListJobs(grpc::ServerContext*, const v1::ListJobsRequest* request,
+                        v1::ListJobsResponse* response) override {
+    return Answer(handlers_.list_jobs, request, response);
+  }
+  grpc::Status CancelJob(grpc::ServerContext*, const v1::CancelJobRequest* request,
+                         v1::Job* response) override {
+    return Answer(handlers_.cancel_job, request, response);
+  }
+  grpc::Status WatchJob(grpc::ServerContext*, const v1::WatchJobRequest* request,
+                        grpc::ServerWriter<v1::JobEvent>* writer) override {
+    if (!handlers_.watch_job) {
+      return ToGrpcStatus(absl::UnimplementedError("this test has no such answer"));
+    }
+    return ToGrpcStatus(handlers_.watch_job(
+        *request, [writer](const v1::JobEvent& event) { return writer->Write(event); }));
+  }
+
+ private:
+  const FakeHandlers& handlers_;
+};
+
+FakeServer::FakeServer() : services_(std::make_unique<Services>(handlers_)) {
+  grpc::ServerBuilder builder;
+  builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port_);
+  builder.SetMaxReceiveMessageSize(64 << 20);
+  builder.RegisterService(static_cast<v1::StylizeService::Service*>(services_.get()));
+  builder.RegisterService(static_cast<v1::ModelService::Service*>(services_.get()));
+  builder.RegisterService(static_cast<v1::DatasetService::Service*>(services_.get()));
+  builder.RegisterService(static_cast<v1::TrainingService::Service*>(services_.get()));
+  server_ = builder.BuildAndStart();
+  ATELIER_CHECK(server_ != nullptr);
+}
+
+FakeServer::~FakeServer() { server_->Shutdown(std::chrono::system_clock::now()); }
+
+v1::JobEvent StateEvent(std::uint64_t sequence, v1::JobState state, const std::string& reason) {
+  v1::JobEvent event;
+  event.set_sequence(sequence);
+  event.mutable_state()->set_state(state);
+  event.mutable_state()->set_reason(reason);
+  return event;
+}
+
+v1::JobEvent ProgressEvent(std::uint64_t sequence, std::uint64_t step, std::uint64_t steps) {
+  v1::JobEvent event;
+  event.set_sequence(sequence);
+  v1::JobProgress& progress = *event.mutable_progress();
+  progress.set_step(step);
+  progress.set_steps(steps);
+  progress.set_percent(100.0 * static_cast<double>(step) / static_cast<double>(steps));
+  progress.set_images_per_s(5.25);
+  progress.mutable_eta()->set_seconds(245);
+  (*progress.mutable_losses())["total"] = 1.5;
+  return event;
+}
+
+}  // namespace atelier::test

@@ -1,0 +1,59 @@
+// A server in this process that answers as each test tells it to.
+#pragma once
+
+#include <grpcpp/server.h>
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "atelier/v1/datasets.grpc.pb.h"
+#include "atelier/v1/models.grpc.pb.h"
+#include "atelier/v1/stylize.grpc.pb.h"
+#include "atelier/v1/training.grpc.pb.h"
+
+namespace atelier::test {
+
+// Set the handlers before the first call; they run on the server's threads. One left out answers
+// UNIMPLEMENTED.
+struct FakeHandlers {
+  template <typename Request, typename Response>
+  using Unary = std::function<absl::StatusOr<Response>(const Request&)>;
+
+  Unary<v1::StylizeRequest, v1::StylizeResponse> stylize;
+  Unary<v1::ListModelsRequest, v1::ListModelsResponse> list_models;
+  Unary<v1::GetModelRequest, v1::Model> get_model;
+  Unary<v1::ListDatasetsRequest, v1::ListDatasetsResponse> list_datasets;
+  Unary<v1::CreateJobRequest, v1::Job> create_job;
+  Unary<v1::GetJobRequest, v1::Job> get_job;
+  Unary<v1::ListJobsRequest, v1::ListJobsResponse> list_jobs;
+  Unary<v1::CancelJobRequest, v1::Job> cancel_job;
+  // Writes through its second argument, which returns false once the watcher is gone.
+  std::function<absl::Status(const v1::WatchJobRequest&,
+                             const std::function<bool(const v1::JobEvent&)>&)>
+      watch_job;
+};
+
+class FakeServer final {
+ public:
+  FakeServer();
+  ~FakeServer();
+
+  FakeHandlers& handlers() { return handlers_; }
+  std::string address() const { return "127.0.0.1:" + std::to_string(port_); }
+
+ private:
+  class Services;
+
+  FakeHandlers handlers_;
+  std::unique_ptr<Services> services_;
+  int port_ = 0;
+  std::unique_ptr<grpc::Server> server_;
+};
+
+// Events as a server would number them.
+v1::JobEvent StateEvent(std::uint64_t sequence, v1::JobState state, const std::string& reason = "");
+v1::JobEvent ProgressEvent(std::uint64_t sequence, std::uint64_t step, std::uint64_t steps);
+
+}  // namespace atelier::test

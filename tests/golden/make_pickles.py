@@ -1,0 +1,30 @@
+"""Writes state_dict_old.pth and state_dict_zip.pth, the same small state dict in both layouts of torch.save, and expected values beside
+them in state_dict.safetensors. Run: python make_pickles.py (torch, numpy, safetensors)."""
+import os
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+def main():
+    torch.manual_seed(1)
+    state = nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3)).state_dict()
+    base = torch.arange(24, dtype=torch.float32)
+    state["shared.all"] = base.reshape(4, 6)
+    state["shared.turned"] = base.reshape(4, 6)[1:3, ::2].t()
+    state["parameter"] = nn.Parameter(torch.tensor([1.5, -2.5]))
+    state["half"] = torch.tensor([0.5, 65504.0]).half()
+    state["bfloat16"] = torch.tensor([[1.0, -3.0]]).bfloat16()
+    state["double"] = torch.tensor(0.1, dtype=torch.float64)
+    state["int32"] = torch.tensor([-7, 7], dtype=torch.int32)
+    state["empty"] = torch.zeros(0, 3)
+    torch.save(state, os.path.join(HERE, "state_dict_old.pth"), _use_new_zipfile_serialization=False)
+    torch.save(state, os.path.join(HERE, "state_dict_zip.pth"))
+    save_file({k: v.detach().clone().contiguous() for k, v in state.items()}, os.path.join(HERE, "state_dict.safetensors"))
+
+
+if __name__ == "__main__":
+    main()

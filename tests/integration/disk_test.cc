@@ -1,0 +1,112 @@
+// Full and read-only disks. They need a file system of their own, hence a mount namespace.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <fstream>
+#include <string>
+
+#include "tests/integration/pictures.h"
+#include "tests/integration/service.h"
+#include "tests/support/process.h"
+#include "tests/support/temp_dir.h"
+
+namespace atelier::test {
+namespace {
+
+class DiskTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    const ProcessResult probe =
+        RunProcess({.command = {"unshare", "-Urm", "sh", "-c",
+                                "mount -t tmpfs -o size=1m tmpfs " + directory_.path().string()}});
+    if (probe.exit_code != 0) {
+      GTEST_SKIP() << "mount namespaces are not allowed here: " << probe.err;
+    }
+    options_.data_dir = directory_ / "disk" / "data";
+    options_.shipped_models = MakeShippedModels(directory_ / "models");
+    MakeDataset(directory_ / "content", 6, 1);
+    MakeDataset(directory_ / "style", 3, 100);
+    options_.datasets = {{"content", directory_ / "content"}, {"style", directory_ / "style"}};
+    std::filesystem::create_directories(directory_ / "disk");
+  }
+
+  // The server gets a small file system of its own at disk/.
+  void MountDisk() {
+    const std::string disk = (directory_ / "disk").string();
+    options_.wrapper = {"unshare",
+                        "-Urm",
+                        "sh",
+                        "-c",
+                        "mount -t tmpfs -o size=24m tmpfs " + disk + " && exec \"$@\"",
+                        "sh"};
+  }
+
+  // The same file as the server sees it.
+  std::filesystem::path Inside(Service& service, const std::string& name) const {
+    return "/proc/" + std::to_string(service.process().pid()) + "/root" +
+           (directory_ / "disk").string() + "/" + name;
+  }
+
+  static void Fill(const std::filesystem::path& path) {
+    std::ofstream file(path, std::ios::binary);
+    const std::string block(4096, 'x');
+    while (file.write(block.data(), static_cast<std::streamsize>(block.size())).flush()) {
+    }
+  }
+
+  TempDir directory_;
+  Service::Options options_;
+};
+
+TEST_F(DiskTest, AFullDiskRefusesJobsAndKeepsServing) {
+  MountDisk();
+  Service service(options_);
+  Fill(Inside(service, "filler"));
+  const absl::Status status = service.client().CreateJob(TinyJob("full", "tiny", 30)).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << status;
+  EXPECT_TRUE(service.client().Stylize(StylizeRequestFor("random", MakePicture(64, 64, 1))).ok());
+
+  std::filesystem::remove(Inside(service, "filler"));
+  const auto job = service.client().CreateJob(TinyJob("room", "tiny", 30));
+  EXPECT_TRUE(job.ok()) << job.status() << service.process().Stderr();
+}
+
+TEST_F(DiskTest, ADiskThatFillsUpDuringTrainingFailsTheJobWithAReason) {
+  MountDisk();
+  Service service(options_);
+  ASSERT_TRUE(service.client().CreateJob(TinyJob("fills", "tiny", 100'000)).ok());
+  v1::WatchJobRequest watch;
+  watch.set_job_id("fills");
+  bool filled = false;
+  v1::JobStateChange last;
+  const absl::Status status = service.client().WatchJob(watch, [&](const v1::JobEvent& event) {
+    if (event.has_checkpoint() && !filled) {
+      Fill(Inside(service, "filler"));
+      filled = true;
+    }
+    if (event.has_state()) {
+      last = event.state();
+    }
+    return true;
+  });
+  EXPECT_TRUE(status.ok()) << status << service.process().Stderr();
+  EXPECT_TRUE(filled);
+  EXPECT_EQ(last.state(), v1::JOB_STATE_FAILED);
+  EXPECT_THAT(last.reason(), ::testing::HasSubstr("disk"));
+  EXPECT_TRUE(service.client().Stylize(StylizeRequestFor("random", MakePicture(64, 64, 1))).ok());
+}
+
+TEST_F(DiskTest, AReadOnlyDataDirectoryIsRefusedWithASentence) {
+  const std::string disk = (directory_ / "disk").string();
+  const ProcessResult result = RunProcess(
+      {.command = {"unshare", "-Urm", "sh", "-c",
+                   "mount -t tmpfs -o ro,size=1m tmpfs " + disk + " && exec \"$@\"", "sh",
+                   ATELIER_BINARY_DIR "/bin/atelier-server", "--data-dir", disk, "--listen",
+                   "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", "--shipped-models", "none"}});
+  EXPECT_EQ(result.exit_code, 1) << result.err;
+  EXPECT_THAT(result.err, ::testing::HasSubstr("atelier-server: "));
+}
+
+}  // namespace
+}  // namespace atelier::test

@@ -1,0 +1,137 @@
+#include "server/admission/admission.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <limits>
+
+#include "common/errors.h"
+#include "tests/server/support/stylize_fakes.h"
+
+namespace atelier::server {
+namespace {
+
+using testing::FakeRegistry;
+using testing::PngHeader;
+
+class AdmissionTest : public ::testing::Test {
+ protected:
+  v1::StylizeRequest Good() {
+    v1::StylizeRequest request;
+    request.set_image(PngHeader(64, 48));
+    request.set_model("oil");
+    return request;
+  }
+
+  FakeRegistry registry_;
+  Admission admission_{registry_, [] { return std::string("made-here"); }};
+};
+
+TEST_F(AdmissionTest, AbsentControlsTakeTheirDefaults) {
+  registry_.model.default_precision = Precision::kBf16;
+  const auto work = admission_.Admit(Good());
+  ASSERT_TRUE(work.ok()) << work.status();
+  EXPECT_EQ(work->strength, 1.0F);
+  EXPECT_FALSE(work->preserve_color);
+  EXPECT_EQ(work->size, 0U);
+  EXPECT_EQ(work->format, std::nullopt);
+  EXPECT_EQ(work->quality, 95U);
+  EXPECT_EQ(work->precision, Precision::kBf16);
+  EXPECT_EQ(work->request_id, "made-here");
+  EXPECT_EQ(work->model.version, 3U);
+  EXPECT_EQ(work->image, PngHeader(64, 48));
+}
+
+TEST_F(AdmissionTest, ZeroAndFalseAreValuesOfTheirOwn) {
+  v1::StylizeRequest request = Good();
+  request.set_strength(0);
+  request.set_preserve_color(false);
+  request.set_format(v1::IMAGE_FORMAT_WEBP);
+  request.set_precision(v1::PRECISION_BF16);
+  request.set_size(256);
+  request.set_quality(1);
+  request.set_request_id("order 7/a");
+  const auto work = admission_.Admit(request);
+  ASSERT_TRUE(work.ok()) << work.status();
+  EXPECT_EQ(work->strength, 0.0F);
+  EXPECT_EQ(work->format, ImageFormat::kWebp);
+  EXPECT_EQ(work->precision, Precision::kBf16);
+  EXPECT_EQ(work->size, 256U);
+  EXPECT_EQ(work->quality, 1U);
+  EXPECT_EQ(work->request_id, "order 7/a");
+}
+
+struct BadRequest {
+  const char* field;
+  std::function<void(v1::StylizeRequest&)> spoil;
+};
+
+class BadRequestTest : public AdmissionTest, public ::testing::WithParamInterface<BadRequest> {};
+
+TEST_P(BadRequestTest, IsRefusedNamingTheField) {
+  v1::StylizeRequest request = Good();
+  GetParam().spoil(request);
+  const absl::Status status = admission_.Admit(request).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;
+  EXPECT_EQ(FieldOf(status), GetParam().field) << status;
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Fields, BadRequestTest,
+    ::testing::Values(
+        BadRequest{"image", [](auto& r) { r.clear_image(); }},
+        BadRequest{"image", [](auto& r) { r.set_image("just some text"); }},
+        BadRequest{"image", [](auto& r) { r.set_image(PngHeader(60000, 60000)); }},
+        BadRequest{"image", [](auto& r) { r.set_image(PngHeader(1, 1)); }},
+        BadRequest{"image", [](auto& r) { r.set_image(PngHeader(64, 48).substr(0, 20)); }},
+        BadRequest{"image", [](auto& r) { r.mutable_image()->resize(40 << 20); }},
+        BadRequest{"model", [](auto& r) { r.clear_model(); }},
+        BadRequest{"strength", [](auto& r) { r.set_strength(7); }},
+        BadRequest{"strength", [](auto& r) { r.set_strength(-0.01F); }},
+        BadRequest{"strength",
+                   [](auto& r) { r.set_strength(std::numeric_limits<float>::quiet_NaN()); }},
+        BadRequest{"strength",
+                   [](auto& r) { r.set_strength(std::numeric_limits<float>::infinity()); }},
+        BadRequest{"size", [](auto& r) { r.set_size(0); }},
+        BadRequest{"size", [](auto& r) { r.set_size(15); }},
+        BadRequest{"size", [](auto& r) { r.set_size(4097); }},
+        BadRequest{"quality", [](auto& r) { r.set_quality(0); }},
+        BadRequest{"quality", [](auto& r) { r.set_quality(101); }},
+        BadRequest{"variations", [](auto& r) { r.set_variations(0); }},
+        BadRequest{"variations", [](auto& r) { r.set_variations(9); }},
+        BadRequest{"variations", [](auto& r) { r.set_variations(2); }},
+        BadRequest{"seed", [](auto& r) { r.set_seed(0); }},
+        BadRequest{"format", [](auto& r) { r.set_format(static_cast<v1::ImageFormat>(9)); }},
+        BadRequest{"precision", [](auto& r) { r.set_precision(static_cast<v1::Precision>(9)); }},
+        BadRequest{"request_id", [](auto& r) { r.set_request_id(""); }},
+        BadRequest{"request_id", [](auto& r) { r.set_request_id("two\nlines"); }},
+        BadRequest{"request_id", [](auto& r) { r.set_request_id(std::string(129, 'a')); }}));
+
+TEST_F(AdmissionTest, ControlsThatTheModelLacksAreRefused) {
+  registry_.model.capabilities = {};
+  v1::StylizeRequest request = Good();
+  request.set_preserve_color(false);
+  EXPECT_EQ(FieldOf(admission_.Admit(request).status()), "preserve_color");
+  request = Good();
+  request.set_variations(1);  // one result is what every model makes
+  EXPECT_TRUE(admission_.Admit(request).ok());
+}
+
+TEST_F(AdmissionTest, UnknownModelIsNotFound) {
+  v1::StylizeRequest request = Good();
+  request.set_model("water");
+  const absl::Status status = admission_.Admit(request).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(ResourceOf(status)->name, "water");
+}
+
+TEST(RandomRequestIdTest, IsPrintableAndNew) {
+  const std::string id = RandomRequestId();
+  EXPECT_THAT(id, ::testing::MatchesRegex("[0-9a-f]+"));
+  EXPECT_EQ(id.size(), 16U);
+  EXPECT_NE(id, RandomRequestId());
+}
+
+}  // namespace
+}  // namespace atelier::server

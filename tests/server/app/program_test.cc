@@ -1,0 +1,168 @@
+// The program itself, without workers.
+#include <gmock/gmock.h>
+#include <grpcpp/create_channel.h>
+#include <grpcpp/security/credentials.h>
+#include <gtest/gtest.h>
+#include <httplib.h>
+
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "atelier/v1/stylize.grpc.pb.h"
+#include "common/files.h"
+#include "common/model_spec.h"
+#include "tests/server/support/stylize_fakes.h"
+#include "tests/support/process.h"
+#include "tests/support/temp_dir.h"
+#include "tests/support/wait_until.h"
+
+namespace atelier {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::MatchesRegex;
+
+class ProgramTest : public ::testing::Test {
+ protected:
+  std::vector<std::string> Command(std::vector<std::string> more = {}) const {
+    std::vector<std::string> command = {ATELIER_BINARY_DIR "/bin/atelier-server",
+                                        "--data-dir",
+                                        (folder_ / "data").string(),
+                                        "--listen",
+                                        "127.0.0.1:0",
+                                        "--metrics-listen",
+                                        "127.0.0.1:0",
+                                        "--local-workers",
+                                        "0",
+                                        "--shipped-models",
+                                        (folder_ / "shipped").string()};
+    command.insert(command.end(), more.begin(), more.end());
+    return command;
+  }
+
+  static std::string GrpcAddress(const test::Process& server) {
+    EXPECT_TRUE(server.WaitForStdout("metrics=")) << server.Stderr();
+    const std::string line = server.Stdout();
+    const std::size_t start = line.find("grpc=") + 5;
+    return line.substr(start, line.find(' ', start) - start);
+  }
+
+  // A whole folder of a model, though no worker could load it.
+  void ShipModel() {
+    const std::filesystem::path folder = folder_ / "shipped" / "oil" / "1";
+    std::filesystem::create_directories(folder);
+    const std::string weights = "weights";
+    std::ofstream(folder / "weights.safetensors") << weights;
+    ASSERT_TRUE(WriteModelSpec(folder, {.family = "faststyle",
+                                        .tier = "lite",
+                                        .generator = "lite",
+                                        .weights_sha256 = Sha256Hex(weights),
+                                        .weights_bytes = weights.size()})
+                    .ok());
+  }
+
+  static httplib::Client Http(const test::Process& server) {
+    const std::string line = server.Stdout();
+    const std::size_t start = line.find("metrics=") + 8;
+    return httplib::Client("http://" + line.substr(start, line.find('\n', start) - start));
+  }
+
+  // The status of a probe; 0 when nobody answers.
+  static int Probe(const test::Process& server, const std::string& path) {
+    const auto reply = Http(server).Get(path.c_str());
+    return reply ? reply->status : 0;
+  }
+
+  // The value of a metric without labels.
+  static std::string Metric(const test::Process& server, const std::string& name) {
+    const auto reply = Http(server).Get("/metrics");
+    const std::string text = reply ? "\n" + reply->body : "";
+    const std::size_t start = text.find("\n" + name + " ");
+    if (start == std::string::npos) {
+      return "";
+    }
+    const std::size_t value = start + name.size() + 2;
+    return text.substr(value, text.find('\n', value) - value);
+  }
+
+  test::TempDir folder_;
+};
+
+TEST_F(ProgramTest, SaysWhereItListensAndEndsWithZeroAtSigterm) {
+  test::Process server({.command = Command()});
+  ASSERT_TRUE(server.WaitForStdout("\n"));
+  EXPECT_THAT(
+      server.Stdout(),
+      MatchesRegex("listening grpc=127\\.0\\.0\\.1:[0-9]+ metrics=127\\.0\\.0\\.1:[0-9]+\n"));
+  server.Signal(SIGTERM);
+  EXPECT_EQ(server.Wait(), 0) << server.Stderr();
+}
+
+TEST_F(ProgramTest, TakenPortIsOneSentenceAndExitCodeOne) {
+  test::Process first({.command = Command()});
+  const std::string taken = GrpcAddress(first);
+  std::vector<std::string> command = Command();
+  command.at(2) = (folder_ / "other").string();
+  command.at(4) = taken;
+  const test::ProcessResult second = test::RunProcess({.command = command});
+  EXPECT_EQ(second.exit_code, 1);
+  EXPECT_EQ(second.out, "");
+  EXPECT_THAT(second.err, HasSubstr("atelier-server: cannot listen on " + taken));
+}
+
+TEST_F(ProgramTest, SecondServerOnTheSameFolderIsRefused) {
+  test::Process first({.command = Command()});
+  GrpcAddress(first);
+  const test::ProcessResult second = test::RunProcess({.command = Command()});
+  EXPECT_EQ(second.exit_code, 1);
+  EXPECT_THAT(second.err, HasSubstr("atelier-server: "));
+}
+
+TEST_F(ProgramTest, ServerThatWasKilledLeavesNothingInTheWay) {
+  {
+    test::Process first({.command = Command()});
+    GrpcAddress(first);
+    first.Signal(SIGKILL);
+    EXPECT_EQ(first.Wait(), 128 + SIGKILL);
+  }
+  test::Process second({.command = Command()});
+  GrpcAddress(second);
+  second.Signal(SIGTERM);
+  EXPECT_EQ(second.Wait(), 0);
+}
+
+TEST_F(ProgramTest, DrainRefusesNewWorkAndAnswersWhatItCannotFinish) {
+  ShipModel();
+  test::Process server({.command = Command({"--drain-timeout", "1s"})});
+  auto channel = grpc::CreateChannel(GrpcAddress(server), grpc::InsecureChannelCredentials());
+  const auto stylize = v1::StylizeService::NewStub(channel);
+  v1::StylizeRequest request;
+  request.set_model("oil");
+  request.set_image(server::testing::PngHeader(64, 64));
+
+  grpc::Status waiting;
+  std::thread caller([&] {
+    grpc::ClientContext context;
+    v1::StylizeResponse response;
+    waiting = stylize->Stylize(&context, request, &response);
+  });
+  EXPECT_TRUE(test::WaitUntil([&] { return Metric(server, "atelier_queue_depth") == "1"; }));
+  EXPECT_EQ(Probe(server, "/readyz"), 200);
+  server.Signal(SIGTERM);
+  EXPECT_TRUE(test::WaitUntil([&] { return Probe(server, "/readyz") == 503; }));
+  grpc::ClientContext context;
+  v1::StylizeResponse response;
+  EXPECT_EQ(stylize->Stylize(&context, request, &response).error_code(),
+            grpc::StatusCode::UNAVAILABLE);
+  caller.join();
+  EXPECT_EQ(waiting.error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_EQ(server.Wait(), 0);
+}
+
+}  // namespace
+}  // namespace atelier

@@ -1,0 +1,107 @@
+#include "server/dispatch/link/task_codec.h"
+
+#include <gtest/gtest.h>
+
+#include <limits>
+#include <string>
+
+#include "common/errors.h"
+#include "tests/server/dispatch/link_fakes.h"
+#include "tests/server/support/stylize_fakes.h"
+
+namespace atelier::server {
+namespace {
+
+internal::v1::StylizeResult Result() { return testing::GoodResult(7).stylize_result(); }
+
+TEST(TaskMessageTest, PastDeadlineIsZeroMilliseconds) {
+  const auto message = TaskMessage(7, testing::SampleWork(), -absl::Seconds(1));
+  EXPECT_EQ(message.stylize_task().deadline_ms(), 0U);
+}
+
+TEST(TaskMessageTest, AbsentFormatIsUnspecified) {
+  StylizeWork work = testing::SampleWork();
+  EXPECT_EQ(TaskMessage(7, work, absl::Seconds(1)).stylize_task().format(),
+            v1::IMAGE_FORMAT_UNSPECIFIED);
+  work.format = ImageFormat::kWebp;
+  EXPECT_EQ(TaskMessage(7, work, absl::Seconds(1)).stylize_task().format(), v1::IMAGE_FORMAT_WEBP);
+}
+
+TEST(OutcomeOfTest, GoodResultKeepsEverything) {
+  internal::v1::StylizeResult result = Result();
+  result.add_warnings("the colour profile was damaged");
+  result.set_compute_s(0.5);
+  const auto outcome = OutcomeOf(result);
+  ASSERT_TRUE(outcome.ok() && outcome->ok());
+  EXPECT_EQ((*outcome)->image, result.image());
+  EXPECT_EQ((*outcome)->format, ImageFormat::kJpeg);
+  EXPECT_EQ((*outcome)->height, 48U);
+  EXPECT_EQ((*outcome)->compute_s, 0.5);
+  EXPECT_EQ((*outcome)->warnings.size(), 1U);
+}
+
+TEST(OutcomeOfTest, ImpossibleResultsAreViolations) {
+  internal::v1::StylizeResult result = Result();
+  result.set_width(0);
+  EXPECT_FALSE(OutcomeOf(result).ok());
+  result = Result();
+  result.set_height(100000);
+  EXPECT_FALSE(OutcomeOf(result).ok());
+  result = Result();
+  result.set_compute_s(std::numeric_limits<double>::quiet_NaN());
+  EXPECT_FALSE(OutcomeOf(result).ok());
+  result = Result();
+  result.set_load_s(-1);
+  EXPECT_FALSE(OutcomeOf(result).ok());
+  result = Result();
+  result.set_format(v1::IMAGE_FORMAT_PNG);
+  EXPECT_FALSE(OutcomeOf(result).ok());
+  result = Result();
+  result.clear_image();
+  EXPECT_FALSE(OutcomeOf(result).ok());
+  result = Result();
+  result.set_precision(v1::PRECISION_UNSPECIFIED);
+  EXPECT_FALSE(OutcomeOf(result).ok());
+  result = Result();
+  result.set_code(17);
+  EXPECT_FALSE(OutcomeOf(result).ok());
+}
+
+TEST(OutcomeOfTest, FailureNamesTheFieldOnce) {
+  internal::v1::StylizeResult result;
+  result.set_code(static_cast<std::uint32_t>(absl::StatusCode::kInvalidArgument));
+  result.set_field("image");
+  result.set_message("image: is truncated");
+  const auto outcome = OutcomeOf(result);
+  ASSERT_TRUE(outcome.ok());
+  EXPECT_EQ(FieldOf(outcome->status()), "image");
+  EXPECT_EQ(std::string(outcome->status().message()), "image: is truncated");
+}
+
+TEST(OutcomeOfTest, CodesThatStylizeDoesNotDocumentBecomeInternal) {
+  internal::v1::StylizeResult result;
+  result.set_code(static_cast<std::uint32_t>(absl::StatusCode::kUnauthenticated));
+  result.set_message("/secret/path");
+  const auto outcome = OutcomeOf(result);
+  ASSERT_TRUE(outcome.ok());
+  EXPECT_EQ(outcome->status().code(), absl::StatusCode::kInternal);
+  EXPECT_EQ(std::string(outcome->status().message()).find("secret"), std::string::npos);
+}
+
+TEST(OutcomeOfTest, EndlessSentencesAreCutBetweenCharacters) {
+  internal::v1::StylizeResult result;
+  result.set_code(static_cast<std::uint32_t>(absl::StatusCode::kInternal));
+  std::string sentence = "a";
+  while (sentence.size() < 2000) {
+    sentence += "\u00e4";
+  }
+  result.set_message(sentence);
+  const auto outcome = OutcomeOf(result);
+  ASSERT_TRUE(outcome.ok());
+  const std::string message(outcome->status().message());
+  EXPECT_EQ(message.size(), 511U);
+  EXPECT_EQ(message, sentence.substr(0, 511));
+}
+
+}  // namespace
+}  // namespace atelier::server

@@ -1,0 +1,308 @@
+#include "tests/server/store/store_contract.h"
+
+#include <gmock/gmock.h>
+
+#include <atomic>
+#include <thread>
+
+#include "common/status_macros.h"
+#include "server/store/proto_time.h"
+
+namespace atelier::server::store {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+JobRecord StoreContract::Insert(const std::string& id) {
+  JobRecord record;
+  record.job.mutable_spec()->set_job_id(id);
+  record.job.mutable_spec()->set_output_model("oil");
+  record.job.mutable_spec()->mutable_train()->set_learning_rate(2e-4);
+  record.job.set_state(v1::JOB_STATE_QUEUED);
+  *record.job.mutable_create_time() = MicrosToProto(1'700'000'000'123'456);
+  EXPECT_TRUE(store().Write([&](Writer& writer) { return writer.InsertJob(record); }).ok());
+  return record;
+}
+
+JobRecord StoreContract::Get(const std::string& id) {
+  JobRecord record;
+  EXPECT_TRUE(store()
+                  .Read([&](Reader& reader) -> absl::Status {
+                    ATELIER_ASSIGN_OR_RETURN(record, reader.GetJob(id));
+                    return absl::OkStatus();
+                  })
+                  .ok());
+  return record;
+}
+
+void StoreContract::AppendWarnings(const std::string& id, int count) {
+  const absl::Status status = store().Write([&](Writer& writer) -> absl::Status {
+    ATELIER_ASSIGN_OR_RETURN(JobRecord record, writer.GetJob(id));
+    for (int i = 0; i < count; ++i) {
+      v1::JobEvent event;
+      event.mutable_warning()->set_message("a sentence");
+      ATELIER_RETURN_IF_ERROR(writer.AppendEvent(record, event));
+    }
+    return writer.UpdateJob(record);
+  });
+  EXPECT_TRUE(status.ok()) << status;
+}
+
+std::vector<v1::JobEvent> StoreContract::Events(const std::string& id, std::uint64_t from,
+                                                std::uint32_t max_events, std::uint64_t max_bytes) {
+  std::vector<v1::JobEvent> events;
+  EXPECT_TRUE(store()
+                  .Read([&](Reader& reader) -> absl::Status {
+                    ATELIER_ASSIGN_OR_RETURN(events,
+                                             reader.ListEvents(id, from, max_events, max_bytes));
+                    return absl::OkStatus();
+                  })
+                  .ok());
+  return events;
+}
+
+namespace {
+
+std::vector<std::string> Ids(const std::vector<JobRecord>& records) {
+  std::vector<std::string> ids;
+  for (const JobRecord& record : records) {
+    ids.push_back(record.job.spec().job_id());
+  }
+  return ids;
+}
+
+ModelRecord Model(const std::string& name, std::uint32_t version, const std::string& job_id) {
+  return {.name = name,
+          .version = version,
+          .job_id = job_id,
+          .create_time = absl::FromUnixMicros(1'700'000'000'000'001),
+          .family = "faststyle",
+          .tier = "lite",
+          .capabilities = {"strength", "size"},
+          .parameters = 143'571,
+          .default_precision = "bf16",
+          .weights_sha256 = "ab",
+          .weights_bytes = 5};
+}
+
+TEST_P(StoreContract, AJobComesBackAsItWasWritten) {
+  JobRecord written = Insert("oil-1");
+  v1::Job& job = written.job;
+  job.set_state(v1::JOB_STATE_RUNNING);
+  job.set_reason("it's \"quoted\"; DROP TABLE jobs; --");
+  job.set_attempts(3);
+  job.set_output_version(7);
+  job.set_last_sequence(12);
+  *job.mutable_start_time() = MicrosToProto(1'700'000'001'000'000);
+  *job.mutable_end_time() = MicrosToProto(1'700'000'002'000'000);
+  job.mutable_progress()->set_step(5);
+  (*job.mutable_progress()->mutable_losses())["style"] = 0.25;
+  job.add_warnings("größer als gedacht");
+  job.add_warnings("");
+  written.fence = 4;
+  written.checkpoint_step = 200;
+  written.fruitless_attempts = 2;
+  written.result_directory = "oil-1/attempts/4/result";
+  ASSERT_TRUE(store().Write([&](Writer& writer) { return writer.UpdateJob(written); }).ok());
+
+  const JobRecord read = Get("oil-1");
+  EXPECT_EQ(read.job.DebugString(), written.job.DebugString());
+  EXPECT_EQ(read.number, written.number);
+  EXPECT_EQ(read.fence, 4u);
+  EXPECT_EQ(read.checkpoint_step, 200u);
+  EXPECT_EQ(read.fruitless_attempts, 2u);
+  EXPECT_EQ(read.result_directory, written.result_directory);
+}
+
+TEST_P(StoreContract, AnUnknownJobIsNotFound) {
+  JobRecord record;
+  record.job.mutable_spec()->set_job_id("nobody");
+  EXPECT_TRUE(absl::IsNotFound(
+      store().Read([](Reader& reader) { return reader.GetJob("nobody").status(); })));
+  EXPECT_TRUE(
+      absl::IsNotFound(store().Write([&](Writer& writer) { return writer.UpdateJob(record); })));
+}
+
+TEST_P(StoreContract, AnIdIsGivenOnce) {
+  Insert("oil-1");
+  JobRecord again;
+  again.job.mutable_spec()->set_job_id("oil-1");
+  EXPECT_TRUE(absl::IsAlreadyExists(
+      store().Write([&](Writer& writer) { return writer.InsertJob(again); })));
+}
+
+TEST_P(StoreContract, JobsAreListedNewestFirstPageByPage) {
+  for (const char* id : {"a", "b", "c", "d"}) {
+    Insert(id);
+  }
+  std::vector<JobRecord> first;
+  std::vector<JobRecord> second;
+  ASSERT_TRUE(store()
+                  .Read([&](Reader& reader) -> absl::Status {
+                    ATELIER_ASSIGN_OR_RETURN(first, reader.ListJobs(0, 3));
+                    ATELIER_ASSIGN_OR_RETURN(second, reader.ListJobs(first.back().number, 3));
+                    return absl::OkStatus();
+                  })
+                  .ok());
+  EXPECT_THAT(Ids(first), ElementsAre("d", "c", "b"));
+  EXPECT_THAT(Ids(second), ElementsAre("a"));
+}
+
+TEST_P(StoreContract, JobsAreFoundByStateOldestFirstAndCounted) {
+  Insert("a");
+  Insert("b");
+  JobRecord running = Insert("c");
+  running.job.set_state(v1::JOB_STATE_RUNNING);
+  ASSERT_TRUE(store().Write([&](Writer& writer) { return writer.UpdateJob(running); }).ok());
+  ASSERT_TRUE(
+      store()
+          .Read([&](Reader& reader) -> absl::Status {
+            EXPECT_THAT(Ids(*reader.JobsInStates({v1::JOB_STATE_RUNNING, v1::JOB_STATE_QUEUED})),
+                        ElementsAre("a", "b", "c"));
+            EXPECT_THAT(Ids(*reader.JobsInStates({v1::JOB_STATE_FAILED})), IsEmpty());
+            EXPECT_THAT(*reader.CountJobs(), ElementsAre(std::pair(v1::JOB_STATE_QUEUED, 2u),
+                                                         std::pair(v1::JOB_STATE_RUNNING, 1u)));
+            return absl::OkStatus();
+          })
+          .ok());
+}
+
+TEST_P(StoreContract, EventsAreNumberedWithoutGapsPerJob) {
+  Insert("a");
+  Insert("b");
+  AppendWarnings("a", 3);
+  AppendWarnings("b", 1);
+  AppendWarnings("a", 2);
+  const std::vector<v1::JobEvent> events = Events("a", 2);
+  ASSERT_EQ(events.size(), 4u);
+  for (std::size_t i = 0; i < events.size(); ++i) {
+    EXPECT_EQ(events[i].sequence(), i + 2);
+  }
+  EXPECT_EQ(Get("a").job.last_sequence(), 5u);
+  EXPECT_EQ(Get("b").job.last_sequence(), 1u);
+}
+
+TEST_P(StoreContract, EventsAreReadInBoundedPortions) {
+  Insert("a");
+  AppendWarnings("a", 10);
+  EXPECT_EQ(Events("a", 1, 4).size(), 4u);
+  EXPECT_EQ(Events("a", 1, 100, 1).size(), 1u);
+  EXPECT_THAT(Events("a", 11), IsEmpty());
+}
+
+TEST_P(StoreContract, OnlyTheNewestEventsAreKept) {
+  Insert("a");
+  AppendWarnings("a", static_cast<int>(kKeptEvents) + 5);
+  const std::vector<v1::JobEvent> events = Events("a", 1);
+  ASSERT_EQ(events.size(), kKeptEvents);
+  EXPECT_EQ(events.front().sequence(), 6u);
+  EXPECT_EQ(events.back().sequence(), kKeptEvents + 5);
+}
+
+TEST_P(StoreContract, AFailedWriteLeavesNothingBehind) {
+  Insert("a");
+  const absl::Status status = store().Write([&](Writer& writer) -> absl::Status {
+    JobRecord record;
+    record.job.mutable_spec()->set_job_id("b");
+    EXPECT_TRUE(writer.InsertJob(record).ok());
+    EXPECT_TRUE(writer.InsertModel(Model("oil", 1, "b")).ok());
+    return absl::AbortedError("changed my mind");
+  });
+  EXPECT_TRUE(absl::IsAborted(status));
+  EXPECT_TRUE(
+      absl::IsNotFound(store().Read([](Reader& reader) { return reader.GetJob("b").status(); })));
+  Insert("b");  // and the store goes on
+}
+
+TEST_P(StoreContract, AReaderSeesOneMomentAndWhatWasWrittenBefore) {
+  Insert("a");
+  const absl::Status status = store().Read([&](Reader& reader) -> absl::Status {
+    EXPECT_EQ(reader.ListJobs(0, 10)->size(), 1u);
+    Insert("b");
+    EXPECT_EQ(reader.ListJobs(0, 10)->size(), 1u);
+    return absl::OkStatus();
+  });
+  EXPECT_TRUE(status.ok());
+  EXPECT_EQ(Get("b").job.spec().job_id(), "b");
+}
+
+TEST_P(StoreContract, ModelsComeBackSortedAndByJob) {
+  ASSERT_TRUE(store()
+                  .Write([](Writer& writer) -> absl::Status {
+                    ATELIER_RETURN_IF_ERROR(writer.InsertModel(Model("oil", 10, "job-2")));
+                    ATELIER_RETURN_IF_ERROR(writer.InsertModel(Model("oil", 9, "")));
+                    return writer.InsertModel(Model("ink", 1, ""));
+                  })
+                  .ok());
+  ASSERT_TRUE(store()
+                  .Read([](Reader& reader) -> absl::Status {
+                    ATELIER_ASSIGN_OR_RETURN(const auto models, reader.ListModels());
+                    EXPECT_EQ(models.size(), 3u);
+                    EXPECT_EQ(models[0].name, "ink");
+                    EXPECT_EQ(models[1].version, 9u);
+                    const ModelRecord& model = models[2];
+                    EXPECT_EQ(model.version, 10u);
+                    EXPECT_EQ(model.job_id, "job-2");
+                    EXPECT_EQ(model.create_time, absl::FromUnixMicros(1'700'000'000'000'001));
+                    EXPECT_THAT(model.capabilities, ElementsAre("strength", "size"));
+                    EXPECT_EQ(model.parameters, 143'571u);
+                    EXPECT_EQ(model.default_precision, "bf16");
+                    EXPECT_EQ(reader.FindModelOfJob("job-2")->value().version, 10u);
+                    EXPECT_FALSE(reader.FindModelOfJob("job-3")->has_value());
+                    EXPECT_FALSE(reader.FindModelOfJob("")->has_value());
+                    return absl::OkStatus();
+                  })
+                  .ok());
+}
+
+TEST_P(StoreContract, AVersionAndAJobNameOneModel) {
+  const auto insert = [this](const ModelRecord& record) {
+    return store().Write([&](Writer& writer) { return writer.InsertModel(record); });
+  };
+  ASSERT_TRUE(insert(Model("oil", 1, "job-1")).ok());
+  EXPECT_TRUE(absl::IsAlreadyExists(insert(Model("oil", 1, "job-2"))));
+  EXPECT_TRUE(absl::IsAlreadyExists(insert(Model("oil", 2, "job-1"))));
+  EXPECT_TRUE(insert(Model("oil", 2, "")).ok());
+  EXPECT_TRUE(insert(Model("oil", 3, "")).ok());
+}
+
+TEST_P(StoreContract, ALabelPointsAtOneVersion) {
+  for (const std::uint32_t version : {1u, 4u}) {
+    ASSERT_TRUE(
+        store()
+            .Write([&](Writer& writer) { return writer.SetLabel({"oil", "stable", version}); })
+            .ok());
+  }
+  ASSERT_TRUE(store()
+                  .Read([](Reader& reader) -> absl::Status {
+                    ATELIER_ASSIGN_OR_RETURN(const auto labels, reader.ListLabels());
+                    EXPECT_EQ(labels.size(), 1u);
+                    EXPECT_EQ(labels[0].version, 4u);
+                    return absl::OkStatus();
+                  })
+                  .ok());
+}
+
+TEST_P(StoreContract, ManyThreadsReadAndWriteAtOnce) {
+  Insert("a");
+  constexpr int kThreads = 4;
+  constexpr int kRounds = 10;
+  std::vector<std::thread> threads;
+  std::atomic<int> failures = 0;
+  for (int t = 0; t < kThreads; ++t) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < kRounds; ++i) {
+        AppendWarnings("a", 1);
+        failures += Events("a", 1).empty() ? 1 : 0;
+      }
+    });
+  }
+  for (std::thread& thread : threads) {
+    thread.join();
+  }
+  EXPECT_EQ(failures, 0);
+  EXPECT_EQ(Get("a").job.last_sequence(), std::uint64_t{kThreads * kRounds});
+}
+
+}  // namespace
+}  // namespace atelier::server::store

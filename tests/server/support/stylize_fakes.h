@@ -1,0 +1,117 @@
+// Fakes and samples that the tests of the stylize path share.
+#pragma once
+
+#include <cstdint>
+#include <cstdlib>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "common/errors.h"
+#include "server/models/model_registry.h"
+#include "server/queue/request_queue.h"
+
+namespace atelier::server::testing {
+
+// The header of a PNG of this size; enough for whoever reads only headers. Sides below 2^16.
+inline std::string PngHeader(std::uint32_t width, std::uint32_t height) {
+  const auto side = [](std::uint32_t value) {
+    return std::string{'\0', '\0', static_cast<char>(value >> 8U), static_cast<char>(value)};
+  };
+  using std::string_literals::operator""s;
+  return "\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR"s + side(width) + side(height) +
+         "\x08\x02\0\0\0"s        // 8 bit, RGB
+         "\0\0\0\0"s              // CRC, which nobody checks here
+         "\0\0\0\0IDAT\0\0\0\0"s  // an empty body
+         "\0\0\0\0IEND\0\0\0\0"s;
+}
+
+inline ModelVersion SampleModel() {
+  return {.name = "oil",
+          .version = 3,
+          .family = "faststyle",
+          .tier = "lite",
+          .capabilities = {"strength", "preserve_color", "size", "precision"},
+          .default_precision = Precision::kFp32,
+          .weights_sha256 = "ab",
+          .directory = "/models/oil/3"};
+}
+
+// Knows one model.
+class FakeRegistry final : public ModelRegistry {
+ public:
+  absl::StatusOr<ModelVersion> Resolve(std::string_view reference) const override {
+    if (reference == model.name) {
+      return model;
+    }
+    return NotFoundResource("model", reference, "there is no such model");
+  }
+  std::vector<ModelVersion> List() const override { return {model}; }
+  absl::StatusOr<std::uint32_t> Publish(std::string_view, std::string_view,
+                                        const std::filesystem::path&) override {
+    return absl::UnimplementedError("not in this fake");
+  }
+
+  ModelVersion model = SampleModel();
+};
+
+inline StylizeWork SampleWork(std::size_t image_bytes = 100) {
+  StylizeWork work;
+  work.request_id = "r";
+  work.image = std::string(image_bytes, 'x');
+  work.model = SampleModel();
+  return work;
+}
+
+inline StylizeOutcome SampleOutcome(std::string image = "restyled") {
+  StylizeOutcome outcome;
+  outcome.image = std::move(image);
+  outcome.width = 64;
+  outcome.height = 48;
+  return outcome;
+}
+
+// What a request was answered, for all to look at. Thread-safe; answers may come after its end.
+class Answers {
+ public:
+  Request::Done Expect() {
+    return [state = state_](absl::StatusOr<StylizeOutcome> outcome) {
+      const absl::MutexLock lock(&state->mutex);
+      state->answers.push_back(std::move(outcome));
+    };
+  }
+
+  std::size_t count() const {
+    const absl::MutexLock lock(&state_->mutex);
+    return state_->answers.size();
+  }
+
+  // The only answer; nullopt if there is none yet. A second answer ends the test program.
+  std::optional<absl::StatusOr<StylizeOutcome>> only() const {
+    const absl::MutexLock lock(&state_->mutex);
+    if (state_->answers.size() > 1) {
+      std::abort();
+    }
+    return state_->answers.empty() ? std::nullopt : std::optional(state_->answers.front());
+  }
+
+  absl::StatusCode code() const {
+    const auto answer = only();
+    return answer.has_value() ? answer->status().code() : absl::StatusCode::kUnknown;
+  }
+
+ private:
+  struct State {
+    absl::Mutex mutex;
+    std::vector<absl::StatusOr<StylizeOutcome>> answers ABSL_GUARDED_BY(mutex);
+  };
+  const std::shared_ptr<State> state_ = std::make_shared<State>();
+};
+
+}  // namespace atelier::server::testing

@@ -1,0 +1,261 @@
+#include "worker/jobs/train_role.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <thread>
+
+#include "tests/support/wait_until.h"
+#include "tests/worker/link/puppet_server.h"
+#include "worker/jobs/link_observer.h"
+
+namespace atelier::worker {
+namespace {
+
+using internal::v1::JobFinished;
+using internal::v1::JobUpdate;
+using internal::v1::ServerMessage;
+using internal::v1::WorkerMessage;
+using train::Outcome;
+
+class TrainRoleTest : public ::testing::Test {
+ protected:
+  void TearDown() override {
+    if (thread_.joinable()) {
+      role_->Shutdown();
+      thread_.join();
+    }
+  }
+
+  void Run(TrainRole::Trainer trainer) {
+    options_.address = server_.address();
+    options_.name = "train-oil-1";
+    options_.job_id = "oil-1";
+    options_.fence = 4;
+    options_.trainer = std::move(trainer);
+    role_ = std::make_unique<TrainRole>(options_);
+    thread_ = std::thread([this] { exit_code_ = role_->Run(); });
+  }
+
+  int Join() {
+    thread_.join();
+    return exit_code_;
+  }
+
+  static ServerMessage Start() {
+    ServerMessage message;
+    internal::v1::StartJob* start = message.mutable_start_job();
+    start->set_fence(4);
+    start->set_attempt_directory("/data/jobs/oil-1/attempts/4");
+    start->mutable_spec()->set_job_id("oil-1");
+    start->mutable_spec()->set_output_model("oil");
+    v1::TrainSpec* train = start->mutable_spec()->mutable_train();
+    train->set_family("faststyle");
+    train->mutable_data()->set_content("garments");
+    train->mutable_data()->set_style("paintings");
+    train->set_steps(3);
+    return message;
+  }
+
+  JobUpdate AwaitUpdate() {
+    const auto received = server_.Await(WorkerMessage::kJobUpdate);
+    EXPECT_TRUE(received.has_value());
+    return received.has_value() ? received->message.job_update() : JobUpdate();
+  }
+
+  JobFinished AwaitFinished() {
+    const auto received = server_.AwaitIf([](const WorkerMessage& message) {
+      return message.has_job_update() && message.job_update().has_finished();
+    });
+    EXPECT_TRUE(received.has_value());
+    return received.has_value() ? received->message.job_update().finished() : JobFinished();
+  }
+
+  // Trains until it is told to stop.
+  TrainRole::Trainer UntilStopped() {
+    return [this](const train::TrainJob&, train::Observer& observer,
+                  const std::atomic<bool>& stop) -> absl::StatusOr<Outcome> {
+      observer.OnStart(0);
+      training_ = true;
+      test::WaitUntil([&] { return stop.load(); });
+      observer.OnCheckpoint(1);
+      return stop ? Outcome::kStopped : Outcome::kFinished;
+    };
+  }
+
+  test::PuppetServer server_;
+  TrainRole::Options options_;
+  std::unique_ptr<TrainRole> role_;
+  std::thread thread_;
+  std::atomic<bool> training_ = false;
+  int exit_code_ = -1;
+};
+
+TEST_F(TrainRoleTest, TellsItsLeaseAndReportsTheWholeRunInOrder) {
+  options_.feature_weights = "/share/features.pth";
+  options_.threads = 3;
+  train::TrainJob seen;
+  Run([&](const train::TrainJob& job, train::Observer& observer,
+          const std::atomic<bool>&) -> absl::StatusOr<Outcome> {
+    seen = job;
+    observer.OnWarning("One file could not be read.");
+    observer.OnStart(2);
+    observer.OnProgress({.step = 3, .steps = 3});
+    observer.OnSample(3, "jpeg");
+    observer.OnCheckpoint(3);
+    return Outcome::kFinished;
+  });
+  const auto hello = server_.Await(WorkerMessage::kHello);
+  ASSERT_TRUE(hello.has_value());
+  EXPECT_EQ(hello->message.hello().role(), internal::v1::WORKER_ROLE_TRAIN);
+  EXPECT_EQ(hello->message.hello().job_id(), "oil-1");
+  EXPECT_EQ(hello->message.hello().fence(), 4);
+  server_.Send(Start());
+
+  const JobUpdate warning = AwaitUpdate();
+  EXPECT_EQ(warning.job_id(), "oil-1");
+  EXPECT_EQ(warning.fence(), 4);
+  EXPECT_EQ(warning.warning().message(), "One file could not be read.");
+  EXPECT_EQ(AwaitUpdate().started().step(), 2);
+  EXPECT_EQ(AwaitUpdate().progress().step(), 3);
+  EXPECT_EQ(AwaitUpdate().sample().image(), "jpeg");
+  EXPECT_EQ(AwaitUpdate().checkpoint().step(), 3);
+  const JobFinished finished = AwaitUpdate().finished();
+  EXPECT_EQ(finished.outcome(), JobFinished::OUTCOME_SUCCEEDED);
+  EXPECT_EQ(finished.result_directory(), "/data/jobs/oil-1/attempts/4/result");
+  EXPECT_EQ(Join(), 0);
+  EXPECT_EQ(seen.feature_weights, "/share/features.pth");
+  EXPECT_EQ(seen.threads, 3);
+  EXPECT_EQ(seen.config.steps, 3);
+}
+
+TEST_F(TrainRoleTest, StopJobStopsTheTrainer) {
+  Run(UntilStopped());
+  server_.Send(Start());
+  ASSERT_TRUE(test::WaitUntil([&] { return training_.load(); }));
+  ServerMessage stop;
+  stop.mutable_stop_job()->set_why(internal::v1::StopJob::WHY_CANCEL);
+  server_.Send(stop);
+  EXPECT_EQ(AwaitFinished().outcome(), JobFinished::OUTCOME_STOPPED);
+  EXPECT_EQ(Join(), 0);
+}
+
+TEST_F(TrainRoleTest, ShutdownStopsTheTrainerAndTellsTheServer) {
+  Run(UntilStopped());
+  server_.Send(Start());
+  ASSERT_TRUE(test::WaitUntil([&] { return training_.load(); }));
+  role_->Shutdown();
+  EXPECT_EQ(AwaitFinished().outcome(), JobFinished::OUTCOME_STOPPED);
+  EXPECT_EQ(Join(), 0);
+}
+
+TEST_F(TrainRoleTest, ABrokenSessionStopsTheTrainerAndIsAFailure) {
+  Run(UntilStopped());
+  server_.Send(Start());
+  ASSERT_TRUE(test::WaitUntil([&] { return training_.load(); }));
+  server_.Stop();
+  EXPECT_EQ(Join(), 1);
+}
+
+TEST_F(TrainRoleTest, AFailureIsToldWithCodeAndSentence) {
+  Run([](const train::TrainJob&, train::Observer&,
+         const std::atomic<bool>&) -> absl::StatusOr<Outcome> {
+    return absl::FailedPreconditionError("There is no picture in it.");
+  });
+  server_.Send(Start());
+  const JobFinished finished = AwaitFinished();
+  EXPECT_EQ(finished.outcome(), JobFinished::OUTCOME_FAILED);
+  EXPECT_EQ(finished.code(), 9);
+  EXPECT_EQ(finished.message(), "There is no picture in it.");
+  EXPECT_EQ(Join(), 1);
+}
+
+TEST_F(TrainRoleTest, AnExceptionIsInternalWithoutItsText) {
+  Run([](const train::TrainJob&, train::Observer&,
+         const std::atomic<bool>&) -> absl::StatusOr<Outcome> {
+    throw std::runtime_error("/secret/path");
+  });
+  server_.Send(Start());
+  const JobFinished finished = AwaitFinished();
+  EXPECT_EQ(finished.code(), 13);
+  EXPECT_THAT(finished.message(), ::testing::Not(::testing::HasSubstr("secret")));
+}
+
+TEST_F(TrainRoleTest, ABadSpecIsAFailureOfTheJob) {
+  Run(UntilStopped());
+  ServerMessage start = Start();
+  start.mutable_start_job()->mutable_spec()->mutable_train()->set_family("nonsense");
+  server_.Send(start);
+  EXPECT_EQ(AwaitFinished().code(), 3);
+}
+
+TEST_F(TrainRoleTest, ProgressMayBeMergedButEverythingElseArrives) {
+  constexpr int kRounds = 300;
+  constexpr std::size_t kSample = 200U << 10U;
+  server_.Pause(/*bulk=*/false, true);
+  std::atomic<int> begun = 0;
+  Run([&](const train::TrainJob&, train::Observer& observer,
+          const std::atomic<bool>&) -> absl::StatusOr<Outcome> {
+    for (int step = 1; step <= kRounds; ++step) {
+      begun = step;
+      observer.OnProgress({.step = step, .steps = kRounds});
+      observer.OnSample(step, std::string(kSample, 's'));
+      observer.OnCheckpoint(step);
+    }
+    observer.OnProgress({.step = kRounds, .steps = kRounds});
+    return Outcome::kFinished;
+  });
+  // Hello is read before the pause takes hold.
+  server_.Send(Start());
+  EXPECT_TRUE(test::WaitUntil([&] { return begun > 20; }));
+  server_.Pause(/*bulk=*/false, false);
+  EXPECT_EQ(AwaitFinished().outcome(), JobFinished::OUTCOME_SUCCEEDED);
+  int samples = 0;
+  int checkpoints = 0;
+  std::uint64_t last_progress = 0;
+  while (server_.Kept(WorkerMessage::kJobUpdate) > 0) {
+    const JobUpdate update = AwaitUpdate();
+    samples += update.has_sample();
+    checkpoints += update.has_checkpoint();
+    last_progress = update.has_progress() ? update.progress().step() : last_progress;
+  }
+  EXPECT_EQ(samples, kRounds);
+  EXPECT_EQ(checkpoints, kRounds);
+  EXPECT_EQ(last_progress, kRounds);
+  EXPECT_EQ(Join(), 0);
+}
+
+TEST_F(TrainRoleTest, ASampleTooLargeForTheContractIsNotSent) {
+  Run([](const train::TrainJob&, train::Observer& observer,
+         const std::atomic<bool>&) -> absl::StatusOr<Outcome> {
+    observer.OnSample(1, std::string(kMaxSampleBytes + 1, 's'));
+    observer.OnCheckpoint(1);
+    return Outcome::kFinished;
+  });
+  server_.Send(Start());
+  EXPECT_TRUE(AwaitUpdate().has_checkpoint());
+}
+
+TEST_F(TrainRoleTest, GivesUpWhenNoJobComes) {
+  options_.start_timeout = absl::Milliseconds(50);
+  Run(UntilStopped());
+  EXPECT_EQ(Join(), 1);
+  EXPECT_FALSE(training_);
+}
+
+TEST(TrainRoleRefusalTest, EndsWhenTheLeaseIsNotKnown) {
+  test::PuppetServer server(
+      {.refusal = grpc::Status(grpc::StatusCode::PERMISSION_DENIED, "not your job")});
+  TrainRole::Options options;
+  options.address = server.address();
+  options.job_id = "oil-1";
+  TrainRole role(options);
+  EXPECT_EQ(role.Run(), 1);
+}
+
+}  // namespace
+}  // namespace atelier::worker

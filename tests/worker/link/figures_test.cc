@@ -1,0 +1,14 @@
+#include "worker/link/figures.h"
+
+#include <gtest/gtest.h>
+
+namespace atelier::worker {
+namespace {
+
+TEST(FiguresTest, AProcessUsesSomeOfItsMachinesMemory) {
+  EXPECT_GT(ResidentBytes(), 1U << 20U);
+  EXPECT_LT(ResidentBytes(), MachineMemoryBytes());
+}
+
+}  // namespace
+}  // namespace atelier::worker

@@ -1,0 +1,126 @@
+#include "worker/models/weights.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+#include <memory>
+#include <string>
+
+#include "worker/models/generator_table.h"
+
+namespace atelier::models {
+namespace {
+
+using testing::HasSubstr;
+
+// A convolution, an instance norm without parameters, a batch norm with buffers.
+torch::nn::Sequential Network() {
+  return torch::nn::Sequential(torch::nn::Conv2d(2, 3, 3), torch::nn::InstanceNorm2d(3),
+                               torch::nn::BatchNorm2d(3));
+}
+
+TensorMap Cloned(const torch::nn::Module& module) {
+  TensorMap tensors;
+  for (const auto& [name, tensor] : CollectWeights(module)) {
+    tensors.emplace(name, tensor.clone());
+  }
+  return tensors;
+}
+
+std::string Message(const absl::Status& status) { return std::string(status.message()); }
+
+TEST(LoadWeights, CopiesParametersAndBuffersByName) {
+  const torch::nn::Sequential source = Network();
+  source[2]->as<torch::nn::BatchNorm2d>()->running_mean.fill_(0.25);
+  const torch::nn::Sequential target = Network();
+  ASSERT_TRUE(LoadWeights(*target, Cloned(*source), /*strict=*/true).ok());
+  for (const auto& [name, tensor] : CollectWeights(*source)) {
+    EXPECT_TRUE(torch::equal(CollectWeights(*target).at(name), tensor)) << name;
+  }
+}
+
+TEST(LoadWeights, ConvertsFloatingPointTypes) {
+  const torch::nn::Sequential target = Network();
+  TensorMap tensors = Cloned(*target);
+  tensors["0.bias"] = torch::tensor({1.0, 2.0, 3.0}, torch::kHalf);
+  ASSERT_TRUE(LoadWeights(*target, tensors, /*strict=*/true).ok());
+  EXPECT_TRUE(
+      torch::equal(CollectWeights(*target).at("0.bias"), torch::tensor({1.0F, 2.0F, 3.0F})));
+}
+
+TEST(LoadWeights, StripsTheDataParallelPrefix) {
+  const torch::nn::Sequential source = Network();
+  TensorMap prefixed;
+  for (const auto& [name, tensor] : Cloned(*source)) {
+    prefixed.emplace("module." + name, tensor);
+  }
+  const torch::nn::Sequential target = Network();
+  EXPECT_TRUE(LoadWeights(*target, prefixed, /*strict=*/true).ok());
+}
+
+TEST(LoadWeights, DropsRunningStatisticsOfOldInstanceNorms) {
+  const torch::nn::Sequential target = Network();
+  TensorMap tensors = Cloned(*target);
+  tensors["1.running_mean"] = torch::zeros({3});
+  tensors["1.running_var"] = torch::ones({3});
+  tensors["1.num_batches_tracked"] = torch::tensor(std::int64_t{5});
+  EXPECT_TRUE(LoadWeights(*target, tensors, /*strict=*/true).ok());
+}
+
+TEST(LoadWeights, SaysEverythingThatDoesNotFitAndChangesNothing) {
+  const torch::nn::Sequential target = Network();
+  const TensorMap before = Cloned(*target);
+  TensorMap tensors = Cloned(*target);
+  tensors.erase("0.bias");
+  tensors["0.weight"] = torch::zeros({3, 2, 5, 5});
+  tensors["2.weight"].fill_(9.0);
+  tensors["extra"] = torch::zeros({1});
+  const absl::Status status = LoadWeights(*target, tensors, /*strict=*/true);
+  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
+  EXPECT_THAT(Message(status), HasSubstr("missing 0.bias"));
+  EXPECT_THAT(Message(status), HasSubstr("unexpected extra"));
+  EXPECT_THAT(Message(status), HasSubstr("0.weight [3, 2, 5, 5] for [3, 2, 3, 3]"));
+  for (const auto& [name, tensor] : before) {
+    EXPECT_TRUE(torch::equal(CollectWeights(*target).at(name), tensor)) << name;
+  }
+}
+
+TEST(LoadWeights, KeepsItsSentenceShortAndPrintable) {
+  const torch::nn::Sequential target = Network();
+  TensorMap tensors = Cloned(*target);
+  for (int i = 0; i < 1000; ++i) {
+    tensors[std::string(1000, '\n') + std::to_string(i)] = torch::zeros({1});
+  }
+  const std::string message = Message(LoadWeights(*target, tensors, /*strict=*/true));
+  EXPECT_LT(message.size(), 500u);
+  EXPECT_EQ(message.find('\n'), std::string::npos);
+  EXPECT_THAT(message, HasSubstr("and 997 more"));
+}
+
+TEST(LoadWeights, ToleratesUnknownNamesWhenNotStrict) {
+  const torch::nn::Sequential target = Network();
+  TensorMap tensors = Cloned(*target);
+  tensors["extra"] = torch::zeros({1});
+  EXPECT_TRUE(LoadWeights(*target, tensors, /*strict=*/false).ok());
+  tensors.erase("0.bias");
+  EXPECT_EQ(LoadWeights(*target, tensors, /*strict=*/false).code(), absl::StatusCode::kDataLoss);
+}
+
+TEST(LoadWeights, RefusesNamesThatMeetAfterStripping) {
+  const torch::nn::Sequential target = Network();
+  TensorMap tensors = Cloned(*target);
+  tensors["module.0.bias"] = torch::zeros({3});
+  EXPECT_EQ(LoadWeights(*target, tensors, /*strict=*/true).code(), absl::StatusCode::kDataLoss);
+}
+
+TEST(GeneratorTable, MapsTiersToGenerators) {
+  EXPECT_EQ(GeneratorForTier("lite").value(), "lite");
+  EXPECT_EQ(GeneratorForTier("base").value(), "resnet-6");
+  EXPECT_EQ(GeneratorForTier("quality").value(), "resnet-9");
+  EXPECT_EQ(GeneratorForTier("huge").status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(MakeGenerator("resnet-7").status().code(), absl::StatusCode::kUnimplemented);
+}
+
+}  // namespace
+}  // namespace atelier::models

@@ -1,0 +1,123 @@
+#include "tests/worker/serve/fake_stylizer.h"
+
+#include <ATen/Functions.h>
+
+#include <utility>
+
+#include "common/check.h"
+#include "worker/image/codec.h"
+
+namespace atelier::test {
+namespace {
+
+class FakeStylizer final : public infer::Stylizer {
+ public:
+  FakeStylizer(FakeModels& models, std::uint64_t bytes) : models_(models), bytes_(bytes) {}
+
+  absl::StatusOr<at::Tensor> Stylize(const at::Tensor& images, Precision) override {
+    models_.Compute();
+    return 255 - images;
+  }
+  const ModelSpec& spec() const override { return spec_; }
+  std::uint64_t bytes() const override { return bytes_; }
+
+ private:
+  FakeModels& models_;
+  const std::uint64_t bytes_;
+  const ModelSpec spec_;
+};
+
+}  // namespace
+
+void FakeModels::FailLoads(const std::string& directory, absl::Status status) {
+  absl::MutexLock lock(&mu_);
+  failures_[directory] = std::move(status);
+}
+
+void FakeModels::HoldLoads(bool hold) {
+  absl::MutexLock lock(&mu_);
+  hold_loads_ = hold;
+}
+
+void FakeModels::HoldCompute(bool hold) {
+  absl::MutexLock lock(&mu_);
+  hold_compute_ = hold;
+}
+
+void FakeModels::ThrowFromCompute(std::function<void()> thrower) {
+  absl::MutexLock lock(&mu_);
+  thrower_ = std::move(thrower);
+}
+
+std::vector<std::string> FakeModels::loads() {
+  absl::MutexLock lock(&mu_);
+  return loads_;
+}
+
+int FakeModels::computing() {
+  absl::MutexLock lock(&mu_);
+  return computing_;
+}
+
+int FakeModels::computed() {
+  absl::MutexLock lock(&mu_);
+  return computed_;
+}
+
+int FakeModels::loading() {
+  absl::MutexLock lock(&mu_);
+  return loading_;
+}
+
+std::unique_ptr<worker::ModelCache> FakeModels::MakeCache(std::uint64_t bytes,
+                                                          std::uint64_t budget) {
+  worker::ModelCache::Options options;
+  options.budget_bytes = budget;
+  options.load = [this, bytes](const infer::Stylizer::Options& wanted)
+      -> absl::StatusOr<std::unique_ptr<infer::Stylizer>> {
+    if (absl::Status status = Load(wanted.directory.string()); !status.ok()) {
+      return status;
+    }
+    return std::make_unique<FakeStylizer>(*this, bytes);
+  };
+  return std::make_unique<worker::ModelCache>(std::move(options));
+}
+
+std::unique_ptr<worker::Pipeline> FakeModels::MakePipeline(Clock& clock) {
+  return std::make_unique<worker::Pipeline>(worker::Pipeline::Options(), MakeCache(1000, 1 << 20),
+                                            clock);
+}
+
+absl::Status FakeModels::Load(const std::string& directory) {
+  absl::MutexLock lock(&mu_);
+  loads_.push_back(directory);
+  ++loading_;
+  mu_.Await(absl::Condition(+[](bool* hold) { return !*hold; }, &hold_loads_));
+  --loading_;
+  return failures_[directory];
+}
+
+void FakeModels::Compute() {
+  std::function<void()> thrower;
+  {
+    absl::MutexLock lock(&mu_);
+    ++computing_;
+    mu_.Await(absl::Condition(+[](bool* hold) { return !*hold; }, &hold_compute_));
+    --computing_;
+    ++computed_;
+    thrower = thrower_;
+  }
+  if (thrower != nullptr) {
+    thrower();
+  }
+}
+
+std::string EncodedPicture(ImageFormat format, int height, int width) {
+  at::Tensor rgb = at::full({height, width, 3}, 200, at::kByte);
+  rgb.narrow(0, height / 4, height / 2).narrow(1, width / 4, width / 2).fill_(60);
+  auto bytes = image::EncodeImage(rgb, at::Tensor(), {.format = format});
+  ATELIER_CHECK(bytes.ok());
+  return *std::move(bytes);
+}
+
+}  // namespace atelier::test

@@ -1,0 +1,210 @@
+#include "worker/serve/serve_role.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "tests/support/wait_until.h"
+#include "tests/worker/link/puppet_server.h"
+#include "tests/worker/serve/fake_stylizer.h"
+
+namespace atelier::worker {
+namespace {
+
+using internal::v1::ServerMessage;
+using internal::v1::WorkerMessage;
+using test::EncodedPicture;
+
+class ServeRoleTest : public ::testing::Test {
+ protected:
+  void SetUp() override { Start(); }
+
+  void TearDown() override {
+    models_.HoldCompute(false);
+    role_->Shutdown();
+    if (thread_.joinable()) {
+      thread_.join();
+    }
+  }
+
+  void Start() {
+    ServeRole::Options options;
+    options.address = server_.address();
+    options.name = "serve-cpu";
+    options.slots = 4;
+    options.backoff_min = absl::Milliseconds(5);
+    options.backoff_max = absl::Milliseconds(50);
+    role_ = std::make_unique<ServeRole>(options, *pipeline_);
+    thread_ = std::thread([this] { exit_code_ = role_->Run(); });
+  }
+
+  int Join() {
+    thread_.join();
+    return exit_code_;
+  }
+
+  ServerMessage Task(std::uint64_t id, int side = 32) {
+    ServerMessage message;
+    internal::v1::StylizeTask* task = message.mutable_stylize_task();
+    task->set_task_id(id);
+    task->mutable_model()->set_name("m");
+    task->mutable_model()->set_version(1);
+    task->mutable_model()->set_directory("/m/1");
+    task->set_image(EncodedPicture(ImageFormat::kPng, side, side));
+    task->set_deadline_ms(60'000);
+    task->set_strength(1);
+    task->set_quality(95);
+    return message;
+  }
+
+  internal::v1::StylizeResult AwaitResult() {
+    const auto received = server_.Await(WorkerMessage::kStylizeResult);
+    EXPECT_TRUE(received.has_value());
+    return received.has_value() ? received->message.stylize_result()
+                                : internal::v1::StylizeResult();
+  }
+
+  std::uint32_t AwaitCredit() {
+    const auto received = server_.Await(WorkerMessage::kCredit);
+    return received.has_value() ? received->message.credit().tasks() : 0;
+  }
+
+  test::PuppetServer server_;
+  test::FakeModels models_;
+  std::unique_ptr<Pipeline> pipeline_ = models_.MakePipeline(SystemClock());
+  std::unique_ptr<ServeRole> role_;
+  std::thread thread_;
+  int exit_code_ = -1;
+};
+
+TEST_F(ServeRoleTest, GrantsItsSlotsAndOneMoreForEachResult) {
+  EXPECT_EQ(AwaitCredit(), 4);
+  server_.Send(Task(11));
+  const internal::v1::StylizeResult result = AwaitResult();
+  EXPECT_EQ(result.task_id(), 11);
+  EXPECT_EQ(result.code(), 0) << result.message();
+  EXPECT_EQ(result.format(), v1::IMAGE_FORMAT_PNG);
+  EXPECT_EQ(result.width(), 32);
+  EXPECT_EQ(result.precision(), v1::PRECISION_FP32);
+  EXPECT_FALSE(result.image().empty());
+  EXPECT_EQ(AwaitCredit(), 1);
+}
+
+TEST_F(ServeRoleTest, ErrorsCarryCodeSentenceAndField) {
+  ServerMessage bad = Task(1);
+  bad.mutable_stylize_task()->set_image("text");
+  server_.Send(bad);
+  internal::v1::StylizeResult result = AwaitResult();
+  EXPECT_EQ(result.code(), 3);
+  EXPECT_EQ(result.field(), "image");
+  EXPECT_FALSE(result.message().empty());
+  EXPECT_EQ(AwaitCredit(), 4);
+  EXPECT_EQ(AwaitCredit(), 1);
+}
+
+TEST_F(ServeRoleTest, ADeadlineThatIsOverIsAnswered) {
+  ServerMessage late = Task(1);
+  late.mutable_stylize_task()->set_deadline_ms(0);
+  server_.Send(late);
+  EXPECT_EQ(AwaitResult().code(), 4);
+}
+
+TEST_F(ServeRoleTest, CancelledTasksAreAnsweredCancelledAndGiveTheirCreditBack) {
+  models_.HoldCompute(true);
+  server_.Send(Task(1));
+  ASSERT_TRUE(test::WaitUntil([&] { return models_.computing() == 1; }));
+  server_.Send(Task(2));
+  ServerMessage cancel;
+  cancel.mutable_cancel_task()->set_task_id(2);
+  server_.Send(cancel);
+  cancel.mutable_cancel_task()->set_task_id(999);  // unknown: ignored
+  server_.Send(cancel);
+  // The worker reads in order: once the probe after the cancellations is answered, so are they.
+  ServerMessage probe = Task(3);
+  probe.mutable_stylize_task()->set_image("");
+  server_.Send(probe);
+  models_.HoldCompute(false);
+  std::map<std::uint64_t, std::uint32_t> codes;
+  for (int i = 0; i < 3; ++i) {
+    const internal::v1::StylizeResult result = AwaitResult();
+    codes[result.task_id()] = result.code();
+  }
+  EXPECT_EQ(codes[1], 0);
+  EXPECT_EQ(codes[3], 3);
+  EXPECT_THAT(codes[2], ::testing::AnyOf(0, 1));  // the compute may have been quicker
+}
+
+TEST_F(ServeRoleTest, FiguresTellTheModelsInMemory) {
+  server_.Send(Task(1));
+  AwaitResult();
+  EXPECT_TRUE(server_
+                  .AwaitIf([](const WorkerMessage& message) {
+                    return message.has_heartbeat() &&
+                           message.heartbeat().figures().models_loaded() == 1 &&
+                           message.heartbeat().figures().models_bytes() == 1000 &&
+                           message.heartbeat().figures().rss_bytes() > 1'000'000;
+                  })
+                  .has_value());
+}
+
+TEST_F(ServeRoleTest, ComesBackAfterABreakAndForgetsItsTasks) {
+  EXPECT_EQ(AwaitCredit(), 4);
+  models_.HoldCompute(true);
+  server_.Send(Task(1));
+  ASSERT_TRUE(test::WaitUntil([&] { return models_.computing() == 1; }));
+  server_.Break(/*bulk=*/false);
+
+  ASSERT_TRUE(server_.Await(WorkerMessage::kHello).has_value());
+  ASSERT_TRUE(server_.Await(WorkerMessage::kHello).has_value());
+  EXPECT_EQ(AwaitCredit(), 4);
+  models_.HoldCompute(false);
+  server_.Send(Task(2));
+  EXPECT_EQ(AwaitResult().task_id(), 2);
+}
+
+TEST_F(ServeRoleTest, ComesBackWhenTheServerWasRestarted) {
+  EXPECT_EQ(AwaitCredit(), 4);
+  server_.Stop();
+  server_.Start();
+  EXPECT_EQ(AwaitCredit(), 4);
+  server_.Send(Task(5));
+  EXPECT_EQ(AwaitResult().task_id(), 5);
+}
+
+TEST_F(ServeRoleTest, DrainFinishesWhatItHoldsAndEnds) {
+  models_.HoldCompute(true);
+  server_.Send(Task(1, /*side=*/32));
+  ASSERT_TRUE(test::WaitUntil([&] { return models_.computing() == 1; }));
+  ServerMessage drain;
+  drain.mutable_drain();
+  server_.Send(drain);
+  models_.HoldCompute(false);
+  EXPECT_EQ(AwaitResult().code(), 0);
+  EXPECT_EQ(Join(), 0);
+  EXPECT_EQ(server_.half_closes(), 2);
+}
+
+TEST_F(ServeRoleTest, ShutdownFinishesWhatItHoldsAndGrantsNoMore) {
+  EXPECT_EQ(AwaitCredit(), 4);
+  models_.HoldCompute(true);
+  server_.Send(Task(1));
+  ASSERT_TRUE(test::WaitUntil([&] { return models_.computing() == 1; }));
+  role_->Shutdown();
+  models_.HoldCompute(false);
+  EXPECT_EQ(AwaitResult().code(), 0);
+  EXPECT_EQ(Join(), 0);
+  EXPECT_EQ(server_.Kept(WorkerMessage::kCredit), 0);
+}
+
+TEST_F(ServeRoleTest, ShutdownEndsAWorkerWhoseServerIsGone) {
+  EXPECT_EQ(AwaitCredit(), 4);
+  server_.Stop();
+  role_->Shutdown();
+  EXPECT_EQ(Join(), 0);
+}
+
+}  // namespace
+}  // namespace atelier::worker

@@ -1,0 +1,229 @@
+// The training loop on tiny pictures: it ends with a model that the stylizer loads, and goes on
+// from a checkpoint bit by bit.
+#include "worker/train/trainer.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <atomic>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "common/files.h"
+#include "tests/support/temp_dir.h"
+#include "worker/image/codec.h"
+#include "worker/infer/stylizer.h"
+#include "worker/models/safetensors.h"
+#include "worker/train/checkpoint.h"
+
+namespace atelier::train {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::HasSubstr;
+
+class RecordingObserver final : public Observer {
+ public:
+  void OnStart(std::int64_t first_step) override { started_at = first_step; }
+  void OnProgress(const Progress& progress) override {
+    last = progress;
+    if (progress.step >= stop_at) {
+      stop = true;
+    }
+  }
+  void OnSample(std::int64_t step, const std::string& jpeg) override {
+    sample_steps.push_back(step);
+    sample_bytes = jpeg.size();
+  }
+  void OnCheckpoint(std::int64_t step) override {
+    checkpoint_steps.push_back(step);
+    if (step >= stop_at) {
+      stop = true;
+    }
+  }
+  void OnWarning(const std::string& sentence) override { warnings.push_back(sentence); }
+
+  std::int64_t started_at = -1;
+  std::int64_t stop_at = 1'000'000;
+  std::atomic<bool> stop{false};
+  Progress last;
+  std::vector<std::int64_t> sample_steps;
+  std::vector<std::int64_t> checkpoint_steps;
+  std::vector<std::string> warnings;
+  std::size_t sample_bytes = 0;
+};
+
+void WritePicture(const fs::path& path, int seed) {
+  torch::manual_seed(seed);
+  const torch::Tensor small = torch::rand({1, 3, 6, 6});
+  const torch::Tensor smooth = torch::upsample_bicubic2d(small, {96, 80}, false).clamp(0, 1);
+  const torch::Tensor pixels =
+      smooth.squeeze(0).permute({1, 2, 0}).mul(255).to(torch::kUInt8).contiguous();
+  const auto jpeg = image::EncodeImage(pixels, {}, {});
+  ASSERT_TRUE(jpeg.ok());
+  std::ofstream(path, std::ios::binary) << *jpeg;
+}
+
+class TrainerTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    at::set_num_threads(2);
+    for (const char* set : {"photos", "paintings"}) {
+      fs::create_directories(root() / set);
+      for (int i = 0; i < 4; ++i) {
+        WritePicture(root() / set / (std::to_string(i) + ".jpg"), i + (set[1] == 'h' ? 0 : 100));
+      }
+    }
+  }
+
+  fs::path root() const { return directory_.path(); }
+
+  TrainJob Job(const std::string& attempt, std::int64_t steps = 6) const {
+    TrainJob job;
+    job.config.family = "faststyle";
+    job.config.content_dataset = "photos";
+    job.config.style_dataset = "paintings";
+    job.config.steps = steps;
+    job.config.batch_size = 2;
+    job.config.image_size = 64;
+    job.config.seed = 3;
+    job.config.sample_every_epochs = 1;
+    job.config.checkpoint_every_steps = 2;
+    job.config.keep_checkpoints = 2;
+    job.config.faststyle.style_size = 64;
+    job.job_id = "tiny";
+    job.content_directory = root() / "photos";
+    job.style_directory = root() / "paintings";
+    job.attempt_directory = root() / "attempts" / attempt;
+    job.feature_weights =
+        fs::path(ATELIER_BINARY_DIR) / "share/atelier/features/efficientnet_lite0.pth";
+    return job;
+  }
+
+  static Outcome Run(const TrainJob& job, RecordingObserver& observer) {
+    const absl::StatusOr<Outcome> outcome = RunTraining(job, observer, observer.stop);
+    EXPECT_TRUE(outcome.ok()) << outcome.status();
+    return outcome.value_or(Outcome::kStopped);
+  }
+
+  test::TempDir directory_;
+};
+
+TEST_F(TrainerTest, FinishedRunLeavesAModelThatTheStylizerLoads) {
+  RecordingObserver observer;
+  const TrainJob job = Job("1");
+  EXPECT_EQ(Run(job, observer), Outcome::kFinished);
+  EXPECT_EQ(observer.started_at, 0);
+  EXPECT_EQ(observer.last.step, 6);
+  EXPECT_EQ(observer.last.epoch, 3);
+  EXPECT_THAT(observer.last.losses, testing::Contains(testing::Key("style")));
+  EXPECT_EQ(observer.checkpoint_steps, (std::vector<std::int64_t>{2, 4, 6, 6}));
+  EXPECT_THAT(observer.sample_steps, testing::Contains(2));
+  EXPECT_LE(observer.sample_bytes, 256u << 10);
+  const fs::path result = job.attempt_directory / "result";
+  const auto stylizer = infer::Stylizer::Load({.directory = result});
+  ASSERT_TRUE(stylizer.ok()) << stylizer.status();
+  const torch::Tensor photo = torch::randint(0, 255, {1, 33, 47, 3}, torch::kUInt8);
+  const auto styled = (*stylizer)->Stylize(photo, Precision::kFp32);
+  ASSERT_TRUE(styled.ok());
+  EXPECT_EQ(styled->sizes(), photo.sizes());
+  const auto card = ReadFile(result / "card.md", 1 << 20);
+  ASSERT_TRUE(card.ok());
+  EXPECT_THAT(*card, HasSubstr("paintings | 4"));
+  EXPECT_TRUE(fs::exists(result / "preview.jpg"));
+}
+
+TEST_F(TrainerTest, KeepsOnlyTheNewestCheckpoints) {
+  RecordingObserver observer;
+  const TrainJob job = Job("1");
+  Run(job, observer);
+  EXPECT_FALSE(fs::exists(job.attempt_directory / "checkpoints/step-2"));
+  EXPECT_TRUE(fs::exists(job.attempt_directory / "checkpoints/step-4/complete"));
+  EXPECT_TRUE(fs::exists(job.attempt_directory / "checkpoints/step-6/complete"));
+  EXPECT_EQ(FindNewestCheckpoint(root() / "attempts"),
+            job.attempt_directory / "checkpoints/step-6");
+}
+
+TEST_F(TrainerTest, GoingOnFromACheckpointGivesTheSameBytes) {
+  RecordingObserver whole;
+  Run(Job("whole"), whole);
+  RecordingObserver first;
+  first.stop_at = 2;
+  EXPECT_EQ(Run(Job("first"), first), Outcome::kStopped);
+  TrainJob second = Job("second");
+  second.resume_directory = root() / "attempts/first/checkpoints/step-2";
+  ASSERT_TRUE(fs::exists(second.resume_directory));
+  RecordingObserver observer;
+  EXPECT_EQ(Run(second, observer), Outcome::kFinished);
+  EXPECT_EQ(observer.started_at, 2);
+  for (const char* file : {"result/weights.safetensors", "checkpoints/step-6/state.safetensors"}) {
+    EXPECT_EQ(*Sha256HexOfFile(root() / "attempts/whole" / file),
+              *Sha256HexOfFile(root() / "attempts/second" / file))
+        << file;
+  }
+}
+
+TEST_F(TrainerTest, TrainingMovesTheLossDown) {
+  RecordingObserver first;
+  first.stop_at = 2;
+  Run(Job("start", 40), first);
+  const double before = first.last.losses.at("total");
+  RecordingObserver last;
+  Run(Job("all", 40), last);
+  EXPECT_LT(last.last.losses.at("total"), before);
+}
+
+TEST_F(TrainerTest, BrokenFilesAreSkippedCountedAndNamed) {
+  std::ofstream(root() / "photos/broken.jpg") << "not a picture";
+  RecordingObserver observer;
+  EXPECT_EQ(Run(Job("1", 2), observer), Outcome::kFinished);
+  EXPECT_THAT(observer.warnings, testing::Contains(HasSubstr("broken.jpg")));
+  EXPECT_THAT(observer.warnings, testing::Contains(HasSubstr("1 unreadable")));
+}
+
+TEST_F(TrainerTest, DataSetWithoutAReadablePictureIsRefused) {
+  fs::remove_all(root() / "paintings");
+  fs::create_directories(root() / "paintings");
+  std::ofstream(root() / "paintings/broken.png") << "no";
+  RecordingObserver observer;
+  const auto outcome = RunTraining(Job("1"), observer, observer.stop);
+  EXPECT_TRUE(absl::IsFailedPrecondition(outcome.status())) << outcome.status();
+}
+
+TEST_F(TrainerTest, DamagedCheckpointIsDataLossAndOtherSettingsAreRefused) {
+  RecordingObserver observer;
+  Run(Job("1", 2), observer);
+  TrainJob other = Job("2", 2);
+  other.resume_directory = root() / "attempts/1/checkpoints/step-2";
+  other.config.seed = 99;
+  EXPECT_TRUE(absl::IsInvalidArgument(RunTraining(other, observer, observer.stop).status()));
+  std::fstream state(other.resume_directory / "state.safetensors",
+                     std::ios::in | std::ios::out | std::ios::binary);
+  state.seekp(5000);
+  state.put('!');
+  state.close();
+  other.config.seed = 3;
+  EXPECT_TRUE(absl::IsDataLoss(RunTraining(other, observer, observer.stop).status()));
+}
+
+TEST_F(TrainerTest, HalfWrittenCheckpointIsNeverChosen) {
+  RecordingObserver observer;
+  Run(Job("1", 2), observer);
+  fs::create_directories(root() / "attempts/1/checkpoints/step-9");
+  std::ofstream(root() / "attempts/1/checkpoints/step-9/state.safetensors") << "half";
+  EXPECT_EQ(FindNewestCheckpoint(root() / "attempts"), root() / "attempts/1/checkpoints/step-2");
+}
+
+TEST_F(TrainerTest, ReadOnlyFolderIsAnErrorThatSaysSo) {
+  TrainJob job = Job("1");
+  job.attempt_directory = "/proc/atelier-cannot-write-here";
+  RecordingObserver observer;
+  EXPECT_TRUE(absl::IsPermissionDenied(RunTraining(job, observer, observer.stop).status()));
+}
+
+}  // namespace
+}  // namespace atelier::train

@@ -1,0 +1,109 @@
+#include "worker/app/options.h"
+
+#include <CLI/CLI.hpp>
+
+#include <algorithm>
+#include <map>
+#include <string>
+
+#include "common/build_info.h"
+#include "common/files.h"
+#include "common/names.h"
+
+namespace atelier::worker {
+namespace {
+
+// CLI11 validators return the complaint, or nothing.
+std::string CheckDevice(const std::string& device) {
+  if (device == "cpu") {
+    return {};
+  }
+  const bool numbered = device.rfind("cuda:", 0) == 0 && device.size() > 5 && device.size() <= 8 &&
+                        device.find_first_not_of("0123456789", 5) == std::string::npos;
+  return numbered ? std::string() : "the device must be cpu or cuda:N, for example cuda:0";
+}
+
+std::string CheckServer(const std::string& address) {
+  if (address.rfind("unix:", 0) == 0) {
+    return address.size() > 5 ? std::string() : "unix: wants the path of the server's socket";
+  }
+  const std::size_t colon = address.rfind(':');
+  const bool host_and_port = colon != std::string::npos && colon > 0 && colon + 1 < address.size();
+  return host_and_port ? std::string() : "the server must be unix:PATH or HOST:PORT";
+}
+
+std::string CheckWorkerName(const std::string& name) {
+  return std::string(CheckName("name", name).message());
+}
+
+void AddOptions(CLI::App& app, WorkerOptions& options) {
+  app.add_option("--role", options.role,
+                 "serve: restyle pictures until told to stop; train: run one training job and end")
+      ->transform(CLI::CheckedTransformer(std::map<std::string, WorkerOptions::Role>{
+          {"serve", WorkerOptions::Role::kServe}, {"train", WorkerOptions::Role::kTrain}}))
+      ->default_str("serve");
+  app.add_option("--server", options.server,
+                 "where the server listens for workers: unix:PATH or HOST:PORT")
+      ->required()
+      ->check(CheckServer);
+  app.add_option("--name", options.name,
+                 "this worker's name in the server's logs and metrics (default: ROLE-DEVICE)")
+      ->check(CheckWorkerName);
+  app.add_option("--device", options.device, "cpu or cuda:N")
+      ->capture_default_str()
+      ->check(CheckDevice);
+  app.add_option("--slots", options.slots, "serve: how many pictures it holds at a time")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 256));
+  app.add_option("--threads", options.threads,
+                 "threads inside one operation; 0: one for each core. Results depend on it in the "
+                 "last bit")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 1024));
+  app.add_option("--job", options.job, "train: the job's id");
+  app.add_option("--fence", options.fence, "train: the number of the job's lease");
+  app.add_option("--feature-weights", options.feature_weights,
+                 "train: EfficientNet-Lite0 weights, a .pth file (default: "
+                 "share/atelier/features/efficientnet_lite0.pth beside the program)");
+  app.add_option("--model-cache-bytes", options.model_cache_bytes,
+                 "serve: how many bytes of weights stay in memory; 2GiB and the like are "
+                 "understood")
+      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/false))
+      ->default_str("2GiB");
+  app.set_version_flag("--version", Version());
+}
+
+}  // namespace
+
+std::variant<WorkerOptions, int> ParseWorkerOptions(int argc, const char* const* argv) {
+  WorkerOptions options;
+  CLI::App app(
+      "atelier-worker does the work of an atelier-server: it dials the server, says what it can do "
+      "and takes\nwork until the server or a SIGTERM ends it. atelier-server starts the workers of "
+      "its own machine by itself;\nstart one by hand to lend another machine or device.",
+      "atelier-worker");
+  app.footer(
+      "Example: atelier-worker --server unix:/var/lib/atelier/worker.sock --device cuda:0\n"
+      "Exit code: 0 done, 1 failed, 2 misused. Logs go to standard error.");
+  AddOptions(app, options);
+  try {
+    app.parse(argc, argv);
+    if (options.role == WorkerOptions::Role::kTrain && options.job.empty()) {
+      throw CLI::RequiredError("--job (with --role train)");
+    }
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  if (options.feature_weights.empty()) {
+    options.feature_weights = ShareDirectory() / "features" / "efficientnet_lite0.pth";
+  }
+  if (options.name.empty()) {
+    options.name =
+        (options.role == WorkerOptions::Role::kTrain ? "train-" : "serve-") + options.device;
+    // Names have no colons.
+    std::replace(options.name.begin(), options.name.end(), ':', '-');
+  }
+  return options;
+}
+
+}  // namespace atelier::worker

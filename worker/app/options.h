@@ -1,0 +1,29 @@
+// The command line of atelier-worker.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <variant>
+
+namespace atelier::worker {
+
+struct WorkerOptions {
+  enum class Role { kServe, kTrain };
+  Role role = Role::kServe;
+  std::string server;  // "unix:PATH" or "HOST:PORT"
+  std::string name;
+  std::string device = "cpu";  // "cpu" or "cuda:N"
+  std::uint32_t slots = 4;
+  int threads = 0;  // 0: LibTorch's choice
+  std::string job;
+  std::uint64_t fence = 0;
+  std::filesystem::path feature_weights;
+  std::uint64_t model_cache_bytes = 2ULL << 30U;
+};
+
+// The options, or the exit code with which to end at once (0 after --help and --version, 2 for
+// misuse; the text is already printed).
+std::variant<WorkerOptions, int> ParseWorkerOptions(int argc, const char* const* argv);
+
+}  // namespace atelier::worker

@@ -1,0 +1,45 @@
+// What the trainer reports, as messages on the link.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "atelier/internal/v1/worker_link.pb.h"
+#include "worker/link/session.h"
+#include "worker/train/trainer.h"
+
+namespace atelier::worker {
+
+// The largest sample that the public contract lets through. Unit: bytes.
+inline constexpr std::size_t kMaxSampleBytes = 256U << 10U;
+
+// Used by one thread. Progress that finds the send queue full is replaced by the next one;
+// everything else waits for its turn.
+class LinkObserver final : public train::Observer {
+ public:
+  // The session must outlive the observer.
+  LinkObserver(Session& session, std::string job_id, std::uint64_t fence)
+      : session_(session), job_id_(std::move(job_id)), fence_(fence) {}
+
+  void OnStart(std::int64_t first_step) override;
+  void OnProgress(const train::Progress& progress) override;
+  void OnSample(std::int64_t step, const std::string& jpeg) override;
+  void OnCheckpoint(std::int64_t step) override;
+  void OnWarning(const std::string& sentence) override;
+
+  // The last message. False when the session is broken.
+  bool Finish(internal::v1::JobFinished finished);
+
+ private:
+  internal::v1::WorkerMessage NewUpdate() const;
+  // Sends progress that was put off, then `message`.
+  bool Send(internal::v1::WorkerMessage message);
+
+  Session& session_;
+  const std::string job_id_;
+  const std::uint64_t fence_;
+  std::optional<internal::v1::WorkerMessage> postponed_;
+};
+
+}  // namespace atelier::worker

@@ -1,0 +1,27 @@
+// Weights by name: between a network and a map of tensors.
+#pragma once
+
+#include <torch/nn/module.h>
+
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "worker/models/safetensors.h"
+
+namespace atelier::models {
+
+// Copies `tensors` into the parameters and buffers of `module` with the same names, converting
+// between floating-point types. A leading "module." (torch.nn.DataParallel) is dropped, and so are
+// running statistics that the module does not keep (instance norms of checkpoints older than
+// PyTorch 0.4). DATA_LOSS, in one sentence: names that are missing, shapes that differ and, with
+// `strict`, names that the module does not have. The module is unchanged then.
+absl::Status LoadWeights(torch::nn::Module& module, const TensorMap& tensors, bool strict);
+
+// All parameters and buffers, detached; they share memory with the module (a trainer that goes on
+// must clone).
+TensorMap CollectWeights(const torch::nn::Module& module);
+
+// Elements of all parameters, without buffers.
+std::uint64_t CountParameters(const torch::nn::Module& module);
+
+}  // namespace atelier::models

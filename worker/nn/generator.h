@@ -1,0 +1,24 @@
+// What every picture-to-picture network is.
+//
+// Networks are plain classes held by std::shared_ptr (they are chosen at run time); the blocks
+// inside them are LibTorch module holders.
+#pragma once
+
+#include <torch/nn/module.h>
+
+namespace atelier::nn {
+
+class Generator : public torch::nn::Module {
+ public:
+  // x: float or bfloat16 [N, 3, H, W], RGB in [-1, 1], H and W >= 16. Returns the same shape, type
+  // and range. Any size: what the network cannot divide is padded by reflection at the right and
+  // bottom and cut off again. On CPUs a picture's result does not depend, not by one bit, on the
+  // others in its batch. Thread-safe for inference; throws c10::Error (see worker/infer/guard.h).
+  virtual torch::Tensor forward(const torch::Tensor& x) = 0;
+
+  // Fills all weights afresh from `random` (a CPU generator), the way this network is meant to
+  // start training.
+  virtual void InitializeWeights(at::Generator random) = 0;
+};
+
+}  // namespace atelier::nn

@@ -1,0 +1,125 @@
+#include "worker/serve/serve_connection.h"
+
+#include <spdlog/spdlog.h>
+
+#include <utility>
+
+#include "common/status_macros.h"
+#include "worker/serve/task_messages.h"
+
+namespace atelier::worker {
+
+using internal::v1::ServerMessage;
+using internal::v1::WorkerMessage;
+
+namespace {
+
+// How long the server may take to answer the end of the streams.
+constexpr absl::Duration kCloseTimeout = absl::Seconds(10);
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<ServeConnection>> ServeConnection::Open(Session::Options options,
+                                                                       Pipeline& pipeline) {
+  auto connection = std::make_shared<ServeConnection>(options.hello.slots(), pipeline);
+  ATELIER_ASSIGN_OR_RETURN(connection->session_, Session::Open(std::move(options), *connection));
+  return connection;
+}
+
+ServeConnection::End ServeConnection::Run(absl::Duration drain_timeout) {
+  GrantCredit(slots_);
+  bool in_time = true;
+  bool broken = false;
+  {
+    absl::MutexLock lock(&mu_);
+    mu_.Await(absl::Condition(this, &ServeConnection::DrainingOrBroken));
+    in_time =
+        mu_.AwaitWithTimeout(absl::Condition(this, &ServeConnection::IdleOrBroken), drain_timeout);
+    broken = broken_;
+    for (const auto& [id, cancelled] : tasks_) {
+      cancelled->store(true);
+    }
+    // A task that crosses with the end on its way is left to the server, which gives it to another
+    // worker.
+    broken_ = true;
+  }
+  session_->Close(broken || !in_time ? absl::ZeroDuration() : kCloseTimeout);
+  if (broken) {
+    return End::kBroken;
+  }
+  return in_time ? End::kDrained : End::kTimeout;
+}
+
+void ServeConnection::Drain() {
+  absl::MutexLock lock(&mu_);
+  draining_ = true;
+}
+
+void ServeConnection::OnMessage(ServerMessage message) {
+  switch (message.message_case()) {
+    case ServerMessage::kStylizeTask:
+      StartTask(std::move(*message.mutable_stylize_task()));
+      return;
+    case ServerMessage::kCancelTask: {
+      absl::MutexLock lock(&mu_);
+      if (const auto task = tasks_.find(message.cancel_task().task_id()); task != tasks_.end()) {
+        task->second->store(true);
+      }
+      return;
+    }
+    case ServerMessage::kDrain:
+      Drain();
+      return;
+    default:
+      // A newer server may say things that this build does not know; the protocol range covers
+      // those that matter.
+      return;
+  }
+}
+
+void ServeConnection::OnBroken(const absl::Status& why) {
+  spdlog::warn("the link to the server broke: {}", std::string(why.message()));
+  absl::MutexLock lock(&mu_);
+  broken_ = true;
+}
+
+void ServeConnection::StartTask(internal::v1::StylizeTask message) {
+  const std::uint64_t id = message.task_id();
+  StylizeTask task = ToStylizeTask(std::move(message), absl::Now());
+  {
+    absl::MutexLock lock(&mu_);
+    if (broken_) {
+      return;
+    }
+    tasks_[id] = task.cancelled;
+  }
+  pipeline_.Submit(std::move(task), [self = shared_from_this(), id](StylizeOutcome outcome) {
+    self->FinishTask(id, std::move(outcome));
+  });
+}
+
+void ServeConnection::FinishTask(std::uint64_t task_id, StylizeOutcome outcome) {
+  if (!outcome.log_detail.empty()) {
+    spdlog::warn("task {}: {}", task_id, outcome.log_detail);
+  }
+  WorkerMessage message;
+  *message.mutable_stylize_result() = ToStylizeResult(task_id, std::move(outcome));
+  session_->Send(std::move(message));
+  bool grant = false;
+  {
+    absl::MutexLock lock(&mu_);
+    tasks_.erase(task_id);
+    grant = !draining_ && !broken_;
+  }
+  if (grant) {
+    GrantCredit(1);
+  }
+}
+
+void ServeConnection::GrantCredit(std::uint32_t tasks) {
+  WorkerMessage message;
+  message.mutable_credit()->set_tasks(tasks);
+  session_->Send(std::move(message));
+}
+
+}  // namespace atelier::worker

@@ -1,0 +1,57 @@
+// The serving worker: keeps a session with the server, hands its tasks to the pipeline and sends
+// the results back.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "worker/link/session.h"
+#include "worker/serve/pipeline.h"
+
+namespace atelier::worker {
+
+class ServeConnection;
+
+// Thread-safe.
+class ServeRole {
+ public:
+  struct Options {
+    std::string address;  // "unix:PATH" or "HOST:PORT"
+    std::string name;
+    std::string device = "cpu";
+    std::uint32_t slots = 4;  // tasks it holds at a time
+    // A broken session is opened anew after the first, and after further failures after doubled
+    // delays up to the second.
+    absl::Duration backoff_min = absl::Milliseconds(200);
+    absl::Duration backoff_max = absl::Seconds(5);
+    // How long a drain may take; tasks still unfinished then are lost (the server gives them to
+    // another worker).
+    absl::Duration drain_timeout = absl::Seconds(60);
+  };
+
+  // The pipeline must outlive the role.
+  ServeRole(Options options, Pipeline& pipeline);
+  ~ServeRole();
+
+  // Serves until the server sends Drain or Shutdown is called, and finishes what it holds. Returns
+  // the process's exit code: 0, or 1 when the drain ran into its timeout.
+  int Run() ABSL_LOCKS_EXCLUDED(mu_);
+
+  // Takes nothing more; Run returns once the tasks at hand are answered. From any thread, any
+  // number of times.
+  void Shutdown() ABSL_LOCKS_EXCLUDED(mu_);
+
+ private:
+  const Options options_;
+  Pipeline& pipeline_;
+
+  absl::Mutex mu_;
+  bool shutdown_ ABSL_GUARDED_BY(mu_) = false;
+  std::shared_ptr<ServeConnection> connection_ ABSL_GUARDED_BY(mu_);
+};
+
+}  // namespace atelier::worker

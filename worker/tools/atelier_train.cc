@@ -1,0 +1,139 @@
+// atelier-train: trains from a job file without any server.
+#include <CLI/CLI.hpp>
+#include <atomic>
+#include <cstdio>
+#include <filesystem>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "common/build_info.h"
+#include "common/errors.h"
+#include "common/files.h"
+#include "common/shutdown.h"
+#include "common/status_macros.h"
+#include "common/train_config.h"
+#include "worker/tools/progress_line.h"
+#include "worker/train/trainer.h"
+
+namespace atelier::tools {
+namespace {
+
+constexpr std::uint64_t kMaxJobFileBytes = 1 << 20;
+
+struct Arguments {
+  std::string job_file;
+  std::vector<std::string> datasets;
+  std::string out;
+  std::string feature_weights = (ShareDirectory() / "features/efficientnet_lite0.pth").string();
+  int threads = 0;
+};
+
+absl::StatusOr<std::map<std::string, std::filesystem::path>> ParseDatasets(
+    const std::vector<std::string>& flags) {
+  std::map<std::string, std::filesystem::path> datasets;
+  for (const std::string& flag : flags) {
+    const std::size_t equals = flag.find('=');
+    if (equals == std::string::npos) {
+      return absl::InvalidArgumentError("--dataset wants NAME=DIR, not \"" + flag + "\"");
+    }
+    datasets[flag.substr(0, equals)] = flag.substr(equals + 1);
+  }
+  return datasets;
+}
+
+absl::StatusOr<std::filesystem::path> FindDataset(
+    const std::map<std::string, std::filesystem::path>& datasets, const std::string& name) {
+  const auto it = datasets.find(name);
+  if (it == datasets.end()) {
+    return absl::NotFoundError("the job names the data set " + name + "; give it with --dataset " +
+                               name + "=DIR");
+  }
+  return it->second;
+}
+
+absl::StatusOr<train::TrainJob> ReadJob(const Arguments& arguments) {
+  ATELIER_ASSIGN_OR_RETURN(const std::string text, ReadFile(arguments.job_file, kMaxJobFileBytes));
+  const nlohmann::json json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object() || !json.contains("train") || !json["train"].is_object()) {
+    return absl::InvalidArgumentError("the job file must be a JSON object with a \"train\" object");
+  }
+  train::TrainJob job;
+  ATELIER_ASSIGN_OR_RETURN(job.config, ParseTrainConfig(json["train"].dump()));
+  job.job_id = json.contains("job_id") && json["job_id"].is_string()
+                   ? json["job_id"].get<std::string>()
+                   : std::string();
+  ATELIER_ASSIGN_OR_RETURN(const auto datasets, ParseDatasets(arguments.datasets));
+  ATELIER_ASSIGN_OR_RETURN(job.content_directory,
+                           FindDataset(datasets, job.config.content_dataset));
+  ATELIER_ASSIGN_OR_RETURN(job.style_directory, FindDataset(datasets, job.config.style_dataset));
+  const std::filesystem::path attempts = std::filesystem::path(arguments.out) / "attempts";
+  job.attempt_directory = attempts / "1";
+  job.resume_directory = train::FindNewestCheckpoint(attempts);
+  job.feature_weights = arguments.feature_weights;
+  job.threads = arguments.threads;
+  return job;
+}
+
+int Fail(const absl::Status& status) {
+  std::fprintf(stderr, "atelier-train: %s\n", std::string(status.message()).c_str());
+  return absl::IsInvalidArgument(status) ? 2 : 1;
+}
+
+int Train(const Arguments& arguments) {
+  const absl::StatusOr<train::TrainJob> job = ReadJob(arguments);
+  if (!job.ok()) {
+    return Fail(job.status());
+  }
+  std::atomic<bool> stop{false};
+  std::thread([&stop] {
+    WaitForShutdownSignal();
+    stop = true;
+  }).detach();
+  ProgressLine progress;
+  const absl::StatusOr<train::Outcome> outcome = train::RunTraining(*job, progress, stop);
+  if (!outcome.ok()) {
+    return Fail(outcome.status());
+  }
+  if (*outcome == train::Outcome::kStopped) {
+    std::fprintf(stderr, "\nstopped; the same command goes on from the checkpoint\n");
+    return 1;
+  }
+  std::printf("%s\n", (job->attempt_directory / "result").c_str());
+  return 0;
+}
+
+}  // namespace
+}  // namespace atelier::tools
+
+int main(int argc, char** argv) {
+  atelier::BlockShutdownSignals();
+  atelier::tools::Arguments arguments;
+  CLI::App app{
+      "Trains a model from a job file, without a server. Stopped (Ctrl-C) or killed, the same "
+      "command goes on from "
+      "the last checkpoint in DIR.\n\nExample:\n  atelier-train -f oil.json --dataset "
+      "garments=photos/ "
+      "--dataset paintings=art/ --out runs/oil"};
+  app.set_version_flag("--version", std::string(atelier::Version()));
+  app.add_option("-f,--file", arguments.job_file, "the job file: the JSON of atelier.v1.JobSpec")
+      ->required();
+  app.add_option("--dataset", arguments.datasets,
+                 "NAME=DIR: where a data set of the job lies (repeat it)");
+  app.add_option("--out", arguments.out,
+                 "the run's folder: checkpoints, samples, stats.jsonl, result")
+      ->required();
+  app.add_option("--feature-weights", arguments.feature_weights,
+                 "EfficientNet-Lite0 weights (.pth)")
+      ->capture_default_str();
+  app.add_option("--threads", arguments.threads, "CPU threads; 0 lets LibTorch choose")
+      ->capture_default_str();
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  return atelier::tools::Train(arguments);
+}

@@ -1,0 +1,76 @@
+#include "worker/tools/progress_line.h"
+
+#include <unistd.h>
+
+#include <cstdint>
+#include <cstdio>
+
+namespace atelier::tools {
+namespace {
+
+constexpr int kBarWidth = 24;
+
+std::string Duration(double seconds) {
+  const auto whole = static_cast<long>(seconds);
+  char text[32];
+  std::snprintf(text, sizeof(text), "%ld:%02ld:%02ld", whole / 3600, whole / 60 % 60, whole % 60);
+  return text;
+}
+
+std::string Bar(double share) {
+  const int full = static_cast<int>(share * kBarWidth);
+  return "[" + std::string(full, '#') + std::string(kBarWidth - full, '.') + "]";
+}
+
+}  // namespace
+
+ProgressLine::ProgressLine() : terminal_(isatty(STDERR_FILENO) == 1) {}
+
+ProgressLine::~ProgressLine() {
+  if (drawn_) {
+    std::fputc('\n', stderr);
+  }
+}
+
+void ProgressLine::Clear() {
+  if (drawn_) {
+    std::fputs("\r\033[K", stderr);
+    drawn_ = false;
+  }
+}
+
+void ProgressLine::OnStart(std::int64_t first_step) {
+  if (first_step > 0) {
+    Clear();
+    std::fprintf(stderr, "going on from step %lld\n", static_cast<long long>(first_step));
+  }
+}
+
+void ProgressLine::OnProgress(const train::Progress& progress) {
+  const double share = static_cast<double>(progress.step) / static_cast<double>(progress.steps);
+  const int percent = static_cast<int>(share * 100);
+  if (!terminal_ && percent == last_percent_) {
+    return;
+  }
+  last_percent_ = percent;
+  const auto total = progress.losses.find("total");
+  Clear();
+  std::fprintf(stderr, "%s %3d%%  step %lld of %lld  %.2f images/s  %s left  loss %.4g%s",
+               Bar(share).c_str(), percent, static_cast<long long>(progress.step),
+               static_cast<long long>(progress.steps), progress.images_per_s,
+               Duration(progress.seconds_left).c_str(),
+               total == progress.losses.end() ? 0.0 : total->second, terminal_ ? "" : "\n");
+  std::fflush(stderr);
+  drawn_ = terminal_;
+}
+
+void ProgressLine::OnSample(std::int64_t, const std::string&) {}
+
+void ProgressLine::OnCheckpoint(std::int64_t) {}
+
+void ProgressLine::OnWarning(const std::string& sentence) {
+  Clear();
+  std::fprintf(stderr, "warning: %s\n", sentence.c_str());
+}
+
+}  // namespace atelier::tools

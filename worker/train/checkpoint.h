@@ -1,0 +1,40 @@
+// A checkpoint: everything that a bit-equal continuation needs, in a folder that is there whole or
+// not at all.
+//
+//   checkpoints/step-N/state.safetensors   networks and optimiser moments
+//                      checkpoint.json     step, threads, fingerprint of the configuration
+//                      complete            SHA-256 of the two files above; written last
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "worker/train/train_step.h"
+
+namespace atelier::train {
+
+struct Checkpoint {
+  std::int64_t step = 0;    // steps done
+  int threads = 0;          // that computed it; bits are equal only at an equal count
+  double seconds = 0;       // of training so far, over all attempts
+  std::string fingerprint;  // Fingerprint() of the configuration
+  TensorMap state;
+};
+
+// What must not change between a checkpoint and its continuation: everything but the number of
+// steps and how often things are saved.
+std::string Fingerprint(const TrainConfig& config);
+
+// Writes checkpoints/step-N below `checkpoints` under a temporary name, flushes and renames it,
+// then removes all but the newest `keep`. RESOURCE_EXHAUSTED: disk full; PERMISSION_DENIED:
+// read-only.
+absl::Status SaveCheckpoint(const std::filesystem::path& checkpoints, const Checkpoint& checkpoint,
+                            int keep);
+
+// DATA_LOSS: incomplete, or a checksum disagrees.
+absl::StatusOr<Checkpoint> LoadCheckpoint(const std::filesystem::path& directory);
+
+}  // namespace atelier::train

@@ -1,0 +1,51 @@
+// Loss terms, as functions of tensors. All compute in FP32 whatever their inputs' type, and return
+// one value a picture, [N], or a scalar where said. Shapes: pictures [N, 3, H, W] in [-1, 1],
+// features [N, C, H, W].
+#pragma once
+
+#include <torch/types.h>
+
+namespace atelier::train {
+
+// Gram matrix of features divided by H * W, [N, C, C] (Gatys, Ecker and Bethge 2015,
+// arXiv:1508.06576).
+torch::Tensor Gram(const torch::Tensor& features);
+
+// sqrt(|gram - target|^2 / |target|^2 + 1e-4), [N]. Dividing by the target makes layers comparable;
+// the root keeps a far painting from dominating. `target` is [C, C] or [N, C, C].
+torch::Tensor GramDistance(const torch::Tensor& gram, const torch::Tensor& target);
+
+// |a - b|^2 / |b|^2, [N].
+torch::Tensor FeatureDistance(const torch::Tensor& features, const torch::Tensor& target);
+
+// 1 - cosine of the flattened features, [N].
+torch::Tensor CosineDistance(const torch::Tensor& features, const torch::Tensor& target);
+
+// Mean absolute difference of neighbours, down plus across, scalar (Rudin, Osher and Fatemi 1992,
+// anisotropic form).
+torch::Tensor TotalVariation(const torch::Tensor& pictures);
+
+// Sliced Wasserstein-1 distance between colour clouds [N, 3, M] along unit `directions` [D, 3], [N]
+// (Rabin et al. 2011).
+torch::Tensor SlicedWasserstein(const torch::Tensor& a, const torch::Tensor& b,
+                                const torch::Tensor& directions);
+
+// Every `stride`-th pixel of pictures from (top, left) on, [N, 3, M]: what SlicedWasserstein
+// compares. Pixels rather than averages: averages lose the saturated ones.
+torch::Tensor ColorCloud(const torch::Tensor& pictures, std::int64_t stride, std::int64_t top,
+                         std::int64_t left);
+
+// Mean squared difference of brightness (BT.601) at half the resolution after removing each
+// picture's mean and contrast, [N]: light and dark may move, but prints and folds stay.
+torch::Tensor LuminanceDistance(const torch::Tensor& pictures, const torch::Tensor& target);
+
+// The same idea for colour differences (red and blue minus brightness) at an eighth of the
+// resolution, [N].
+torch::Tensor ChromaDistance(const torch::Tensor& pictures, const torch::Tensor& target);
+
+// Least-squares GAN losses (Mao et al. 2017, arXiv:1611.04076) over patch scores of any shape,
+// scalars.
+torch::Tensor DiscriminatorLoss(const torch::Tensor& real_scores, const torch::Tensor& fake_scores);
+torch::Tensor GeneratorLoss(const torch::Tensor& fake_scores);
+
+}  // namespace atelier::train

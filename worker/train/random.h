@@ -1,0 +1,35 @@
+// Randomness without state: every draw of a training run is a function of (seed, step, sample
+// index, purpose). Prefetching, resuming and the number of ranks therefore change nothing, and a
+// checkpoint holds no generator state.
+#pragma once
+
+#include <cstdint>
+
+namespace atelier::train {
+
+// What a draw is for; the numbers are part of the checkpoint format and never change.
+enum class Purpose : std::uint64_t {
+  kShuffle = 1,
+  kContentCrop = 2,
+  kStyle = 3,
+  kInit = 4,
+  kSamples = 5,
+};
+
+// A stream of numbers for one key: SplitMix64 (Steele, Lea and Flood 2014) started at a hash of the
+// key.
+class KeyedRandom {
+ public:
+  KeyedRandom(std::uint64_t seed, std::int64_t step, std::int64_t sample, Purpose purpose);
+
+  std::uint64_t Next();
+  // Uniform in [0, 1).
+  double Uniform();
+  // Uniform in [0, n), n >= 1.
+  std::int64_t Below(std::int64_t n);
+
+ private:
+  std::uint64_t state_;
+};
+
+}  // namespace atelier::train

@@ -1,0 +1,117 @@
+#include "worker/train/result.h"
+
+#include <cstdio>
+#include <system_error>
+#include <utility>
+
+#include "common/build_info.h"
+#include "common/files.h"
+#include "common/model_spec.h"
+#include "common/status_macros.h"
+#include "worker/models/generator_table.h"
+#include "worker/models/safetensors.h"
+#include "worker/models/weights.h"
+
+namespace atelier::train {
+namespace {
+
+constexpr std::size_t kMaxNamedFiles = 20;
+
+std::string Number(double value) {
+  char text[32];
+  std::snprintf(text, sizeof(text), "%.4g", value);
+  return text;
+}
+
+std::string Row(const std::string& name, const std::string& value) {
+  return "| " + name + " | " + value + " |\n";
+}
+
+std::string DataSection(const TrainJob& job, const ResultInfo& info) {
+  std::string text = "## Data\n\n| set | name | pictures |\n|---|---|---|\n";
+  text += "| content | " + job.config.content_dataset + " | " +
+          std::to_string(info.content_pictures) + " |\n";
+  text += "| style | " + job.config.style_dataset + " | " + std::to_string(info.style_pictures) +
+          " |\n\n";
+  text +=
+      "Their licences are those of the data sets' owners; whoever publishes this model states them "
+      "here.\n\n";
+  if (!info.skipped.empty()) {
+    text += std::to_string(info.skipped.size()) + " files could not be read and were left out:\n\n";
+    for (std::size_t i = 0; i < info.skipped.size() && i < kMaxNamedFiles; ++i) {
+      text += "- " + info.skipped[i] + "\n";
+    }
+    text += "\n";
+  }
+  return text;
+}
+
+std::string Card(const TrainJob& job, const ResultInfo& info, std::uint64_t parameters) {
+  const TrainConfig& config = job.config;
+  std::string text = "# Model card\n\nA `" + config.family + "` generator, tier `" + config.tier +
+                     "`, " + std::to_string(parameters) + " parameters, trained by Atelier " +
+                     Version() + (job.job_id.empty() ? "" : ", job `" + job.job_id + "`") + ".\n\n";
+  text += DataSection(job, info);
+  text += "## Training\n\n| setting | value |\n|---|---|\n";
+  text += Row("steps", std::to_string(config.steps));
+  text += Row("batch size", std::to_string(config.batch_size));
+  text += Row("image size", std::to_string(config.image_size) + " px");
+  text += Row("seed", std::to_string(config.seed));
+  text += Row("learning rate", Number(config.learning_rate));
+  text += Row("Adam beta1", Number(config.adam_beta1));
+  text += Row("precision", config.precision == Precision::kBf16 ? "bf16 autocast" : "fp32");
+  text += Row("training time", Number(info.seconds / 3600) + " h on " +
+                                   std::to_string(info.threads) + " CPU threads");
+  text += "\n## Losses at the last step\n\n| loss | value |\n|---|---|\n";
+  for (const auto& [name, value] : info.last.losses) {
+    text += Row(name, Number(value));
+  }
+  return text;
+}
+
+absl::Status WriteFiles(const std::filesystem::path& folder, const TrainJob& job,
+                        nn::Generator& generator, const std::string& preview_jpeg,
+                        const ResultInfo& info) {
+  models::TensorMap weights;
+  for (const auto& [name, tensor] : models::CollectWeights(generator)) {
+    weights[name] = tensor.detach().to(torch::kCPU).contiguous();
+  }
+  const std::filesystem::path file = folder / "weights.safetensors";
+  ATELIER_RETURN_IF_ERROR(models::WriteSafetensors(file, weights, {{"format", "pt"}}));
+  ModelSpec spec;
+  spec.family = job.config.family;
+  spec.tier = job.config.tier;
+  ATELIER_ASSIGN_OR_RETURN(spec.generator, models::GeneratorForTier(job.config.tier));
+  spec.parameters = models::CountParameters(generator);
+  ATELIER_ASSIGN_OR_RETURN(spec.weights_sha256, Sha256HexOfFile(file));
+  spec.weights_bytes = std::filesystem::file_size(file);
+  spec.job_id = job.job_id;
+  ATELIER_RETURN_IF_ERROR(WriteModelSpec(folder, spec));
+  ATELIER_RETURN_IF_ERROR(
+      WriteFileAtomically(folder / "card.md", Card(job, info, spec.parameters)));
+  return WriteFileAtomically(folder / "preview.jpg", preview_jpeg);
+}
+
+}  // namespace
+
+absl::Status WriteResult(const std::filesystem::path& directory, const TrainJob& job,
+                         nn::Generator& generator, const std::string& preview_jpeg,
+                         const ResultInfo& info) {
+  std::filesystem::path staging = directory;
+  staging += ".tmp";
+  std::error_code error;
+  std::filesystem::remove_all(staging, error);
+  std::filesystem::remove_all(directory, error);
+  std::filesystem::create_directories(staging, error);
+  if (error) {
+    return absl::ResourceExhaustedError("cannot make the result's folder: " + error.message());
+  }
+  ATELIER_RETURN_IF_ERROR(WriteFiles(staging, job, generator, preview_jpeg, info));
+  std::filesystem::rename(staging, directory, error);
+  if (error) {
+    return absl::InternalError("cannot rename the result's folder: " + error.message());
+  }
+  return SyncDirectory(directory.parent_path());
+}
+
+}  // namespace atelier::train

@@ -1,0 +1,67 @@
+// The training loop: step + loop + observer. Knows nothing of servers, links or progress bars.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/train_config.h"
+
+namespace atelier::train {
+
+struct Progress {
+  std::int64_t step = 0;  // done
+  std::int64_t steps = 0;
+  std::int64_t epoch = 0;
+  double seconds_left = 0;  // below 0: not known yet
+  double images_per_s = 0;
+  double learning_rate = 0;
+  std::map<std::string, double> losses;
+};
+
+// Called from the training thread; must return quickly (training waits for it).
+class Observer {
+ public:
+  virtual ~Observer() = default;
+  virtual void OnStart(std::int64_t first_step) = 0;
+  virtual void OnProgress(
+      const Progress& progress) = 0;  // at most about twice a second, and at the end
+  virtual void OnSample(std::int64_t step,
+                        const std::string& jpeg) = 0;  // photographs over results
+  virtual void OnCheckpoint(std::int64_t step) = 0;    // it is whole on disk
+  virtual void OnWarning(const std::string& sentence) = 0;
+};
+
+struct TrainJob {
+  TrainConfig config;
+  std::string job_id;  // for the card; may be empty
+  std::filesystem::path content_directory;
+  std::filesystem::path style_directory;
+  // This attempt's folder: checkpoints/step-N/, samples/, stats.jsonl, log.txt, result/.
+  std::filesystem::path attempt_directory;
+  // A checkpoint folder step-N to go on from; empty to begin.
+  std::filesystem::path resume_directory;
+  // EfficientNet-Lite0 weights (.pth).
+  std::filesystem::path feature_weights;
+  int threads = 0;  // 0: LibTorch's choice
+};
+
+enum class Outcome { kFinished, kStopped };
+
+// Trains to the last step, or until `stop` is set: then it writes a checkpoint and returns kStopped
+// within a few steps' time. kFinished: attempt_directory/result holds a whole model (model.json,
+// weights.safetensors, card.md, preview.jpg). FAILED_PRECONDITION: a data set without a single
+// readable picture; DATA_LOSS: a damaged checkpoint or feature network; RESOURCE_EXHAUSTED: disk or
+// memory full; INVALID_ARGUMENT: the checkpoint belongs to another configuration.
+absl::StatusOr<Outcome> RunTraining(const TrainJob& job, Observer& observer,
+                                    const std::atomic<bool>& stop);
+
+// The newest whole checkpoint below jobs/<id>/attempts/*/checkpoints (or any folder of attempts);
+// empty path when there is none.
+std::filesystem::path FindNewestCheckpoint(const std::filesystem::path& attempts_directory);
+
+}  // namespace atelier::train
