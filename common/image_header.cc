@@ -170,7 +170,7 @@ absl::StatusOr<ImageHeader> ReadPng(std::string_view bytes) {
   if (!IsPngDepthAllowed(ByteAt(bytes, 25), ByteAt(bytes, 24)) || !is_method_known) {
     return Contradiction("PNG", "an unknown pixel layout");
   }
-  const absl::StatusOr<ImageHeader> header =
+  absl::StatusOr<ImageHeader> header =
       CheckSides({ImageFormat::kPng, static_cast<int>(width), static_cast<int>(height)});
   if (!header.ok()) {
     return header;
@@ -242,7 +242,7 @@ absl::StatusOr<ImageHeader> ReadWebp(std::string_view bytes) {
     }
     const std::string_view data = bytes.substr(at + 8, length);
     if (type == "VP8 " || type == "VP8L") {
-      const absl::StatusOr<ImageHeader> header = ReadWebpBitstream(type, data);
+      absl::StatusOr<ImageHeader> header = ReadWebpBitstream(type, data);
       if (!header.ok()) {
         return header;
       }

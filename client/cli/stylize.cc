@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/strings/numbers.h"
+#include "absl/time/clock.h"
 #include "client/cli/commands.h"
 #include "client/cli/output.h"
 #include "client/cli/picture_plan.h"

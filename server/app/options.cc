@@ -2,6 +2,8 @@
 
 #include <CLI/CLI.hpp>
 
+#include <string_view>
+
 #include "common/build_info.h"
 #include "common/files.h"
 #include "common/host_port.h"
@@ -42,7 +44,10 @@ std::string CheckLocalWorkers(const std::string& text) {
 }
 
 std::string CheckDataset(const std::string& text) {
-  return std::string(DatasetCatalog::ParseFlag(text).status().message());
+  const std::string complaint(DatasetCatalog::ParseFlag(text).status().message());
+  // CLI11 puts the option in front, as the catalog has done already.
+  constexpr std::string_view kOption = "--dataset: ";
+  return complaint.starts_with(kOption) ? complaint.substr(kOption.size()) : complaint;
 }
 
 absl::Duration DurationOf(const std::string& text) {

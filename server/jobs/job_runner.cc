@@ -62,7 +62,7 @@ void JobRunner::Drain(absl::Duration bound) {
   {
     const absl::MutexLock lock(&mutex_);
     draining_ = true;
-    awake_ = true;
+    awake_ = launcher_ != nullptr;  // before Start there is nobody to wake
     changed_.SignalAll();
   }
   const absl::Duration grace = std::max(bound - kDrainMargin, bound / 2);

@@ -114,6 +114,7 @@ bool JobRunner::StartNext(const store::JobRecord& queued) {
   if (!launched.ok()) {
     backlog_.push_back(TrainerGone{
         job_id, fence, "the trainer could not be started: " + std::string(launched.message())});
+    Wake();  // the facts of this round are behind us
     return false;
   }
   // Told to stop before there was a process to tell.

@@ -18,7 +18,7 @@ class DiskTest : public ::testing::Test {
  protected:
   void SetUp() override {
     const ProcessResult probe =
-        RunProcess({.command = {"unshare", "-Urm", "sh", "-c",
+        RunProcess({.command = {"/usr/bin/unshare", "-Urm", "/bin/sh", "-c",
                                 "mount -t tmpfs -o size=1m tmpfs " + directory_.path().string()}});
     if (probe.exit_code != 0) {
       GTEST_SKIP() << "mount namespaces are not allowed here: " << probe.err;
@@ -34,7 +34,7 @@ class DiskTest : public ::testing::Test {
   // The server gets a small file system of its own at disk/.
   void MountDisk() {
     const std::string disk = (directory_ / "disk").string();
-    options_.wrapper = {"unshare",
+    options_.wrapper = {"/usr/bin/unshare",
                         "-Urm",
                         "sh",
                         "-c",
@@ -100,7 +100,7 @@ TEST_F(DiskTest, ADiskThatFillsUpDuringTrainingFailsTheJobWithAReason) {
 TEST_F(DiskTest, AReadOnlyDataDirectoryIsRefusedWithASentence) {
   const std::string disk = (directory_ / "disk").string();
   const ProcessResult result = RunProcess(
-      {.command = {"unshare", "-Urm", "sh", "-c",
+      {.command = {"/usr/bin/unshare", "-Urm", "/bin/sh", "-c",
                    "mount -t tmpfs -o ro,size=1m tmpfs " + disk + " && exec \"$@\"", "sh",
                    ATELIER_BINARY_DIR "/bin/atelier-server", "--data-dir", disk, "--listen",
                    "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", "--shipped-models", "none"}});

@@ -140,7 +140,8 @@ TEST(LayeringTest, NoFileSeesBothTorchAndProtobuf) {
 }
 
 std::string SharedLibrariesOf(const std::string& program) {
-  const ProcessResult ldd = RunProcess({.command = {"ldd", ATELIER_BINARY_DIR "/bin/" + program}});
+  const ProcessResult ldd =
+      RunProcess({.command = {"/usr/bin/env", "ldd", ATELIER_BINARY_DIR "/bin/" + program}});
   EXPECT_EQ(ldd.exit_code, 0) << ldd.err;
   return ldd.out;
 }
@@ -166,7 +167,8 @@ TEST(LayeringTest, TheLibrarysObjectsNeedNoGrpcOrProtobuf) {
     }
     ++archives;
     // The mangled names of namespaces grpc and google::protobuf.
-    const ProcessResult nm = RunProcess({.command = {"nm", "-u", archive.string()}});
+    const ProcessResult nm =
+        RunProcess({.command = {"/usr/bin/env", "nm", "-u", archive.string()}});
     EXPECT_EQ(nm.exit_code, 0) << nm.err;
     for (const char* name : {"N4grpc", "6google8protobuf", "10prometheus", "sqlite3_"}) {
       EXPECT_THAT(nm.out, Not(HasSubstr(name))) << archive;

@@ -25,7 +25,7 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 
 cv::Mat Decode(const std::string& bytes) {
-  return cv::imdecode(std::vector<char>(bytes.begin(), bytes.end()), cv::IMREAD_UNCHANGED);
+  return cv::imdecode(std::vector<unsigned char>(bytes.begin(), bytes.end()), cv::IMREAD_UNCHANGED);
 }
 
 class StylizeServiceTest : public ::testing::Test {
@@ -263,11 +263,11 @@ TEST_F(StylizeServiceTest, MetricsTellWhatHappened) {
   }
   EXPECT_FALSE(service.Page("/healthz").empty());
   EXPECT_FALSE(service.Page("/readyz").empty());
-  if (RunProcess({.command = {"sh", "-c", "command -v promtool"}}).exit_code != 0) {
+  if (RunProcess({.command = {"/bin/sh", "-c", "command -v promtool"}}).exit_code != 0) {
     GTEST_SKIP() << "promtool is not installed; the format was not checked";
   }
   const ProcessResult check =
-      RunProcess({.command = {"sh", "-c",
+      RunProcess({.command = {"/bin/sh", "-c",
                               "curl -fsS http://" + service.metrics_address() +
                                   "/metrics | promtool check metrics"}});
   EXPECT_EQ(check.exit_code, 0) << check.out << check.err;

@@ -3,7 +3,6 @@
 #include <CLI/CLI.hpp>
 
 #include <algorithm>
-#include <map>
 #include <string>
 
 #include "common/build_info.h"
@@ -37,10 +36,14 @@ std::string CheckWorkerName(const std::string& name) {
 }
 
 void AddOptions(CLI::App& app, WorkerOptions& options) {
-  app.add_option("--role", options.role,
-                 "serve: restyle pictures until told to stop; train: run one training job and end")
-      ->transform(CLI::CheckedTransformer(std::map<std::string, WorkerOptions::Role>{
-          {"serve", WorkerOptions::Role::kServe}, {"train", WorkerOptions::Role::kTrain}}))
+  app.add_option_function<std::string>(
+         "--role",
+         [&options](const std::string& role) {
+           options.role =
+               role == "train" ? WorkerOptions::Role::kTrain : WorkerOptions::Role::kServe;
+         },
+         "serve: restyle pictures until told to stop; train: run one training job and end")
+      ->check(CLI::IsMember({"serve", "train"}))
       ->default_str("serve");
   app.add_option("--server", options.server,
                  "where the server listens for workers: unix:PATH or HOST:PORT")

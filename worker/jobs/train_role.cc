@@ -56,7 +56,7 @@ int TrainRole::Run() {
   LinkObserver observer(**session, start->spec().job_id(), start->fence());
   const absl::StatusOr<train::Outcome> outcome = Train(*start, observer);
   if (!outcome.ok()) {
-    spdlog::error("training failed: {}", outcome.status().ToString());
+    spdlog::error("training failed: {}", std::string(outcome.status().message()));
   }
   const bool told = observer.Finish(ToFinished(outcome, start->attempt_directory())) &&
                     (*session)->Close(options_.close_timeout);

@@ -94,7 +94,7 @@ absl::Status Session::Greet() {
   return end_.has_value() ? absl::UnavailableError("the server went away") : absl::OkStatus();
 }
 
-std::shared_ptr<Stream> Session::StartStream(bool bulk) {
+std::unique_ptr<Stream> Session::StartStream(bool bulk) {
   Stream::Options options;
   options.start = [this, bulk](grpc::ClientContext* context, auto* reactor) {
     if (bulk) {

@@ -84,7 +84,7 @@ class Session {
   Session(Options options, SessionHandler& handler);
 
   absl::Status Greet() ABSL_LOCKS_EXCLUDED(mu_);
-  std::shared_ptr<Stream> StartStream(bool bulk);
+  std::unique_ptr<Stream> StartStream(bool bulk);
   Stream* StreamFor(const internal::v1::WorkerMessage& message);
   void OnControlMessage(internal::v1::ServerMessage message) ABSL_LOCKS_EXCLUDED(mu_);
   void OnStreamEnd(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mu_);
@@ -100,8 +100,8 @@ class Session {
   std::unique_ptr<internal::v1::WorkerLink::Stub> control_stub_;
   std::unique_ptr<internal::v1::WorkerLink::Stub> bulk_stub_;
   // Set while Open runs, constant afterwards.
-  std::shared_ptr<Stream> control_;
-  std::shared_ptr<Stream> bulk_;
+  std::unique_ptr<Stream> control_;
+  std::unique_ptr<Stream> bulk_;
   std::uint64_t id_ = 0;
 
   absl::Mutex mu_;

@@ -9,9 +9,8 @@ namespace atelier::worker {
 using internal::v1::ServerMessage;
 using internal::v1::WorkerMessage;
 
-std::shared_ptr<Stream> Stream::Start(Options options) {
-  std::shared_ptr<Stream> stream(new Stream(std::move(options)));
-  stream->self_ = stream;
+std::unique_ptr<Stream> Stream::Start(Options options) {
+  std::unique_ptr<Stream> stream(new Stream(std::move(options)));
   stream->options_.start(&stream->context_, stream.get());
   // Writes come from outside reactions; the hold keeps OnDone away until Close says there will be
   // no more.
@@ -19,6 +18,11 @@ std::shared_ptr<Stream> Stream::Start(Options options) {
   stream->StartRead(&stream->incoming_);
   stream->StartCall();
   return stream;
+}
+
+Stream::~Stream() {
+  Cancel();
+  WaitForEnd(absl::InfiniteFuture());
 }
 
 bool Stream::Send(WorkerMessage message) {
@@ -115,8 +119,8 @@ void Stream::Close() {
 
 void Stream::OnDone(const grpc::Status& status) {
   options_.on_end(FromGrpcStatus(status));
-  // WaitForEnd may let an owner go now, so this is the last use of members.
-  const std::shared_ptr<Stream> self = std::move(self_);
+  // The last use of this object: whoever waits for the end may destroy it once the lock is
+  // released.
   absl::MutexLock lock(&mu_);
   ended_ = true;
 }

@@ -18,7 +18,8 @@
 
 namespace atelier::worker {
 
-// Thread-safe. Keeps itself alive until gRPC has let go of it, whatever its owner does.
+// Thread-safe. Destroy it on a thread of one's own, never on one of gRPC's: the last reference to a
+// channel may go with it, and gRPC 1.51 then joins its own threads.
 class Stream final
     : public grpc::ClientBidiReactor<internal::v1::WorkerMessage, internal::v1::ServerMessage> {
  public:
@@ -39,7 +40,13 @@ class Stream final
     std::size_t max_queued_bytes = 96U << 20U;
   };
 
-  static std::shared_ptr<Stream> Start(Options options);
+  static std::unique_ptr<Stream> Start(Options options);
+
+  // Cuts the stream if it has not ended and waits until gRPC has let go of it.
+  ~Stream() override;
+
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
 
   // Queues a message, waiting while the queue is full. False when the stream has ended or is being
   // finished. Never call it from `on_message` or `on_end`.
@@ -90,8 +97,6 @@ class Stream final
   bool half_closed_ ABSL_GUARDED_BY(mu_) = false;
   bool closed_ ABSL_GUARDED_BY(mu_) = false;
   bool ended_ ABSL_GUARDED_BY(mu_) = false;
-
-  std::shared_ptr<Stream> self_;
 };
 
 }  // namespace atelier::worker

@@ -91,6 +91,11 @@ void ServeConnection::StartTask(internal::v1::StylizeTask message) {
     if (broken_) {
       return;
     }
+    if (credit_ == 0) {
+      spdlog::warn("the server sent task {} without credit; it is ignored", id);
+      return;
+    }
+    --credit_;
     tasks_[id] = task.cancelled;
   }
   pipeline_.Submit(std::move(task), [self = shared_from_this(), id](StylizeOutcome outcome) {
@@ -117,6 +122,10 @@ void ServeConnection::FinishTask(std::uint64_t task_id, StylizeOutcome outcome) 
 }
 
 void ServeConnection::GrantCredit(std::uint32_t tasks) {
+  {
+    absl::MutexLock lock(&mu_);
+    credit_ += tasks;
+  }
   WorkerMessage message;
   message.mutable_credit()->set_tasks(tasks);
   session_->Send(std::move(message));

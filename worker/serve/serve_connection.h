@@ -45,7 +45,7 @@ class ServeConnection final : public SessionHandler,
  private:
   void StartTask(internal::v1::StylizeTask message) ABSL_LOCKS_EXCLUDED(mu_);
   void FinishTask(std::uint64_t task_id, StylizeOutcome outcome) ABSL_LOCKS_EXCLUDED(mu_);
-  void GrantCredit(std::uint32_t tasks);
+  void GrantCredit(std::uint32_t tasks) ABSL_LOCKS_EXCLUDED(mu_);
   bool DrainingOrBroken() const ABSL_SHARED_LOCKS_REQUIRED(mu_) { return draining_ || broken_; }
   bool IdleOrBroken() const ABSL_SHARED_LOCKS_REQUIRED(mu_) { return tasks_.empty() || broken_; }
 
@@ -56,6 +56,8 @@ class ServeConnection final : public SessionHandler,
 
   absl::Mutex mu_;
   std::map<std::uint64_t, std::shared_ptr<std::atomic<bool>>> tasks_ ABSL_GUARDED_BY(mu_);
+  // How many more tasks the server may send.
+  std::uint32_t credit_ ABSL_GUARDED_BY(mu_) = 0;
   bool draining_ ABSL_GUARDED_BY(mu_) = false;
   bool broken_ ABSL_GUARDED_BY(mu_) = false;
 };

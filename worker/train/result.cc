@@ -60,8 +60,18 @@ std::string Card(const TrainJob& job, const ResultInfo& info, std::uint64_t para
   text += Row("learning rate", Number(config.learning_rate));
   text += Row("Adam beta1", Number(config.adam_beta1));
   text += Row("precision", config.precision == Precision::kBf16 ? "bf16 autocast" : "fp32");
-  text += Row("training time", Number(info.seconds / 3600) + " h on " +
-                                   std::to_string(info.threads) + " CPU threads");
+  text += Row("training time",
+              Number(info.seconds / 3600) + " h, CPU threads: " + std::to_string(info.threads));
+  const FaststyleConfig& weight = config.faststyle;
+  text +=
+      Row("loss weights",
+          "style " + Number(weight.style_weight) + ", content " + Number(weight.content_weight) +
+              ", luminance " + Number(weight.luminance_weight) + ", color " +
+              Number(weight.color_weight) + ", chroma " + Number(weight.chroma_weight) +
+              ", total variation " + Number(weight.total_variation_weight) + ", adversarial " +
+              Number(weight.adversarial_weight));
+  text += Row("scales of the paintings", std::to_string(config.image_size) + " and " +
+                                             std::to_string(weight.style_size) + " px");
   text += "\n## Losses at the last step\n\n| loss | value |\n|---|---|\n";
   for (const auto& [name, value] : info.last.losses) {
     text += Row(name, Number(value));

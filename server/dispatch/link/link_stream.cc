@@ -38,11 +38,15 @@ void LinkStream::CloseLocked(const absl::Status& status) {
   }
   closing_ = true;
   close_status_ = status;
-  if (writing_) {
-    // A worker that does not read would hold up the end for ever: OnWriteDone then finishes.
-    context_->TryCancel();
-  } else {
+  if (!writing_) {
     Finish(ToGrpcStatus(status));
+  }  // else OnWriteDone does
+}
+
+void LinkStream::Abort() {
+  const absl::MutexLock lock(&mutex_);
+  if (!done_) {
+    context_->TryCancel();
   }
 }
 
@@ -86,6 +90,10 @@ void LinkStream::OnCancel() {
 }
 
 void LinkStream::OnDone() {
+  {
+    const absl::MutexLock lock(&mutex_);
+    done_ = true;
+  }
   events_ = Events();
   self_.reset();
 }

@@ -42,6 +42,7 @@ class LinkStream final
 
   void Send(internal::v1::ServerMessage message) override ABSL_LOCKS_EXCLUDED(mutex_);
   void Close(const absl::Status& status) override ABSL_LOCKS_EXCLUDED(mutex_);
+  void Abort() override ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
   void OnReadDone(bool ok) override;
@@ -56,12 +57,13 @@ class LinkStream final
   std::shared_ptr<LinkStream> self_;
 
   absl::Mutex mutex_;
-  // Valid until OnDone, which cannot come before this object has called Finish.
+  // Valid until OnDone.
   grpc::CallbackServerContext* const context_ ABSL_PT_GUARDED_BY(mutex_);
   // A deque keeps its elements in place, so gRPC may read the front one while others are added.
   std::deque<internal::v1::ServerMessage> queue_ ABSL_GUARDED_BY(mutex_);
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
   bool closing_ ABSL_GUARDED_BY(mutex_) = false;
+  bool done_ ABSL_GUARDED_BY(mutex_) = false;
   absl::Status close_status_ ABSL_GUARDED_BY(mutex_);
 };
 

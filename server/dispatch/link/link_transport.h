@@ -17,8 +17,12 @@ class LinkTransport {
   // StreamBroken.
   virtual void Send(internal::v1::ServerMessage message) = 0;
 
-  // Ends the stream with this status; what is still queued is lost. The second call has no effect.
+  // Ends the stream with this status as soon as the message being written is through; what is
+  // queued behind it is lost. The second call has no effect.
   virtual void Close(const absl::Status& status) = 0;
+
+  // Cuts the stream, if it has not ended: for peers that do not read.
+  virtual void Abort() = 0;
 };
 
 }  // namespace atelier::server

@@ -74,10 +74,22 @@ void SessionTable::Check(absl::Time now, bool overslept) {
     }
     session->CheckSilence(now);
     if (session->closed()) {
-      const absl::MutexLock lock(&mutex_);
-      sessions_.erase(id);
+      Retire(id, *session);
     }
   }
+}
+
+void SessionTable::Retire(WorkerId id, WorkerSession& session) {
+  {
+    const absl::MutexLock lock(&mutex_);
+    // One interval for the streams to end by themselves.
+    if (closed_.insert(id).second) {
+      return;
+    }
+    closed_.erase(id);
+    sessions_.erase(id);
+  }
+  session.Abort();
 }
 
 }  // namespace atelier::server

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <thread>
 
 #include "absl/base/thread_annotations.h"
@@ -30,12 +31,15 @@ class SessionTable {
  private:
   void Watch() ABSL_LOCKS_EXCLUDED(mutex_);
   void Check(absl::Time now, bool overslept) ABSL_LOCKS_EXCLUDED(mutex_);
+  void Retire(WorkerId id, WorkerSession& session) ABSL_LOCKS_EXCLUDED(mutex_);
   std::map<WorkerId, std::shared_ptr<WorkerSession>> Sessions() const ABSL_LOCKS_EXCLUDED(mutex_);
 
   const WorkerSession::Context context_;
   mutable absl::Mutex mutex_;
   absl::CondVar stopped_;
   std::map<WorkerId, std::shared_ptr<WorkerSession>> sessions_ ABSL_GUARDED_BY(mutex_);
+  // Those that the last check found closed.
+  std::set<WorkerId> closed_ ABSL_GUARDED_BY(mutex_);
   WorkerId next_id_ ABSL_GUARDED_BY(mutex_) = 1;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread watcher_;

@@ -239,8 +239,8 @@ void WorkerSession::Close(const absl::Status& status) {
   {
     const absl::MutexLock lock(&mutex_);
     before = std::exchange(state_, State::kClosed);
-    control = std::move(control_);
-    bulk = std::move(bulk_);
+    control = control_;
+    bulk = bulk_;
     series = std::move(series_);
   }
   if (before == State::kClosed) {
@@ -261,6 +261,21 @@ void WorkerSession::Close(const absl::Status& status) {
     context_.trainers->TrainerClosed(hello_.job_id(), hello_.fence());
   } else {
     context_.dispatcher->RemoveWorker(id_);
+  }
+}
+
+void WorkerSession::Abort() {
+  std::shared_ptr<LinkTransport> control;
+  std::shared_ptr<LinkTransport> bulk;
+  {
+    const absl::MutexLock lock(&mutex_);
+    control = std::move(control_);
+    bulk = std::move(bulk_);
+  }
+  for (const auto& transport : {control, bulk}) {
+    if (transport != nullptr) {
+      transport->Abort();
+    }
   }
 }
 

@@ -65,6 +65,8 @@ class WorkerSession final : public WorkerPort,
   void ForgiveSilence(absl::Time now);
   // Ends the session: streams closed with `status`, tasks handed back, series removed.
   void Close(const absl::Status& status);
+  // Cuts what Close has not ended by now. Call it some time after Close.
+  void Abort();
 
   bool closed() const;
   WorkerId id() const { return id_; }

@@ -1,6 +1,7 @@
 // The program itself, without workers.
 #include <gmock/gmock.h>
 #include <grpcpp/create_channel.h>
+#include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/security/credentials.h>
 #include <gtest/gtest.h>
 #include <httplib.h>
@@ -13,6 +14,7 @@
 #include <thread>
 #include <vector>
 
+#include "absl/synchronization/notification.h"
 #include "atelier/v1/stylize.grpc.pb.h"
 #include "common/files.h"
 #include "common/model_spec.h"
@@ -78,6 +80,30 @@ class ProgramTest : public ::testing::Test {
     return reply ? reply->status : 0;
   }
 
+  // What grpc.health.v1.Health/Check says of a service: 1 SERVING, 2 NOT_SERVING; 0 when nobody
+  // answers. Debian has no generated code for that service, and its messages are one field each.
+  static int Health(const std::shared_ptr<grpc::Channel>& channel, const std::string& service) {
+    const std::string question =
+        service.empty() ? "" : "\x0a" + std::string(1, static_cast<char>(service.size())) + service;
+    const grpc::Slice slice(question);
+    const grpc::ByteBuffer request(&slice, 1);
+    grpc::ByteBuffer response;
+    grpc::ClientContext context;
+    absl::Notification done;
+    grpc::Status status;
+    grpc::GenericStub(channel).UnaryCall(&context, "/grpc.health.v1.Health/Check", {}, &request,
+                                         &response, [&](grpc::Status result) {
+                                           status = std::move(result);
+                                           done.Notify();
+                                         });
+    done.WaitForNotification();
+    grpc::Slice reply;
+    if (!status.ok() || !response.TrySingleSlice(&reply).ok() || reply.size() != 2) {
+      return 0;
+    }
+    return reply.begin()[1];
+  }
+
   // The value of a metric without labels.
   static std::string Metric(const test::Process& server, const std::string& name) {
     const auto reply = Http(server).Get("/metrics");
@@ -134,6 +160,18 @@ TEST_F(ProgramTest, ServerThatWasKilledLeavesNothingInTheWay) {
   GrpcAddress(second);
   second.Signal(SIGTERM);
   EXPECT_EQ(second.Wait(), 0);
+}
+
+TEST_F(ProgramTest, HealthServesAtOnceAndNotWithoutWorkersAfterTheGrace) {
+  test::Process server({.command = Command({"--worker-grace", "2s"})});
+  auto channel = grpc::CreateChannel(GrpcAddress(server), grpc::InsecureChannelCredentials());
+  EXPECT_EQ(Health(channel, ""), 1);
+  EXPECT_EQ(Health(channel, "atelier.v1.StylizeService"), 1);
+  EXPECT_TRUE(test::WaitUntil([&] { return Health(channel, "") == 2; }));
+  EXPECT_EQ(Health(channel, "atelier.v1.StylizeService"), 2);
+  EXPECT_EQ(Health(channel, "atelier.v1.ModelService"), 1) << "only stylizing needs workers";
+  EXPECT_EQ(Probe(server, "/readyz"), 503);
+  EXPECT_EQ(Probe(server, "/healthz"), 200);
 }
 
 TEST_F(ProgramTest, DrainRefusesNewWorkAndAnswersWhatItCannotFinish) {

@@ -30,6 +30,15 @@ class FakeTransport final : public LinkTransport {
     }
   }
 
+  void Abort() override {
+    const absl::MutexLock lock(&mutex_);
+    aborted_ = true;
+  }
+
+  bool aborted() const {
+    const absl::MutexLock lock(&mutex_);
+    return aborted_;
+  }
   std::vector<internal::v1::ServerMessage> sent() const {
     const absl::MutexLock lock(&mutex_);
     return sent_;
@@ -47,6 +56,7 @@ class FakeTransport final : public LinkTransport {
   mutable absl::Mutex mutex_;
   std::vector<internal::v1::ServerMessage> sent_ ABSL_GUARDED_BY(mutex_);
   std::optional<absl::Status> closed_ ABSL_GUARDED_BY(mutex_);
+  bool aborted_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
 // Writes what happens to a job into a list: "connected j/1", "progress 5", "finished", "lost j/1:

@@ -145,7 +145,7 @@ class LinkServerTest : public ::testing::Test {
   prometheus::Registry registry_;
   QueueProbe queue_probe_{registry_};
   WorkerProbe worker_probe_{registry_, "here"};
-  RequestQueue queue_{{}, SystemClock(), queue_probe_};
+  RequestQueue queue_{{.max_bytes = 1ULL << 30U}, SystemClock(), queue_probe_};
   Dispatcher dispatcher_{queue_, SystemClock()};
   FakeJobs jobs_;
   FakeTrainers trainers_;
@@ -249,8 +249,8 @@ TEST_F(LinkServerTest, GarbageResultEndsTheWorker) {
   garbage.mutable_stylize_result()->set_image("garbage");
   ASSERT_TRUE(puppet.Say(garbage));
   EXPECT_EQ(puppet.ControlEnd(), grpc::StatusCode::FAILED_PRECONDITION);
+  EXPECT_TRUE(WaitUntil([&] { return queue_.waiting() == 1; }));
   EXPECT_EQ(answers.count(), 0U);
-  EXPECT_EQ(queue_.waiting(), 1U);
 }
 
 TEST_F(LinkServerTest, SilentWorkerIsEnded) {
@@ -270,6 +270,7 @@ TEST_F(LinkServerTest, WorkerThatNeverGreetsIsEnded) {
 TEST_F(LinkServerTest, LeavingInPeaceEndsBothStreamsWithOk) {
   Puppet puppet(socket_->address());
   puppet.Greet(ServeHello());
+  ASSERT_TRUE(WaitUntil([&] { return !dispatcher_.without_workers_since().has_value(); }));
   puppet.SayGoodbye();
   EXPECT_EQ(puppet.ControlEnd(), grpc::StatusCode::OK);
   EXPECT_EQ(puppet.BulkEnd(), grpc::StatusCode::OK);
@@ -294,6 +295,20 @@ TEST_F(LinkServerTest, TrainerWithAnOldLeaseIsDenied) {
   Puppet puppet(socket_->address());
   ASSERT_TRUE(puppet.Say(TrainHello("j", 1)));
   EXPECT_EQ(puppet.ControlEnd(), grpc::StatusCode::PERMISSION_DENIED);
+}
+
+TEST_F(LinkServerTest, WorkerThatDoesNotReadIsCutOff) {
+  Listen(absl::Milliseconds(300));
+  Puppet puppet(socket_->address());
+  puppet.Greet(ServeHello(8));
+  ASSERT_TRUE(puppet.Say(CreditOf(8)));
+  Answers answers;
+  for (int i = 0; i < 8; ++i) {
+    Add(answers, 25 << 20);  // far more than the connection's buffers hold
+  }
+  EXPECT_EQ(puppet.ControlEnd(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_TRUE(WaitUntil([&] { return queue_.waiting() == 8; }));
+  EXPECT_NE(puppet.BulkEnd(), grpc::StatusCode::OK);
 }
 
 TEST_F(LinkServerTest, StopEndsEveryStream) {

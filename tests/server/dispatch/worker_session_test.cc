@@ -80,7 +80,7 @@ TEST_F(WorkerSessionTest, HelloIsWelcomedWithTheCommonProtocol) {
   hello.mutable_hello()->set_protocol_max(7);  // a newer worker that still speaks ours
   session->OnMessage(Stream::kControl, hello);
   ASSERT_EQ(control_->sent().size(), 1U);
-  const auto& welcome = control_->sent().front().welcome();
+  const internal::v1::Welcome welcome = control_->sent().front().welcome();
   EXPECT_EQ(welcome.protocol(), kLinkProtocolMax);
   EXPECT_EQ(welcome.session(), session->id());
   EXPECT_EQ(welcome.heartbeat_ms(), 2000U);
@@ -135,7 +135,7 @@ TEST_F(WorkerSessionTest, TaskCarriesTheWorkAndTheTimeLeft) {
   auto session = Serving();
   Answers answers;
   const RequestId id = Add(answers);
-  const auto& task = control_->sent().back().stylize_task();
+  const internal::v1::StylizeTask task = control_->sent().back().stylize_task();
   EXPECT_EQ(task.task_id(), id);
   EXPECT_EQ(task.deadline_ms(), 600'000U);
   EXPECT_EQ(task.model().name(), "oil");
@@ -257,6 +257,17 @@ TEST_F(WorkerSessionTest, SilentWorkerIsLostHeartbeatsKeepIt) {
   EXPECT_TRUE(control_->closed_with(absl::StatusCode::kUnavailable));
   EXPECT_EQ(queue_.waiting(), 1U);
   queue_.Cancel(id);
+}
+
+TEST_F(WorkerSessionTest, StreamsThatDoNotEndAfterTheCloseAreCut) {
+  auto session = Serving();
+  session->Close(absl::FailedPreconditionError("for a reason"));
+  EXPECT_FALSE(control_->aborted());
+  EXPECT_TRUE(WaitUntil([&] {
+    clock_.Advance(absl::Milliseconds(100));
+    return control_->aborted() && bulk_->aborted();
+  }));
+  EXPECT_EQ(table_.Find(session->id()), nullptr);
 }
 
 TEST_F(WorkerSessionTest, ServerThatWasItselfStoppedDoesNotCallItsWorkersSilent) {

@@ -53,11 +53,10 @@ TEST(ParameterNames, EqualTheReferenceNetworks) {
 }
 
 class EveryGenerator : public testing::TestWithParam<std::string> {};
-INSTANTIATE_TEST_SUITE_P(Table, EveryGenerator, testing::Values("lite", "resnet-6", "resnet-9"),
+// resnet-9 is resnet-6 with more of the same blocks, and has its golden output.
+INSTANTIATE_TEST_SUITE_P(Table, EveryGenerator, testing::Values("lite", "resnet-6"),
                          [](const auto& info) {
-                           return std::string(info.param == "lite"       ? "Lite"
-                                              : info.param == "resnet-6" ? "Resnet6"
-                                                                         : "Resnet9");
+                           return std::string(info.param == "lite" ? "Lite" : "Resnet6");
                          });
 
 TEST_P(EveryGenerator, KeepsAnySize) {

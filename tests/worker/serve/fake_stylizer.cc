@@ -6,6 +6,7 @@
 
 #include "common/check.h"
 #include "worker/image/codec.h"
+#include "worker/serve/model_cache.h"
 
 namespace atelier::test {
 namespace {
@@ -16,7 +17,7 @@ class FakeStylizer final : public infer::Stylizer {
 
   absl::StatusOr<at::Tensor> Stylize(const at::Tensor& images, Precision) override {
     models_.Compute();
-    return 255 - images;
+    return images.bitwise_not();
   }
   const ModelSpec& spec() const override { return spec_; }
   std::uint64_t bytes() const override { return bytes_; }

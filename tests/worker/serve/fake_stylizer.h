@@ -13,8 +13,11 @@
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
 #include "common/clock.h"
-#include "worker/serve/model_cache.h"
 #include "worker/serve/pipeline.h"
+
+namespace atelier::worker {
+class ModelCache;
+}  // namespace atelier::worker
 
 namespace atelier::test {
 

@@ -1,6 +1,6 @@
 #include "worker/serve/stylize.h"
 
-#include <ATen/Functions.h>
+#include <ATen/ATen.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

@@ -82,7 +82,7 @@ class TrainerTest : public testing::Test {
 
   fs::path root() const { return directory_.path(); }
 
-  TrainJob Job(const std::string& attempt, std::int64_t steps = 6) const {
+  TrainJob Job(const std::string& attempt, std::int64_t steps = 4) const {
     TrainJob job;
     job.config.family = "faststyle";
     job.config.content_dataset = "photos";
@@ -118,10 +118,10 @@ TEST_F(TrainerTest, FinishedRunLeavesAModelThatTheStylizerLoads) {
   const TrainJob job = Job("1");
   EXPECT_EQ(Run(job, observer), Outcome::kFinished);
   EXPECT_EQ(observer.started_at, 0);
-  EXPECT_EQ(observer.last.step, 6);
-  EXPECT_EQ(observer.last.epoch, 3);
+  EXPECT_EQ(observer.last.step, 4);
+  EXPECT_EQ(observer.last.epoch, 2);
   EXPECT_THAT(observer.last.losses, testing::Contains(testing::Key("style")));
-  EXPECT_EQ(observer.checkpoint_steps, (std::vector<std::int64_t>{2, 4, 6, 6}));
+  EXPECT_EQ(observer.checkpoint_steps, (std::vector<std::int64_t>{2, 4, 4}));
   EXPECT_THAT(observer.sample_steps, testing::Contains(2));
   EXPECT_LE(observer.sample_bytes, 256u << 10);
   const fs::path result = job.attempt_directory / "result";
@@ -139,13 +139,14 @@ TEST_F(TrainerTest, FinishedRunLeavesAModelThatTheStylizerLoads) {
 
 TEST_F(TrainerTest, KeepsOnlyTheNewestCheckpoints) {
   RecordingObserver observer;
-  const TrainJob job = Job("1");
+  TrainJob job = Job("1", 3);
+  job.config.checkpoint_every_steps = 1;
   Run(job, observer);
-  EXPECT_FALSE(fs::exists(job.attempt_directory / "checkpoints/step-2"));
-  EXPECT_TRUE(fs::exists(job.attempt_directory / "checkpoints/step-4/complete"));
-  EXPECT_TRUE(fs::exists(job.attempt_directory / "checkpoints/step-6/complete"));
+  EXPECT_FALSE(fs::exists(job.attempt_directory / "checkpoints/step-1"));
+  EXPECT_TRUE(fs::exists(job.attempt_directory / "checkpoints/step-2/complete"));
+  EXPECT_TRUE(fs::exists(job.attempt_directory / "checkpoints/step-3/complete"));
   EXPECT_EQ(FindNewestCheckpoint(root() / "attempts"),
-            job.attempt_directory / "checkpoints/step-6");
+            job.attempt_directory / "checkpoints/step-3");
 }
 
 TEST_F(TrainerTest, GoingOnFromACheckpointGivesTheSameBytes) {
@@ -160,7 +161,7 @@ TEST_F(TrainerTest, GoingOnFromACheckpointGivesTheSameBytes) {
   RecordingObserver observer;
   EXPECT_EQ(Run(second, observer), Outcome::kFinished);
   EXPECT_EQ(observer.started_at, 2);
-  for (const char* file : {"result/weights.safetensors", "checkpoints/step-6/state.safetensors"}) {
+  for (const char* file : {"result/weights.safetensors", "checkpoints/step-4/state.safetensors"}) {
     EXPECT_EQ(*Sha256HexOfFile(root() / "attempts/whole" / file),
               *Sha256HexOfFile(root() / "attempts/second" / file))
         << file;
@@ -170,10 +171,10 @@ TEST_F(TrainerTest, GoingOnFromACheckpointGivesTheSameBytes) {
 TEST_F(TrainerTest, TrainingMovesTheLossDown) {
   RecordingObserver first;
   first.stop_at = 2;
-  Run(Job("start", 40), first);
+  Run(Job("start", 16), first);
   const double before = first.last.losses.at("total");
   RecordingObserver last;
-  Run(Job("all", 40), last);
+  Run(Job("all", 16), last);
   EXPECT_LT(last.last.losses.at("total"), before);
 }
 

@@ -1,0 +1,203 @@
+// The training service behind a real gRPC server.
+#include "server/rpc/training_service.h"
+
+#include <grpcpp/grpcpp.h>
+
+#include <thread>
+
+#include "common/rpc/grpc_status.h"
+#include "tests/server/jobs/job_harness.h"
+
+namespace atelier::server {
+namespace {
+
+using internal::v1::JobFinished;
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+class TrainingServiceTest : public JobHarness {
+ protected:
+  TrainingServiceTest() {
+    Begin();
+    service_ = std::make_unique<TrainingService>(*manager_);
+    int port = 0;
+    grpc::ServerBuilder builder;
+    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
+    builder.RegisterService(service_.get());
+    server_ = builder.BuildAndStart();
+    stub_ = v1::TrainingService::NewStub(grpc::CreateChannel("127.0.0.1:" + std::to_string(port),
+                                                             grpc::InsecureChannelCredentials()));
+  }
+  ~TrainingServiceTest() override {
+    server_->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(5));
+  }
+
+  absl::StatusOr<v1::Job> Call(const v1::JobSpec& spec) {
+    grpc::ClientContext context;
+    v1::CreateJobRequest request;
+    *request.mutable_spec() = spec;
+    v1::Job job;
+    const absl::Status status = FromGrpcStatus(stub_->CreateJob(&context, request, &job));
+    return status.ok() ? absl::StatusOr<v1::Job>(job) : status;
+  }
+
+  absl::StatusOr<v1::ListJobsResponse> List(std::uint32_t size, const std::string& token) {
+    grpc::ClientContext context;
+    v1::ListJobsRequest request;
+    request.set_page_size(size);
+    request.set_page_token(token);
+    v1::ListJobsResponse response;
+    const absl::Status status = FromGrpcStatus(stub_->ListJobs(&context, request, &response));
+    return status.ok() ? absl::StatusOr<v1::ListJobsResponse>(response) : status;
+  }
+
+  struct Watched {
+    std::vector<std::uint64_t> sequences;
+    v1::JobEvent last;
+    absl::Status end;
+  };
+  Watched Watch(const std::string& id, std::uint64_t from) {
+    grpc::ClientContext context;
+    v1::WatchJobRequest request;
+    request.set_job_id(id);
+    request.set_from_sequence(from);
+    Watched watched;
+    const auto reader = stub_->WatchJob(&context, request);
+    v1::JobEvent event;
+    while (reader->Read(&event)) {
+      watched.sequences.push_back(event.sequence());
+      watched.last = event;
+    }
+    watched.end = FromGrpcStatus(reader->Finish());
+    return watched;
+  }
+
+  std::unique_ptr<TrainingService> service_;
+  std::unique_ptr<grpc::Server> server_;
+  std::unique_ptr<v1::TrainingService::Stub> stub_;
+};
+
+TEST_F(TrainingServiceTest, JobsAreCreatedFetchedAndCancelled) {
+  const v1::Job created = *Call(Spec("a"));
+  EXPECT_EQ(created.spec().job_id(), "a");
+  {
+    grpc::ClientContext context;
+    v1::GetJobRequest request;
+    request.set_job_id("a");
+    v1::Job job;
+    EXPECT_TRUE(stub_->GetJob(&context, request, &job).ok());
+    EXPECT_EQ(job.create_time().seconds(), created.create_time().seconds());
+  }
+  Run(Launched(0));
+  grpc::ClientContext context;
+  v1::CancelJobRequest request;
+  request.set_job_id("a");
+  v1::Job job;
+  EXPECT_TRUE(stub_->CancelJob(&context, request, &job).ok());
+  EXPECT_EQ(job.state(), v1::JOB_STATE_CANCELLING);
+}
+
+TEST_F(TrainingServiceTest, ErrorsKeepTheirCodeAndFacts) {
+  v1::JobSpec spec = Spec("a");
+  spec.mutable_train()->set_image_size(100);
+  const absl::Status invalid = Call(spec).status();
+  EXPECT_TRUE(absl::IsInvalidArgument(invalid));
+  EXPECT_EQ(FieldOf(invalid), "train.image_size");
+
+  grpc::ClientContext context;
+  v1::GetJobRequest request;
+  request.set_job_id("nobody");
+  v1::Job job;
+  const absl::Status unknown = FromGrpcStatus(stub_->GetJob(&context, request, &job));
+  EXPECT_TRUE(absl::IsNotFound(unknown));
+  EXPECT_EQ(ResourceOf(unknown)->type, "job");
+}
+
+TEST_F(TrainingServiceTest, JobsAreListedPageByPage) {
+  for (const char* id : {"a", "b", "c"}) {
+    ASSERT_TRUE(Call(Spec(id)).ok());
+  }
+  std::vector<std::string> ids;
+  std::string token;
+  int pages = 0;
+  do {
+    const v1::ListJobsResponse page = *List(2, token);
+    for (const v1::Job& job : page.jobs()) {
+      ids.push_back(job.spec().job_id());
+    }
+    token = page.next_page_token();
+    ++pages;
+  } while (!token.empty());
+  EXPECT_THAT(ids, ElementsAre("c", "b", "a"));
+  EXPECT_EQ(pages, 2);
+  EXPECT_EQ(List(0, "")->jobs_size(), 3);
+}
+
+TEST_F(TrainingServiceTest, BadPagesNameTheirField) {
+  EXPECT_EQ(FieldOf(List(1001, "").status()), "page_size");
+  for (const char* token : {"x", "am9iczo", "bW9kZWxzOjE", "am9iczp4", "!"}) {
+    EXPECT_EQ(FieldOf(List(10, token).status()), "page_token") << token;
+  }
+}
+
+TEST_F(TrainingServiceTest, AWatchStreamsToTheFinalState) {
+  const TestLease lease = RunNew("a");
+  std::thread trainer([&] {
+    for (int i = 0; i < 100; ++i) {
+      Warn(lease, "x");
+    }
+    Finish(lease, JobFinished::OUTCOME_SUCCEEDED);
+  });
+  const Watched watched = Watch("a", 0);
+  trainer.join();
+  EXPECT_TRUE(watched.end.ok()) << watched.end;
+  ASSERT_EQ(watched.sequences.size(), 104u);
+  for (std::size_t i = 0; i < watched.sequences.size(); ++i) {
+    EXPECT_EQ(watched.sequences[i], i + 1);
+  }
+  EXPECT_EQ(watched.last.state().state(), v1::JOB_STATE_SUCCEEDED);
+  EXPECT_THAT(Watch("a", 103).sequences, ElementsAre(103u, 104u));
+}
+
+TEST_F(TrainingServiceTest, AWatchOfWhatIsNotThereEndsWithItsCode) {
+  EXPECT_TRUE(absl::IsNotFound(Watch("nobody", 0).end));
+  ASSERT_TRUE(Call(Spec("a")).ok());
+  const Watched future = Watch("a", 1000);
+  EXPECT_TRUE(absl::IsOutOfRange(future.end));
+  EXPECT_THAT(future.sequences, IsEmpty());
+}
+
+TEST_F(TrainingServiceTest, AWatcherMayGoAwayAtAnyTime) {
+  const TestLease lease = RunNew("a");
+  for (int i = 0; i < 5; ++i) {
+    grpc::ClientContext context;
+    v1::WatchJobRequest request;
+    request.set_job_id("a");
+    const auto reader = stub_->WatchJob(&context, request);
+    v1::JobEvent event;
+    EXPECT_TRUE(reader->Read(&event));
+    context.TryCancel();
+    while (reader->Read(&event)) {
+    }
+    EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::CANCELLED);
+    Warn(lease, "nobody listens");
+  }
+  Finish(lease, JobFinished::OUTCOME_SUCCEEDED);
+  EXPECT_TRUE(Becomes("a", v1::JOB_STATE_SUCCEEDED));
+}
+
+TEST_F(TrainingServiceTest, ADrainEndsWatchesWithUnavailable) {
+  const TestLease lease = RunNew("a");
+  Watched watched;
+  std::thread watcher([&] { watched = Watch("a", 0); });
+  std::thread drain([this] { manager_->Drain(absl::Seconds(20)); });
+  ASSERT_TRUE(test::WaitUntil([&] { return launcher_.stops().size() == 1; }));
+  Finish(lease, JobFinished::OUTCOME_STOPPED);
+  Lose(lease, "exited with code 0");
+  drain.join();
+  watcher.join();
+  EXPECT_TRUE(absl::IsUnavailable(watched.end));
+}
+
+}  // namespace
+}  // namespace atelier::server
