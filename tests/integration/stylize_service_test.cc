@@ -36,7 +36,7 @@ class StylizeServiceTest : public ::testing::Test {
   }
 
   // A picture that keeps the worker busy for seconds.
-  static std::string LargePicture() { return MakePicture(2400, 2400, 1); }
+  static std::string LargePicture() { return MakePicture(2000, 2000, 1); }
 
   // Sends the large picture from a thread and waits until the worker is busy with it.
   std::thread StylizeInBackground(Service& service, absl::StatusOr<v1::StylizeResponse>& response) {
@@ -200,7 +200,7 @@ TEST_F(StylizeServiceTest, AKilledWorkerDoesNotLoseThePicture) {
   EXPECT_NE(service.AwaitWorker(WorkerKind::kServe, worker), worker);
   call.join();
   ASSERT_TRUE(response.ok()) << response.status() << service.process().Stderr();
-  EXPECT_EQ(response->results(0).width(), 2400);
+  EXPECT_EQ(response->results(0).width(), 2000);
 }
 
 TEST_F(StylizeServiceTest, SigtermFinishesWhatWasAcceptedAndExitsWithZero) {

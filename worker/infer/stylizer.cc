@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <utility>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
@@ -70,7 +71,7 @@ class GeneratorStylizer final : public Stylizer {
 
   absl::StatusOr<at::Tensor> Stylize(const at::Tensor& images, Precision precision) override {
     if (images.dim() != 4 || images.size(3) != 3 || images.scalar_type() != torch::kByte ||
-        images.size(1) < kMinSide || images.size(2) < kMinSide) {
+        images.size(1) < kMinSide || images.size(2) < kMinSide || images.size(0) == 0) {
       return absl::InternalError("A batch of pictures has the wrong type or shape.");
     }
     return Guarded("restyling a picture", [&] { return Run(images, precision); });
@@ -84,11 +85,25 @@ class GeneratorStylizer final : public Stylizer {
     const torch::InferenceMode inference;
     const absl::MutexLock lock(&mutex_);
     ATELIER_ASSIGN_OR_RETURN(const GeneratorPtr generator, GeneratorFor(precision));
+    if (!device_.is_cpu()) {
+      return Restyle(*generator, images, precision);
+    }
+    // One by one: for small pictures oneDNN chooses its convolutions by the batch, and sums in
+    // another order.
+    std::vector<torch::Tensor> results;
+    for (const torch::Tensor& image : images.split(1)) {
+      results.push_back(Restyle(*generator, image, precision));
+    }
+    return results.size() == 1 ? results.front() : torch::cat(results);
+  }
+
+  torch::Tensor Restyle(nn::Generator& generator, const at::Tensor& images,
+                        Precision precision) const {
     torch::Tensor x = kernels::PixelsToTensor(images.to(device_));
     if (precision == Precision::kBf16) {
       x = x.to(torch::kBFloat16);
     }
-    return kernels::TensorToPixels(generator->forward(x)).to(torch::kCPU);
+    return kernels::TensorToPixels(generator.forward(x)).to(torch::kCPU);
   }
 
   // The bf16 network is made when it is first asked for.

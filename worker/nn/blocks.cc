@@ -29,8 +29,10 @@ torch::Tensor InstanceNormImpl::forward(const torch::Tensor& x) {
   // One picture's instance norm is a batch norm over a batch of one. LibTorch's own instance_norm
   // reshapes to [1, N * C, H, W], which throws the channels-last layout away and copies every
   // activation twice.
+  // The layout is fixed, because each layout sums in an order of its own.
   const auto normalize = [this](const torch::Tensor& picture) {
-    return torch::batch_norm(picture, weight_, bias_, {}, {}, /*training=*/true, /*momentum=*/0.0,
+    return torch::batch_norm(picture.contiguous(torch::MemoryFormat::ChannelsLast), weight_, bias_,
+                             {}, {}, /*training=*/true, /*momentum=*/0.0,
                              /*eps=*/1e-5, /*cudnn_enabled=*/true);
   };
   if (x.size(0) == 1) {

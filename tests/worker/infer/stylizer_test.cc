@@ -52,14 +52,16 @@ class ModelFolder {
   ModelSpec spec_;
 };
 
-// Smooth colours with a grid, [count, height, width, 3].
+// Waves of colour with a weave, [count, height, width, 3].
 at::Tensor Photographs(std::int64_t count, std::int64_t height, std::int64_t width) {
   const torch::Tensor n = torch::arange(count).view({-1, 1, 1, 1});
   const torch::Tensor y = torch::arange(height).view({1, -1, 1, 1});
   const torch::Tensor x = torch::arange(width).view({1, 1, -1, 1});
   const torch::Tensor c = torch::arange(3).view({1, 1, 1, -1});
   const torch::Tensor wave = torch::sin(0.05 * (n + 1) * y + 0.11 * x + 1.7 * c);
-  return ((wave * 0.5 + 0.5) * 255).to(torch::kByte);
+  at::Generator random = at::make_generator<at::CPUGeneratorImpl>(5);
+  const torch::Tensor weave = torch::rand({count, height, width, 3}, random);
+  return (((wave * 0.5 + 0.5) * 0.7 + weave * 0.3) * 255).to(torch::kByte);
 }
 
 double MeanDifference(const at::Tensor& a, const at::Tensor& b) {

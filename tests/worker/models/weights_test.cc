@@ -31,9 +31,9 @@ TensorMap Cloned(const torch::nn::Module& module) {
 std::string Message(const absl::Status& status) { return std::string(status.message()); }
 
 TEST(LoadWeights, CopiesParametersAndBuffersByName) {
-  const torch::nn::Sequential source = Network();
+  torch::nn::Sequential source = Network();
   source[2]->as<torch::nn::BatchNorm2d>()->running_mean.fill_(0.25);
-  const torch::nn::Sequential target = Network();
+  torch::nn::Sequential target = Network();
   ASSERT_TRUE(LoadWeights(*target, Cloned(*source), /*strict=*/true).ok());
   for (const auto& [name, tensor] : CollectWeights(*source)) {
     EXPECT_TRUE(torch::equal(CollectWeights(*target).at(name), tensor)) << name;
@@ -41,7 +41,7 @@ TEST(LoadWeights, CopiesParametersAndBuffersByName) {
 }
 
 TEST(LoadWeights, ConvertsFloatingPointTypes) {
-  const torch::nn::Sequential target = Network();
+  torch::nn::Sequential target = Network();
   TensorMap tensors = Cloned(*target);
   tensors["0.bias"] = torch::tensor({1.0, 2.0, 3.0}, torch::kHalf);
   ASSERT_TRUE(LoadWeights(*target, tensors, /*strict=*/true).ok());
@@ -50,17 +50,17 @@ TEST(LoadWeights, ConvertsFloatingPointTypes) {
 }
 
 TEST(LoadWeights, StripsTheDataParallelPrefix) {
-  const torch::nn::Sequential source = Network();
+  torch::nn::Sequential source = Network();
   TensorMap prefixed;
   for (const auto& [name, tensor] : Cloned(*source)) {
     prefixed.emplace("module." + name, tensor);
   }
-  const torch::nn::Sequential target = Network();
+  torch::nn::Sequential target = Network();
   EXPECT_TRUE(LoadWeights(*target, prefixed, /*strict=*/true).ok());
 }
 
 TEST(LoadWeights, DropsRunningStatisticsOfOldInstanceNorms) {
-  const torch::nn::Sequential target = Network();
+  torch::nn::Sequential target = Network();
   TensorMap tensors = Cloned(*target);
   tensors["1.running_mean"] = torch::zeros({3});
   tensors["1.running_var"] = torch::ones({3});
@@ -69,7 +69,7 @@ TEST(LoadWeights, DropsRunningStatisticsOfOldInstanceNorms) {
 }
 
 TEST(LoadWeights, SaysEverythingThatDoesNotFitAndChangesNothing) {
-  const torch::nn::Sequential target = Network();
+  torch::nn::Sequential target = Network();
   const TensorMap before = Cloned(*target);
   TensorMap tensors = Cloned(*target);
   tensors.erase("0.bias");
@@ -87,7 +87,7 @@ TEST(LoadWeights, SaysEverythingThatDoesNotFitAndChangesNothing) {
 }
 
 TEST(LoadWeights, KeepsItsSentenceShortAndPrintable) {
-  const torch::nn::Sequential target = Network();
+  torch::nn::Sequential target = Network();
   TensorMap tensors = Cloned(*target);
   for (int i = 0; i < 1000; ++i) {
     tensors[std::string(1000, '\n') + std::to_string(i)] = torch::zeros({1});
@@ -99,7 +99,7 @@ TEST(LoadWeights, KeepsItsSentenceShortAndPrintable) {
 }
 
 TEST(LoadWeights, ToleratesUnknownNamesWhenNotStrict) {
-  const torch::nn::Sequential target = Network();
+  torch::nn::Sequential target = Network();
   TensorMap tensors = Cloned(*target);
   tensors["extra"] = torch::zeros({1});
   EXPECT_TRUE(LoadWeights(*target, tensors, /*strict=*/false).ok());
@@ -108,7 +108,7 @@ TEST(LoadWeights, ToleratesUnknownNamesWhenNotStrict) {
 }
 
 TEST(LoadWeights, RefusesNamesThatMeetAfterStripping) {
-  const torch::nn::Sequential target = Network();
+  torch::nn::Sequential target = Network();
   TensorMap tensors = Cloned(*target);
   tensors["module.0.bias"] = torch::zeros({3});
   EXPECT_EQ(LoadWeights(*target, tensors, /*strict=*/true).code(), absl::StatusCode::kDataLoss);
