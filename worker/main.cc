@@ -9,6 +9,7 @@
 #include <variant>
 
 #include "common/shutdown.h"
+#include "worker/app/openmp.h"
 #include "worker/app/options.h"
 #include "worker/jobs/train_role.h"
 #include "worker/serve/pipeline.h"
@@ -68,6 +69,9 @@ int main(int argc, char** argv) {
     return *code;
   }
   const auto& options = std::get<WorkerOptions>(parsed);
-  return options.role == WorkerOptions::Role::kTrain ? atelier::worker::Train(options)
-                                                     : atelier::worker::Serve(options);
+  if (options.role == WorkerOptions::Role::kServe) {
+    return atelier::worker::Serve(options);
+  }
+  atelier::worker::SleepWhileWaiting(argv);
+  return atelier::worker::Train(options);
 }
