@@ -120,10 +120,10 @@ int main(int argc, char** argv) {
       std::filesystem::temp_directory_path() / ("atelier-serve-" + std::to_string(getpid()));
   std::filesystem::create_directories(root);
   const absl::Status status = atelier::bench::Run(root);
+  std::filesystem::remove_all(root);
   if (!status.ok()) {
     std::fprintf(stderr, "atelier-bench-serve: %s\n", std::string(status.message()).c_str());
     return 1;
   }
-  std::filesystem::remove_all(root);
   return 0;
 }

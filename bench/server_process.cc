@@ -19,8 +19,6 @@ namespace {
                        int output) {
   prctl(PR_SET_PDEATHSIG, SIGTERM);
   dup2(output, STDOUT_FILENO);
-  const int log = open((root / "server.log").c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
-  dup2(log, STDERR_FILENO);
   const std::string program = ExecutableDirectory() / "atelier-server";
   const std::string data = root / "data";
   execl(program.c_str(), program.c_str(), "--data-dir", data.c_str(), "--listen", "127.0.0.1:0",
@@ -57,8 +55,7 @@ absl::StatusOr<std::unique_ptr<ServerProcess>> ServerProcess::Start(
   std::string address = ReadAddress(pipe_ends[0]);
   auto process = std::unique_ptr<ServerProcess>(new ServerProcess(pid, std::move(address)));
   if (process->address().empty()) {
-    return absl::UnavailableError("atelier-server did not start; see " +
-                                  (root / "server.log").string());
+    return absl::UnavailableError("atelier-server did not start; its reason is above");
   }
   return process;
 }

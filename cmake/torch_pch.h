@@ -1,4 +1,5 @@
-// The one precompiled header of everything that includes LibTorch (40 s to build once, saves 15 s a file).
+// The one precompiled header of everything that includes LibTorch (40 s to build once, saves 15 s a
+// file).
 #pragma once
 
 #include <torch/torch.h>

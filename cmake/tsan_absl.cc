@@ -1,11 +1,12 @@
-// Tells the thread sanitizer about absl::Mutex. The distribution's Abseil is not built with the sanitizer, so without this every access
-// that a Mutex orders looks like a race. The linker sends our own calls here (--wrap, see TsanAbsl.cmake).
+// Tells the thread sanitizer about absl::Mutex. The distribution's Abseil is not built with the
+// sanitizer, so without this every access that a Mutex orders looks like a race. The linker sends
+// our own calls here (--wrap, see TsanAbsl.cmake).
 #include <sanitizer/tsan_interface.h>
 
 #include "absl/synchronization/mutex.h"
 
-// What lies between the pre and the post annotation is ignored by the sanitizer: Abseil's own memory, and conditions that Unlock and
-// Await evaluate for other waiters.
+// What lies between the pre and the post annotation is ignored by the sanitizer: Abseil's own
+// memory, and conditions that Unlock and Await evaluate for other waiters.
 #define REAL(name) __asm__("__real_" ATELIER_ABSL_PREFIX name)
 #define WRAP(name) __asm__("__wrap_" ATELIER_ABSL_PREFIX name)
 
@@ -13,8 +14,8 @@ namespace {
 
 constexpr unsigned kWrite = __tsan_mutex_linker_init;
 constexpr unsigned kRead = __tsan_mutex_linker_init | __tsan_mutex_read_lock;
-using absl::CondVar;
 using absl::Condition;
+using absl::CondVar;
 using absl::Duration;
 using absl::Mutex;
 using absl::Time;

@@ -1,5 +1,6 @@
-// ATELIER_CHECK: for invariants of our own code only. Untrusted input, the environment and other libraries' errors are absl::Status.
-// Debian's Abseil has no CHECK and LibTorch defines its own, hence the name.
+// ATELIER_CHECK: for invariants of our own code only. Untrusted input, the environment and other
+// libraries' errors are absl::Status. Debian's Abseil has no CHECK and LibTorch defines its own,
+// hence the name.
 #pragma once
 
 namespace atelier::internal {
@@ -9,9 +10,9 @@ namespace atelier::internal {
 
 }  // namespace atelier::internal
 
-#define ATELIER_CHECK(condition)                                               \
-  do {                                                                         \
-    if (!(condition)) {                                                        \
-      ::atelier::internal::CheckFailed(__FILE__, __LINE__, #condition);        \
-    }                                                                          \
+#define ATELIER_CHECK(condition)                                        \
+  do {                                                                  \
+    if (!(condition)) {                                                 \
+      ::atelier::internal::CheckFailed(__FILE__, __LINE__, #condition); \
+    }                                                                   \
   } while (false)

@@ -1,5 +1,6 @@
-// Errors that carry more than a sentence: the field at fault, the time after which a retry makes sense, the thing that was not found.
-// The extra facts travel as absl::Status payloads; common/rpc/grpc_status.h turns them into google.rpc details at the edge.
+// Errors that carry more than a sentence: the field at fault, the time after which a retry makes
+// sense, the thing that was not found. The extra facts travel as absl::Status payloads;
+// common/rpc/grpc_status.h turns them into google.rpc details at the edge.
 #pragma once
 
 #include <optional>
@@ -11,14 +12,16 @@
 
 namespace atelier {
 
-// INVALID_ARGUMENT, "field: sentence". `field` is the snake_case path of the request's field, for example "train.data.style".
+// INVALID_ARGUMENT, "field: sentence". `field` is the snake_case path of the request's field, for
+// example "train.data.style".
 absl::Status InvalidField(std::string_view field, std::string_view sentence);
 
 // RESOURCE_EXHAUSTED with the delay after which the caller may try again.
 absl::Status RetryLater(absl::Duration delay, std::string_view sentence);
 
 // NOT_FOUND for a resource of `type` ("model", "job", "dataset") called `name`.
-absl::Status NotFoundResource(std::string_view type, std::string_view name, std::string_view sentence);
+absl::Status NotFoundResource(std::string_view type, std::string_view name,
+                              std::string_view sentence);
 
 // The facts above, if `status` carries them.
 std::optional<std::string> FieldOf(const absl::Status& status);

@@ -11,10 +11,10 @@
 
 namespace atelier {
 
-// Writes `contents` to a temporary name beside `path`, flushes it to the disk, renames it over `path` and flushes the folder.
-// After a crash at any instant `path` holds either the old or the new contents.
-// RESOURCE_EXHAUSTED: disk full or quota reached; PERMISSION_DENIED: read-only; INTERNAL: anything else. The message holds the
-// file's own name, never its folder.
+// Writes `contents` to a temporary name beside `path`, flushes it to the disk, renames it over
+// `path` and flushes the folder. After a crash at any instant `path` holds either the old or the
+// new contents. RESOURCE_EXHAUSTED: disk full or quota reached; PERMISSION_DENIED: read-only;
+// INTERNAL: anything else. The message holds the file's own name, never its folder.
 absl::Status WriteFileAtomically(const std::filesystem::path& path, std::string_view contents);
 
 // NOT_FOUND; RESOURCE_EXHAUSTED when larger than `max_bytes`; INTERNAL.

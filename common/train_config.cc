@@ -201,7 +201,9 @@ absl::Status ReadFaststyle(const Json& object, FaststyleConfig& config) {
                                     {"style_weight", &config.style_weight},
                                     {"total_variation_weight", &config.total_variation_weight},
                                     {"adversarial_weight", &config.adversarial_weight},
-                                    {"luminance_weight", &config.luminance_weight}}) {
+                                    {"luminance_weight", &config.luminance_weight},
+                                    {"color_weight", &config.color_weight},
+                                    {"chroma_weight", &config.chroma_weight}}) {
     reader.ReadDouble(key, not_negative, "of 0 or above", *weight);
   }
   reader.Read("style_size", 64, 4096, /*zero_is_default=*/false, config.style_size);

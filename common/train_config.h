@@ -1,5 +1,6 @@
-// What a training job is told, as plain data: one parser and one set of limits and defaults for the server's CreateJob, the worker
-// and atelier-train. Free of LibTorch and protobuf. The JSON is that of atelier.v1.TrainSpec, in snake_case.
+// What a training job is told, as plain data: one parser and one set of limits and defaults for the
+// server's CreateJob, the worker and atelier-train. Free of LibTorch and protobuf. The JSON is that
+// of atelier.v1.TrainSpec, in snake_case.
 #pragma once
 
 #include <cstdint>
@@ -12,16 +13,17 @@ namespace atelier {
 
 enum class Precision { kFp32, kBf16 };
 
-// Weights of the faststyle losses (worker/train/faststyle.h defines the losses). The defaults are the recipe of the shipped styles.
+// Weights of the faststyle losses (worker/train/faststyle.h defines the losses). The defaults are
+// those that the shipped styles were found with; their job files are in models/.
 struct FaststyleConfig {
-  double content_weight = 4.0;
-  double style_weight = 1.0;
+  double content_weight = 2.0;
+  double style_weight = 1.5;
   double total_variation_weight = 0.5;
   double adversarial_weight = 0.05;
-  double luminance_weight = 4.0;
+  double luminance_weight = 2.0;
   double color_weight = 4.0;
   double chroma_weight = 0.5;
-  int style_size = 448;  // short side of a painting, pixels; the scale image_size is used as well
+  int style_size = 640;  // short side of a painting, pixels; the scale image_size is used as well
 };
 
 struct TrainConfig {
@@ -42,8 +44,8 @@ struct TrainConfig {
   FaststyleConfig faststyle;
 };
 
-// Parses and checks. INVALID_ARGUMENT naming the field, with "train." in front: unknown family or tier, a number out of range or
-// not finite, an unknown key, a missing required field.
+// Parses and checks. INVALID_ARGUMENT naming the field, with "train." in front: unknown family or
+// tier, a number out of range or not finite, an unknown key, a missing required field.
 absl::StatusOr<TrainConfig> ParseTrainConfig(std::string_view train_spec_json);
 
 }  // namespace atelier

@@ -82,8 +82,17 @@ absl::StatusOr<PicturePlan> PlanPictures(const std::vector<std::string>& inputs,
                                         "\" does not tell a format; end it in .jpg, .png or "
                                         ".webp, or add --format");
     }
+    const fs::path folder = fs::path(out).parent_path();
+    if (!folder.empty() && !IsFolder(folder.string())) {
+      return absl::InvalidArgumentError("the folder \"" + folder.string() +
+                                        "\" does not exist; make it first");
+    }
     plan.pictures.push_back({inputs.front(), out, wanted});
   } else {
+    if (FormatOfExtension(out).has_value() && !IsFolder(out)) {
+      return absl::InvalidArgumentError("several pictures need a folder to go into, and \"" + out +
+                                        "\" is the name of a picture");
+    }
     plan.folder = out;
     for (const std::string& input : inputs) {
       plan.pictures.push_back(PlanInFolder(input, out, format));

@@ -81,13 +81,22 @@ StylizeOutcome StylizeBatch::RunOne(const Picture& picture) const {
 
 absl::StatusOr<v1::StylizeResponse> StylizeBatch::Send(const v1::StylizeRequest& request) const {
   const absl::Time deadline = absl::Now() + deadline_;
+  absl::StatusOr<v1::StylizeResponse> response = client_.Stylize(request, deadline_);
   for (;;) {
-    absl::StatusOr<v1::StylizeResponse> response = client_.Stylize(request, deadline - absl::Now());
     const std::optional<absl::Duration> pause = RetryDelayOf(response.status());
-    if (response.ok() || !pause.has_value() || absl::Now() + *pause >= deadline) {
+    if (!pause.has_value() || absl::Now() + *pause >= deadline) {
       return response;
     }
     absl::SleepFor(*pause);
+    const absl::Duration left = deadline - absl::Now();
+    if (left <= absl::ZeroDuration()) {
+      return response;  // overslept: the last refusal says more than "no answer in time"
+    }
+    absl::StatusOr<v1::StylizeResponse> again = client_.Stylize(request, left);
+    if (absl::IsDeadlineExceeded(again.status())) {
+      return response;
+    }
+    response = std::move(again);
   }
 }
 

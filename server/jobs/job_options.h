@@ -26,8 +26,9 @@ struct JobOptions {
   std::uint32_t max_waiting = 1000;
   // After this many attempts in a row without a new checkpoint a job is FAILED.
   std::uint32_t max_fruitless_attempts = 3;
-  // A trainer that has not dialled in after this long is killed.
-  absl::Duration start_timeout = absl::Seconds(60);
+  // A trainer that has not dialled in after this long is killed: it hangs. A machine under load may
+  // need most of a minute to load LibTorch at a high niceness.
+  absl::Duration start_timeout = absl::Minutes(5);
   // From CancelJob to the kill of a trainer that does not stop; the contract allows 10 s to the end
   // of the job.
   absl::Duration cancel_grace = absl::Milliseconds(8500);

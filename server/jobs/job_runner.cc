@@ -16,6 +16,11 @@ bool MayBeDropped(const internal::v1::JobUpdate& update) {
   return update.has_progress() || update.has_sample() || update.has_warning();
 }
 
+// Trying again cannot help: the job is gone, damaged, or in a state that the news does not fit.
+bool IsHopeless(const absl::Status& status) {
+  return absl::IsNotFound(status) || absl::IsFailedPrecondition(status) || absl::IsDataLoss(status);
+}
+
 // Kept back from the bound of a drain, so that a killed trainer is noted in time.
 constexpr absl::Duration kDrainMargin = absl::Seconds(1);
 
@@ -172,21 +177,33 @@ void JobRunner::ApplyFacts() {
     const Fact& fact = backlog_.front();
     const absl::Status status = std::visit([this](const auto& f) { return Apply(f); }, fact);
     const auto* update = std::get_if<internal::v1::JobUpdate>(&fact);
-    const bool hopeless = absl::IsNotFound(status) || absl::IsFailedPrecondition(status);
     if (!status.ok()) {
       spdlog::error("a job's news could not be stored: {}", std::string(status.message()));
-      if (!hopeless && (update == nullptr || !MayBeDropped(*update))) {
+      if (!IsHopeless(status) && (update == nullptr || !MayBeDropped(*update))) {
         facts_blocked_until_ = options_.clock->Now() + options_.retry_delay;
         return;
       }
+    }
+    if (const auto* gone = std::get_if<TrainerGone>(&fact)) {
+      Forget(*gone);  // whatever became of the row, the process has ended
     }
     backlog_.pop_front();
   }
 }
 
+void JobRunner::Forget(const TrainerGone& gone) {
+  if (leases_.Remove(gone.job_id, gone.fence)) {
+    pacer_.Forget(gone.job_id);
+    options_.probe->Ended(gone.job_id);
+  }
+}
+
 void JobRunner::KillOverdue() {
   for (const LeaseName& lease : leases_.Overdue(options_.clock->Now())) {
-    spdlog::warn("the trainer of job {} did not dial in; it is killed", lease.job_id);
+    spdlog::warn(
+        "the trainer of job {} did not dial in within {} s and is killed; is the machine "
+        "overloaded?",
+        lease.job_id, absl::ToInt64Seconds(options_.start_timeout));
     StopTrainer(lease.job_id, lease.fence,
                 {.why = internal::v1::StopJob::WHY_DRAIN, .kill_after_ms = 0});
   }

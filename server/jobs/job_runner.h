@@ -78,6 +78,8 @@ class JobRunner {
   void ApplyFacts();
   absl::Status Apply(const internal::v1::JobUpdate& update);
   absl::Status Apply(const TrainerGone& gone);
+  // Frees the lease, and with it the slot.
+  void Forget(const TrainerGone& gone);
   absl::Status ApplyInTransaction(store::Writer& writer, store::JobRecord& record,
                                   const internal::v1::JobUpdate& update);
   absl::Status ApplyFinished(store::Writer& writer, store::JobRecord& record,

@@ -116,27 +116,22 @@ absl::Status JobRunner::Apply(const TrainerGone& gone) {
   if (!leases_.Holds(gone.job_id, gone.fence)) {
     return absl::OkStatus();
   }
-  ATELIER_RETURN_IF_ERROR(
-      Change(gone.job_id, [&](store::Writer& writer, store::JobRecord& record) -> absl::Status {
-        if (!Listens(record, gone.fence)) {
-          return absl::OkStatus();
-        }
-        const absl::Time now = options_.clock->Now();
-        if (const auto held = pacer_.Held(gone.job_id); held.has_value()) {
-          ATELIER_RETURN_IF_ERROR(AddProgress(writer, record, *held, now));
-        }
-        return EndAttempt(
-            writer, record,
-            {.reason = gone.reason,
-             .resume_step = FindNewestCheckpoint(options_.jobs_directory, gone.job_id).step,
-             .counts = !draining(),
-             .max_fruitless_attempts = options_.max_fruitless_attempts},
-            now);
-      }));
-  pacer_.Forget(gone.job_id);
-  options_.probe->Ended(gone.job_id);
-  leases_.Remove(gone.job_id, gone.fence);
-  return absl::OkStatus();
+  return Change(gone.job_id, [&](store::Writer& writer, store::JobRecord& record) -> absl::Status {
+    if (!Listens(record, gone.fence)) {
+      return absl::OkStatus();
+    }
+    const absl::Time now = options_.clock->Now();
+    if (const auto held = pacer_.Held(gone.job_id); held.has_value()) {
+      ATELIER_RETURN_IF_ERROR(AddProgress(writer, record, *held, now));
+    }
+    return EndAttempt(
+        writer, record,
+        {.reason = gone.reason,
+         .resume_step = FindNewestCheckpoint(options_.jobs_directory, gone.job_id).step,
+         .counts = !draining(),
+         .max_fruitless_attempts = options_.max_fruitless_attempts},
+        now);
+  });
 }
 
 }  // namespace atelier::server

@@ -1,5 +1,5 @@
-// Where jobs and the worker link meet: the job manager asks for trainers through TrainerLauncher, the link reports what trainers say
-// through JobSink. Neither knows the other's class.
+// Where jobs and the worker link meet: the job manager asks for trainers through TrainerLauncher,
+// the link reports what trainers say through JobSink. Neither knows the other's class.
 #pragma once
 
 #include <cstdint>
@@ -17,28 +17,35 @@ class TrainerLauncher {
  public:
   virtual ~TrainerLauncher() = default;
 
-  // Starts `atelier-worker --role train` for this lease. Its end, whenever and however it comes, is told to JobSink::TrainerLost
-  // exactly once per successful call.
+  // Starts `atelier-worker --role train` for this lease. Its end, whenever and however it comes, is
+  // told to JobSink::TrainerLost exactly once per successful call.
   virtual absl::Status Launch(std::string_view job_id, std::uint64_t fence) = 0;
 
-  // Asks the trainer to stop (StopJob); kills its process when it has not ended `kill_after_ms` later. No effect when it is gone.
+  // Asks the trainer to stop (StopJob); kills its process when it has not ended `kill_after_ms`
+  // later. No effect when it is gone.
   virtual void Stop(std::string_view job_id, std::uint64_t fence, internal::v1::StopJob::Why why,
                     std::uint32_t kill_after_ms) = 0;
 };
 
-// What the link tells the job manager. Called from link threads; implementations return quickly (they may write SQLite).
+// What the link tells the job manager. Called from link threads; implementations return quickly
+// (they may write SQLite).
 class JobSink {
  public:
   virtual ~JobSink() = default;
 
-  // A trainer dialled in with its lease. The reply is what to send it; PERMISSION_DENIED when the lease is not the present one.
-  virtual absl::StatusOr<internal::v1::StartJob> TrainerConnected(std::string_view job_id, std::uint64_t fence) = 0;
+  // A trainer dialled in with its lease. The reply is what to send it; PERMISSION_DENIED when the
+  // lease is not the present one.
+  virtual absl::StatusOr<internal::v1::StartJob> TrainerConnected(std::string_view job_id,
+                                                                  std::uint64_t fence) = 0;
 
-  // Updates of one trainer arrive in its order. Those of a lease that is not the present one are ignored.
+  // Updates of one trainer arrive in its order. Those of a lease that is not the present one are
+  // ignored.
   virtual void TrainerUpdate(const internal::v1::JobUpdate& update) = 0;
 
-  // The trainer's process has ended and its stream is closed. `reason` is a sentence, for example "killed by signal 9".
-  virtual void TrainerLost(std::string_view job_id, std::uint64_t fence, std::string_view reason) = 0;
+  // The trainer's process has ended and its stream is closed. `reason` is a sentence, for example
+  // "killed by signal 9".
+  virtual void TrainerLost(std::string_view job_id, std::uint64_t fence,
+                           std::string_view reason) = 0;
 };
 
 }  // namespace atelier::server

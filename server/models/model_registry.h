@@ -1,5 +1,5 @@
-// Which models can be served: shipped styles (read-only) and versions published into the data directory.
-// Thread-safe. Methods read memory and SQLite only; they block for milliseconds at most.
+// Which models can be served: shipped styles (read-only) and versions published into the data
+// directory. Thread-safe. Methods read memory and SQLite only; they block for milliseconds at most.
 #pragma once
 
 #include <cstdint>
@@ -44,9 +44,10 @@ class ModelRegistry {
   // All versions, sorted by name, then version.
   virtual std::vector<ModelVersion> List() const = 0;
 
-  // Makes the folder `result` (model.json, weights.safetensors, card.md, preview.jpg) the next version of `name`; the folder's
-  // files are moved or copied, flushed, and only then named in the store. Publishing the same job twice returns the first version.
-  // DATA_LOSS: the folder is not a whole model; RESOURCE_EXHAUSTED: disk full.
+  // Makes the folder `result` (model.json, weights.safetensors, card.md, preview.jpg) the next
+  // version of `name`; the folder's files are moved or copied, flushed, and only then named in the
+  // store. Publishing the same job twice returns the first version. DATA_LOSS: the folder is not a
+  // whole model; RESOURCE_EXHAUSTED: disk full.
   virtual absl::StatusOr<std::uint32_t> Publish(std::string_view name, std::string_view job_id,
                                                 const std::filesystem::path& result) = 0;
 };

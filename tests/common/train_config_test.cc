@@ -70,6 +70,14 @@ TEST(TrainConfigTest, TheJsonOfTheProtoIsRead) {
   EXPECT_EQ(config->faststyle.style_size, 640);
 }
 
+TEST(TrainConfigTest, EveryOptionOfTheProtoIsKnown) {
+  const google::protobuf::Descriptor* options = v1::FaststyleOptions::descriptor();
+  for (int i = 0; i < options->field_count(); ++i) {
+    const std::string& name = options->field(i)->name();
+    EXPECT_TRUE(ParseWith("faststyle", {{name, 100}}).ok()) << name;
+  }
+}
+
 TEST(TrainConfigTest, BothCasesAndNumbersAsStringsAreRead) {
   const auto config = ParseTrainConfig(
       R"({"family":"faststyle","data":{"content":"c","style":"s"},"steps":"3e3","batchSize":"2"})");
@@ -120,8 +128,9 @@ TEST(TrainConfigTest, LimitsOfTheOtherNumbers) {
 }
 
 TEST(TrainConfigTest, LimitsOfTheLossWeights) {
-  for (const char* key : {"content_weight", "style_weight", "total_variation_weight",
-                          "adversarial_weight", "luminance_weight"}) {
+  for (const char* key :
+       {"content_weight", "style_weight", "total_variation_weight", "adversarial_weight",
+        "luminance_weight", "color_weight", "chroma_weight"}) {
     EXPECT_TRUE(ParseWith("faststyle", {{key, 0}}).ok());
     for (const Json& bad : {Json(-1), Json("NaN"), Json("-Infinity")}) {
       EXPECT_EQ(FieldAtFault("faststyle", {{key, bad}}), std::string("train.faststyle.") + key);

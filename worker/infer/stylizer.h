@@ -9,8 +9,8 @@
 #include <string_view>
 
 #include "absl/status/statusor.h"
-#include "common/train_config.h"
 #include "common/model_spec.h"
+#include "common/train_config.h"
 
 namespace atelier::infer {
 
@@ -22,15 +22,16 @@ class Stylizer {
     std::string device = "cpu";       // "cpu" or "cuda:N"
   };
 
-  // Loads, verifies and warms up. NOT_FOUND: no such folder; DATA_LOSS: checksum, names or shapes disagree; UNIMPLEMENTED: unknown
-  // family; RESOURCE_EXHAUSTED: out of memory; FAILED_PRECONDITION: the device is not there.
+  // Loads, verifies and warms up. NOT_FOUND: no such folder; DATA_LOSS: checksum, names or shapes
+  // disagree; UNIMPLEMENTED: unknown family; RESOURCE_EXHAUSTED: out of memory;
+  // FAILED_PRECONDITION: the device is not there.
   static absl::StatusOr<std::unique_ptr<Stylizer>> Load(const Options& options);
 
   virtual ~Stylizer() = default;
 
-  // uint8 [N, H, W, 3] in, uint8 [N, H, W, 3] out, on the CPU, any H and W from 16 to 4096. A picture's result does not depend on
-  // the others in its batch (on CPUs bit for bit). Thread-safe; calls run one after the other.
-  // RESOURCE_EXHAUSTED: out of memory; INTERNAL: the device failed.
+  // uint8 [N, H, W, 3] in, uint8 [N, H, W, 3] out, on the CPU, any H and W from 16 to 4096. A
+  // picture's result does not depend on the others in its batch (on CPUs bit for bit). Thread-safe;
+  // calls run one after the other. RESOURCE_EXHAUSTED: out of memory; INTERNAL: the device failed.
   virtual absl::StatusOr<at::Tensor> Stylize(const at::Tensor& images, Precision precision) = 0;
 
   virtual const ModelSpec& spec() const = 0;

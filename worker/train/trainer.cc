@@ -83,6 +83,7 @@ class Run {
   double seconds_before_ = 0;
   absl::Time began_ = absl::Now();
   absl::Time last_report_ = absl::InfinitePast();
+  std::int64_t reported_step_ = -1;
 };
 
 absl::Status Run::Warn(const std::string& sentence) {
@@ -179,10 +180,11 @@ absl::Status Run::AfterStep(std::map<std::string, double> losses, absl::Duration
 
 absl::Status Run::Report(bool last) {
   const absl::Time now = absl::Now();
-  if (!last && now - last_report_ < kReportEvery) {
+  if (progress_.step == reported_step_ || (!last && now - last_report_ < kReportEvery)) {
     return absl::OkStatus();
   }
   last_report_ = now;
+  reported_step_ = progress_.step;
   observer_.OnProgress(progress_);
   return log_.Stats(progress_);
 }

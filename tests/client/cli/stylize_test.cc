@@ -183,12 +183,12 @@ TEST_F(StylizeCliTest, JsonOfSeveralPicturesIsOneObject) {
   EXPECT_EQ(json["responses"][0]["input"], "a.jpg");
 }
 
-TEST_F(StylizeCliTest, AFolderThatCannotBeWrittenIsNamed) {
+TEST_F(StylizeCliTest, AMissingFolderIsNamedBeforeAnythingIsSent) {
   Write("dress.jpg", "photo");
   const ProcessResult result =
       Run({"stylize", "dress.jpg", "-o", "no/such/out.jpg", "--model", "oil"});
-  EXPECT_EQ(result.exit_code, 1);
-  EXPECT_THAT(result.err, HasSubstr("cannot write \"out.jpg\": no such file or folder"));
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_THAT(result.err, HasSubstr("the folder \"no/such\" does not exist"));
 }
 
 TEST_F(StylizeCliTest, APictureOverTheLimitIsRefusedBeforeItIsSent) {

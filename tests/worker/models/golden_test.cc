@@ -116,9 +116,7 @@ INSTANTIATE_TEST_SUITE_P(Variants, EfficientNetGolden, testing::Values(0, 1));
 TEST_P(EfficientNetGolden, FeaturesAndLogitsEqualThePythonPackage) {
   const torch::InferenceMode inference;
   const fs::path path = FeatureWeights(GetParam());
-  if (!fs::exists(path)) {
-    GTEST_SKIP() << path << " is missing; run scripts/install-deps";
-  }
+  ASSERT_TRUE(fs::exists(path)) << path << " is missing; run scripts/install-deps";
   const auto network = LoadEfficientNetLite(GetParam(), path);
   ASSERT_TRUE(network.ok()) << network.status();
   const TensorMap expected = Expected("efficientnet_lite.safetensors");
@@ -137,9 +135,7 @@ TEST_P(EfficientNetGolden, FeaturesAndLogitsEqualThePythonPackage) {
 
 TEST(EfficientNetWeights, OfTheOtherVariantAreRefused) {
   const fs::path path = FeatureWeights(1);
-  if (!fs::exists(path)) {
-    GTEST_SKIP() << path << " is missing; run scripts/install-deps";
-  }
+  ASSERT_TRUE(fs::exists(path)) << path << " is missing; run scripts/install-deps";
   EXPECT_EQ(LoadEfficientNetLite(0, path).status().code(), absl::StatusCode::kDataLoss);
 }
 

@@ -22,11 +22,11 @@ using ::testing::Contains;
 using ::testing::HasSubstr;
 
 // Enough steps that a test can strike in the middle, few enough to finish soon.
-constexpr std::uint64_t kLongSteps = 60;
+constexpr std::uint64_t kLongSteps = 100;
 
-class TrainingServiceTest : public ::testing::Test {
+class TrainProgramsTest : public ::testing::Test {
  protected:
-  TrainingServiceTest() {
+  TrainProgramsTest() {
     options_.data_dir = directory_ / "data";
     MakeDataset(directory_ / "content", 6, 1);
     MakeDataset(directory_ / "style", 3, 100);
@@ -114,7 +114,7 @@ class TrainingServiceTest : public ::testing::Test {
   Service::Options options_;
 };
 
-TEST_F(TrainingServiceTest, AJobIsWatchedToItsEndAndItsModelStylizes) {
+TEST_F(TrainProgramsTest, AJobIsWatchedToItsEndAndItsModelStylizes) {
   Service service(options_);
   const v1::CreateJobRequest request = TinyJob("tiny-1", "tiny", 30);
   Create(service, request);
@@ -148,7 +148,7 @@ TEST_F(TrainingServiceTest, AJobIsWatchedToItsEndAndItsModelStylizes) {
   EXPECT_TRUE(WaitUntil([&] { return !service.Worker(WorkerKind::kTrain).has_value(); }));
 }
 
-TEST_F(TrainingServiceTest, AKilledTrainerResumesFromItsCheckpoint) {
+TEST_F(TrainProgramsTest, AKilledTrainerResumesFromItsCheckpoint) {
   Service service(options_);
   Create(service, TinyJob("killed", "tiny", kLongSteps));
   AwaitCheckpoint(service, "killed");
@@ -157,7 +157,7 @@ TEST_F(TrainingServiceTest, AKilledTrainerResumesFromItsCheckpoint) {
   ExpectStylizes(service, "tiny");
 }
 
-TEST_F(TrainingServiceTest, AKilledServerTakesItsJobUpAgain) {
+TEST_F(TrainProgramsTest, AKilledServerTakesItsJobUpAgain) {
   auto service = std::make_unique<Service>(options_);
   Create(*service, TinyJob("crash", "tiny", kLongSteps));
   AwaitCheckpoint(*service, "crash");
@@ -168,7 +168,7 @@ TEST_F(TrainingServiceTest, AKilledServerTakesItsJobUpAgain) {
   ExpectStylizes(*service, "tiny");
 }
 
-TEST_F(TrainingServiceTest, AServerThatIsToldToStopGoesOnWithItsJobLater) {
+TEST_F(TrainProgramsTest, AServerThatIsToldToStopGoesOnWithItsJobLater) {
   auto service = std::make_unique<Service>(options_);
   Create(*service, TinyJob("stopped", "tiny", kLongSteps));
   AwaitCheckpoint(*service, "stopped");
@@ -178,7 +178,7 @@ TEST_F(TrainingServiceTest, AServerThatIsToldToStopGoesOnWithItsJobLater) {
   ExpectResumed(*service, "stopped");
 }
 
-TEST_F(TrainingServiceTest, ACancelledJobEndsWithinTenSeconds) {
+TEST_F(TrainProgramsTest, ACancelledJobEndsWithinTenSeconds) {
   Service service(options_);
   Create(service, TinyJob("cancelled", "tiny", 100'000));
   AwaitCheckpoint(service, "cancelled");
@@ -190,7 +190,7 @@ TEST_F(TrainingServiceTest, ACancelledJobEndsWithinTenSeconds) {
   EXPECT_LT(absl::Now() - start, absl::Seconds(15));
 }
 
-TEST_F(TrainingServiceTest, AnUnreadableFileAmongGoodOnesIsSkippedCountedAndNamed) {
+TEST_F(TrainProgramsTest, AnUnreadableFileAmongGoodOnesIsSkippedCountedAndNamed) {
   std::ofstream(directory_ / "content" / "broken.jpg", std::ios::binary)
       << MakePicture(96, 80, 50).substr(0, 700);
   std::ofstream(directory_ / "content" / "text.png") << "not a picture";
@@ -207,7 +207,7 @@ TEST_F(TrainingServiceTest, AnUnreadableFileAmongGoodOnesIsSkippedCountedAndName
   EXPECT_THAT(warnings, ::testing::Not(HasSubstr(directory_.path().string())));
 }
 
-TEST_F(TrainingServiceTest, BadJobsGetTheirCodeAndField) {
+TEST_F(TrainProgramsTest, BadJobsGetTheirCodeAndField) {
   Service service(options_);
   const auto status_of = [&](auto spoil) {
     v1::CreateJobRequest request = TinyJob("bad", "tiny", 30);

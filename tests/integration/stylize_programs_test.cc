@@ -28,9 +28,9 @@ cv::Mat Decode(const std::string& bytes) {
   return cv::imdecode(std::vector<unsigned char>(bytes.begin(), bytes.end()), cv::IMREAD_UNCHANGED);
 }
 
-class StylizeServiceTest : public ::testing::Test {
+class StylizeProgramsTest : public ::testing::Test {
  protected:
-  StylizeServiceTest() {
+  StylizeProgramsTest() {
     options_.data_dir = directory_ / "data";
     options_.shipped_models = MakeShippedModels(directory_ / "models");
   }
@@ -57,7 +57,7 @@ class StylizeServiceTest : public ::testing::Test {
   Service::Options options_;
 };
 
-TEST_F(StylizeServiceTest, RestylesAPhotographOfAnySizeInItsOwnFormat) {
+TEST_F(StylizeProgramsTest, RestylesAPhotographOfAnySizeInItsOwnFormat) {
   Service service(options_);
   for (const auto& [extension, format] : {std::pair{".jpg", v1::IMAGE_FORMAT_JPEG},
                                           {".png", v1::IMAGE_FORMAT_PNG},
@@ -79,7 +79,7 @@ TEST_F(StylizeServiceTest, RestylesAPhotographOfAnySizeInItsOwnFormat) {
   }
 }
 
-TEST_F(StylizeServiceTest, ControlsAreObeyed) {
+TEST_F(StylizeProgramsTest, ControlsAreObeyed) {
   Service service(options_);
   v1::StylizeRequest request = StylizeRequestFor("random@1", MakePicture(120, 60, 1, ".png"));
   request.set_strength(0);
@@ -100,7 +100,7 @@ TEST_F(StylizeServiceTest, ControlsAreObeyed) {
   EXPECT_EQ(Decode(styled->results(0).image()).size(), cv::Size(240, 120));
 }
 
-TEST_F(StylizeServiceTest, TheSameRequestGivesTheSameBytes) {
+TEST_F(StylizeProgramsTest, TheSameRequestGivesTheSameBytes) {
   Service service(options_);
   const v1::StylizeRequest request = StylizeRequestFor("random", MakePicture(96, 64, 5));
   const auto first = service.client().Stylize(request);
@@ -160,7 +160,7 @@ std::vector<BadRequest> BadRequests() {
   };
 }
 
-TEST_F(StylizeServiceTest, BadInputGetsItsCodeAndFieldAndTheServerStaysUp) {
+TEST_F(StylizeProgramsTest, BadInputGetsItsCodeAndFieldAndTheServerStaysUp) {
   Service service(options_);
   for (const BadRequest& bad : BadRequests()) {
     v1::StylizeRequest request = StylizeRequestFor("random", MakePicture(64, 64, 1));
@@ -176,7 +176,7 @@ TEST_F(StylizeServiceTest, BadInputGetsItsCodeAndFieldAndTheServerStaysUp) {
   EXPECT_TRUE(good.ok()) << good.status();
 }
 
-TEST_F(StylizeServiceTest, DamagedWeightsAreDataLoss) {
+TEST_F(StylizeProgramsTest, DamagedWeightsAreDataLoss) {
   const auto weights = options_.shipped_models / "random" / "1" / "weights.safetensors";
   Service service(options_);
   {
@@ -190,7 +190,7 @@ TEST_F(StylizeServiceTest, DamagedWeightsAreDataLoss) {
   EXPECT_THAT(std::string(status.message()), Not(HasSubstr(directory_.path().string())));
 }
 
-TEST_F(StylizeServiceTest, AKilledWorkerDoesNotLoseThePicture) {
+TEST_F(StylizeProgramsTest, AKilledWorkerDoesNotLoseThePicture) {
   Service service(options_);
   const pid_t worker = service.AwaitWorker(WorkerKind::kServe);
   absl::StatusOr<v1::StylizeResponse> response = absl::UnknownError("not called");
@@ -203,7 +203,7 @@ TEST_F(StylizeServiceTest, AKilledWorkerDoesNotLoseThePicture) {
   EXPECT_EQ(response->results(0).width(), 2000);
 }
 
-TEST_F(StylizeServiceTest, SigtermFinishesWhatWasAcceptedAndExitsWithZero) {
+TEST_F(StylizeProgramsTest, SigtermFinishesWhatWasAcceptedAndExitsWithZero) {
   Service service(options_);
   absl::StatusOr<v1::StylizeResponse> response = absl::UnknownError("not called");
   std::thread call = StylizeInBackground(service, response);
@@ -219,7 +219,7 @@ TEST_F(StylizeServiceTest, SigtermFinishesWhatWasAcceptedAndExitsWithZero) {
   EXPECT_FALSE(service.Worker(WorkerKind::kServe).has_value());
 }
 
-TEST_F(StylizeServiceTest, TheDeadlineIsKeptWhileTheWorkerIsBusy) {
+TEST_F(StylizeProgramsTest, TheDeadlineIsKeptWhileTheWorkerIsBusy) {
   Service service(options_);
   absl::StatusOr<v1::StylizeResponse> response = absl::UnknownError("not called");
   std::thread call = StylizeInBackground(service, response);
@@ -235,7 +235,7 @@ TEST_F(StylizeServiceTest, TheDeadlineIsKeptWhileTheWorkerIsBusy) {
   EXPECT_TRUE(response.ok()) << response.status();
 }
 
-TEST_F(StylizeServiceTest, ASecondServerOnTheSameDataIsRefused) {
+TEST_F(StylizeProgramsTest, ASecondServerOnTheSameDataIsRefused) {
   Service service(options_);
   const ProcessResult second =
       RunProcess({.command = {ATELIER_BINARY_DIR "/bin/atelier-server", "--data-dir",
@@ -246,7 +246,7 @@ TEST_F(StylizeServiceTest, ASecondServerOnTheSameDataIsRefused) {
   EXPECT_TRUE(service.client().Stylize(StylizeRequestFor("random", MakePicture(64, 64, 1))).ok());
 }
 
-TEST_F(StylizeServiceTest, MetricsTellWhatHappened) {
+TEST_F(StylizeProgramsTest, MetricsTellWhatHappened) {
   Service service(options_);
   ASSERT_TRUE(service.client().Stylize(StylizeRequestFor("random", MakePicture(64, 64, 1))).ok());
   EXPECT_FALSE(service.client().Stylize(StylizeRequestFor("random", "text")).ok());
