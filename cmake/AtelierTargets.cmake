@@ -2,7 +2,7 @@
 #
 #   atelier_library(NAME [TORCH] [UNITY] [SRCS a.cc ...] [DEPS target ...])
 #   atelier_program(NAME [TORCH] SRCS main.cc ... DEPS target ...)
-#   atelier_test(NAME [TORCH] [SRCS ...] DEPS target ... [LABELS ...])
+#   atelier_test(NAME [TORCH] [SRCS ...] DEPS target ... [LABELS ...] [TIMEOUT seconds])
 #
 # TORCH: the sources include LibTorch headers; they share one precompiled header (cmake/torch_pch.h).
 
@@ -52,7 +52,10 @@ function(atelier_program name)
 endfunction()
 
 function(atelier_test name)
-  cmake_parse_arguments(A "TORCH" "" "SRCS;DEPS;LABELS" ${ARGN})
+  cmake_parse_arguments(A "TORCH" "TIMEOUT" "SRCS;DEPS;LABELS" ${ARGN})
+  if(NOT A_TIMEOUT)
+    set(A_TIMEOUT 300)
+  endif()
   _atelier_sources(sources ${A_SRCS})
   add_executable(${name} ${sources})
   target_link_libraries(${name} PRIVATE ${A_DEPS} GTest::gmock GTest::gtest_main)
@@ -65,7 +68,7 @@ function(atelier_test name)
     target_compile_options(${name} PRIVATE -fPIC)
   endif()
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
-  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT 300 LABELS "${A_LABELS}")
+  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT ${A_TIMEOUT} LABELS "${A_LABELS}")
 endfunction()
 
 # Adds the sub-folders in the order given.

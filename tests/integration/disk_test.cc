@@ -1,7 +1,6 @@
 // Full and read-only disks. They need a file system of their own, hence a mount namespace.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <signal.h>
 
 #include <fstream>
 #include <string>
@@ -10,6 +9,7 @@
 #include "tests/integration/service.h"
 #include "tests/support/process.h"
 #include "tests/support/temp_dir.h"
+#include "tests/support/wait_until.h"
 
 namespace atelier::test {
 namespace {
@@ -72,29 +72,36 @@ TEST_F(DiskTest, AFullDiskRefusesJobsAndKeepsServing) {
   EXPECT_TRUE(job.ok()) << job.status() << service.process().Stderr();
 }
 
-TEST_F(DiskTest, ADiskThatFillsUpDuringTrainingFailsTheJobWithAReason) {
+TEST_F(DiskTest, ADiskThatFillsUpDuringTrainingFailsTheJobWithAReasonOnceThereIsRoomToSaySo) {
   MountDisk();
   Service service(options_);
   ASSERT_TRUE(service.client().CreateJob(TinyJob("fills", "tiny", 100'000)).ok());
   v1::WatchJobRequest watch;
   watch.set_job_id("fills");
-  bool filled = false;
   v1::JobStateChange last;
+  bool checkpoint = false;
+  service.client()
+      .WatchJob(watch,
+                [&](const v1::JobEvent& event) {
+                  checkpoint = event.has_checkpoint();
+                  return !checkpoint;
+                })
+      .IgnoreError();
+  ASSERT_TRUE(checkpoint) << service.process().Stderr();
+
+  Fill(Inside(service, "filler"));
+  EXPECT_TRUE(
+      WaitUntil([&] { return !service.Worker(WorkerKind::kTrain).has_value(); }, absl::Minutes(2)));
+  EXPECT_TRUE(service.client().Stylize(StylizeRequestFor("random", MakePicture(64, 64, 1))).ok());
+
+  std::filesystem::remove(Inside(service, "filler"));
   const absl::Status status = service.client().WatchJob(watch, [&](const v1::JobEvent& event) {
-    if (event.has_checkpoint() && !filled) {
-      Fill(Inside(service, "filler"));
-      filled = true;
-    }
-    if (event.has_state()) {
-      last = event.state();
-    }
+    last = event.has_state() ? event.state() : last;
     return true;
   });
   EXPECT_TRUE(status.ok()) << status << service.process().Stderr();
-  EXPECT_TRUE(filled);
   EXPECT_EQ(last.state(), v1::JOB_STATE_FAILED);
   EXPECT_THAT(last.reason(), ::testing::HasSubstr("disk"));
-  EXPECT_TRUE(service.client().Stylize(StylizeRequestFor("random", MakePicture(64, 64, 1))).ok());
 }
 
 TEST_F(DiskTest, AReadOnlyDataDirectoryIsRefusedWithASentence) {

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <httplib.h>
 
+#include <chrono>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
@@ -28,6 +29,53 @@ namespace {
 
 using ::testing::HasSubstr;
 using ::testing::MatchesRegex;
+
+// A streaming call by name, one message's bytes at a time; Debian has no generated code for the
+// standard services.
+class RawStream {
+ public:
+  RawStream(const std::shared_ptr<grpc::Channel>& channel, const std::string& method)
+      : stub_(channel), stream_(stub_.PrepareCall(&context_, method, &queue_)) {
+    stream_->StartCall(nullptr);
+    Await();
+  }
+  ~RawStream() {
+    context_.TryCancel();
+    queue_.Shutdown();
+  }
+  RawStream(const RawStream&) = delete;
+  RawStream& operator=(const RawStream&) = delete;
+
+  void Write(const std::string& message) {
+    const grpc::Slice slice(message);
+    stream_->Write(grpc::ByteBuffer(&slice, 1), nullptr);
+    Await();
+  }
+
+  // Empty when the stream has ended, or nothing comes for 20 s.
+  std::string Read() {
+    grpc::ByteBuffer message;
+    stream_->Read(&message, nullptr);
+    grpc::Slice slice;
+    if (!Await() || !message.DumpToSingleSlice(&slice).ok()) {
+      return "";
+    }
+    return {slice.begin(), slice.end()};
+  }
+
+ private:
+  bool Await() {
+    void* tag = nullptr;
+    bool ok = false;
+    const auto deadline = std::chrono::system_clock::now() + std::chrono::seconds(20);
+    return queue_.AsyncNext(&tag, &ok, deadline) == grpc::CompletionQueue::GOT_EVENT && ok;
+  }
+
+  grpc::ClientContext context_;
+  grpc::CompletionQueue queue_;
+  grpc::GenericStub stub_;
+  std::unique_ptr<grpc::GenericClientAsyncReaderWriter> stream_;
+};
 
 class ProgramTest : public ::testing::Test {
  protected:
@@ -172,6 +220,27 @@ TEST_F(ProgramTest, HealthServesAtOnceAndNotWithoutWorkersAfterTheGrace) {
   EXPECT_EQ(Health(channel, "atelier.v1.ModelService"), 1) << "only stylizing needs workers";
   EXPECT_EQ(Probe(server, "/readyz"), 503);
   EXPECT_EQ(Probe(server, "/healthz"), 200);
+}
+
+TEST_F(ProgramTest, HealthWatchTellsEachChange) {
+  test::Process server({.command = Command({"--worker-grace", "300ms"})});
+  RawStream watch(grpc::CreateChannel(GrpcAddress(server), grpc::InsecureChannelCredentials()),
+                  "/grpc.health.v1.Health/Watch");
+  watch.Write("");
+  EXPECT_EQ(watch.Read(), std::string("\x08\x01", 2)) << "SERVING";
+  EXPECT_EQ(watch.Read(), std::string("\x08\x02", 2)) << "NOT_SERVING, no worker came";
+}
+
+TEST_F(ProgramTest, ReflectionListsTheServices) {
+  test::Process server({.command = Command()});
+  RawStream reflection(grpc::CreateChannel(GrpcAddress(server), grpc::InsecureChannelCredentials()),
+                       "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo");
+  reflection.Write(std::string("\x3a\x01*", 3));  // list_services: "*"
+  const std::string services = reflection.Read();
+  for (const char* name : {"atelier.v1.StylizeService", "atelier.v1.TrainingService",
+                           "atelier.v1.ModelService", "atelier.v1.DatasetService"}) {
+    EXPECT_THAT(services, HasSubstr(name));
+  }
 }
 
 TEST_F(ProgramTest, DrainRefusesNewWorkAndAnswersWhatItCannotFinish) {
