@@ -109,6 +109,13 @@ void ServeConnection::FinishTask(std::uint64_t task_id, StylizeOutcome outcome) 
   }
   WorkerMessage message;
   *message.mutable_stylize_result() = ToStylizeResult(task_id, std::move(outcome));
+  // Every task is answered: a result that no message can carry becomes an error that says so.
+  if (message.ByteSizeLong() > static_cast<std::size_t>(kMaxMessageBytes)) {
+    StylizeOutcome too_large;
+    too_large.status = absl::ResourceExhaustedError(
+        "the result is larger than 64 MiB; ask for JPEG or WebP, or for a smaller size");
+    *message.mutable_stylize_result() = ToStylizeResult(task_id, std::move(too_large));
+  }
   session_->Send(std::move(message));
   bool grant = false;
   {
