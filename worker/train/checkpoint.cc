@@ -108,7 +108,7 @@ absl::Status SaveCheckpoint(const fs::path& checkpoints, const Checkpoint& check
     return absl::ResourceExhaustedError("cannot make a folder for the checkpoint: " +
                                         error.message());
   }
-  const absl::Status written = WriteFiles(staging, checkpoint);
+  absl::Status written = WriteFiles(staging, checkpoint);
   if (!written.ok()) {
     fs::remove_all(staging, error);
     return written;

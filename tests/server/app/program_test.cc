@@ -80,7 +80,7 @@ class RawStream {
 class ProgramTest : public ::testing::Test {
  protected:
   std::vector<std::string> Command(std::vector<std::string> more = {}) const {
-    std::vector<std::string> command = {ATELIER_BINARY_DIR "/bin/atelier-server",
+    std::vector<std::string> command = {std::string(ATELIER_BINARY_DIR) + "/bin/atelier-server",
                                         "--data-dir",
                                         (folder_ / "data").string(),
                                         "--listen",
