@@ -1,9 +1,9 @@
 // atelier-worker: wires the link to serving or to training.
-#include <signal.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <memory>
 #include <thread>
 #include <variant>

@@ -112,7 +112,7 @@ bool JobRunner::StartNext(const store::JobRecord& queued) {
   }
   const absl::Status launched = launcher->Launch(job_id, fence);
   if (!launched.ok()) {
-    backlog_.push_back(TrainerGone{
+    backlog_.emplace_back(TrainerGone{
         job_id, fence, "the trainer could not be started: " + std::string(launched.message())});
     Wake();  // the facts of this round are behind us
     return false;

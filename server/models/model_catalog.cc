@@ -80,7 +80,7 @@ std::string Keys(const Map& map) {
   std::vector<std::string> keys;
   for (const auto& [key, value] : map) {
     if (keys.size() == kListed) {
-      keys.push_back("...");
+      keys.emplace_back("...");
       break;
     }
     if constexpr (std::is_integral_v<typename Map::key_type>) {
@@ -114,7 +114,7 @@ absl::StatusOr<std::unique_ptr<ModelCatalog>> ModelCatalog::Create(const Options
   return catalog;
 }
 
-ModelCatalog::ModelCatalog(const Options& options) : options_(options) {}
+ModelCatalog::ModelCatalog(Options options) : options_(std::move(options)) {}
 
 absl::Status ModelCatalog::Load() {
   std::vector<store::ModelRecord> records;
@@ -193,9 +193,9 @@ absl::StatusOr<ModelVersion> ModelCatalog::Resolve(std::string_view reference) c
   }
   std::uint32_t version = ref.version;
   if (version == 0) {
-    static const std::map<std::string, std::uint32_t> kNoLabels;
+    static const std::map<std::string, std::uint32_t> no_labels;
     const auto found = labels_.find(ref.name);
-    const auto& labels = found == labels_.end() ? kNoLabels : found->second;
+    const auto& labels = found == labels_.end() ? no_labels : found->second;
     const auto label = labels.find(ref.label.empty() ? kDefaultLabel : ref.label);
     if (label != labels.end()) {
       version = label->second;
@@ -277,7 +277,7 @@ absl::StatusOr<std::uint32_t> ModelCatalog::Publish(std::string_view name, std::
       FromSpec(std::string(name), version, spec, name_folder / std::to_string(version));
   model.job_id = std::string(job_id);
   model.create_time = options_.clock->Now();
-  if (const absl::Status recorded = Record(model); !recorded.ok()) {
+  if (absl::Status recorded = Record(model); !recorded.ok()) {
     DiscardModel(name_folder, version);
     return recorded;
   }

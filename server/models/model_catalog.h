@@ -50,7 +50,7 @@ class ModelCatalog final : public ModelRegistry {
  private:
   using Versions = std::map<std::uint32_t, ModelVersion>;
 
-  explicit ModelCatalog(const Options& options);
+  explicit ModelCatalog(Options options);
 
   absl::Status Load() ABSL_LOCKS_EXCLUDED(mutex_);
   void AddShipped() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

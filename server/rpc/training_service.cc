@@ -17,10 +17,11 @@ constexpr char kList[] = "jobs";
 grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext& context, absl::StatusOr<v1::Job> job,
                                  v1::Job& response) {
   grpc::ServerUnaryReactor* reactor = context.DefaultReactor();
+  const grpc::Status status = ToGrpcStatus(job.status());
   if (job.ok()) {
     response = *std::move(job);
   }
-  reactor->Finish(ToGrpcStatus(job.status()));
+  reactor->Finish(status);
   return reactor;
 }
 

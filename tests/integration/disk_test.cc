@@ -109,8 +109,8 @@ TEST_F(DiskTest, AReadOnlyDataDirectoryIsRefusedWithASentence) {
   const ProcessResult result = RunProcess(
       {.command = {"/usr/bin/unshare", "-Urm", "/bin/sh", "-c",
                    "mount -t tmpfs -o ro,size=1m tmpfs " + disk + " && exec \"$@\"", "sh",
-                   ATELIER_BINARY_DIR "/bin/atelier-server", "--data-dir", disk, "--listen",
-                   "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", "--shipped-models", "none"}});
+                   ProgramPath("atelier-server"), "--data-dir", disk, "--listen", "127.0.0.1:0",
+                   "--metrics-listen", "127.0.0.1:0", "--shipped-models", "none"}});
   EXPECT_EQ(result.exit_code, 1) << result.err;
   EXPECT_THAT(result.err, ::testing::HasSubstr("atelier-server: "));
 }

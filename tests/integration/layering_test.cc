@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -12,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/integration/service.h"
 #include "tests/support/process.h"
 
 namespace atelier::test {
@@ -22,22 +24,22 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
 
-const std::vector<std::string> kLibraryRooms = {"image", "kernels", "nn",   "models",
-                                                "infer", "train",   "tools"};
+constexpr std::array<const char*, 7> kLibraryRooms = {"image", "kernels", "nn",   "models",
+                                                      "infer", "train",   "tools"};
 
 bool IsTorch(const std::string& header) {
-  static const std::regex kTorch("^(torch|ATen|c10|caffe2)/.*");
-  return std::regex_match(header, kTorch);
+  static const std::regex torch("^(torch|ATen|c10|caffe2)/.*");
+  return std::regex_match(header, torch);
 }
 
 bool IsLinkSide(const std::string& header) {
-  static const std::regex kLinkSide("^(grpc|grpcpp|google/protobuf|google/rpc)/.*|.*\\.pb\\.h");
-  return std::regex_match(header, kLinkSide);
+  static const std::regex link_side(R"(^(grpc|grpcpp|google/protobuf|google/rpc)/.*|.*\.pb\.h)");
+  return std::regex_match(header, link_side);
 }
 
 bool IsServerSide(const std::string& header) {
-  static const std::regex kServerSide("^(prometheus|pqxx)/.*|sqlite3\\.h|libpq-fe\\.h|httplib\\.h");
-  return std::regex_match(header, kServerSide);
+  static const std::regex server_side(R"(^(prometheus|pqxx)/.*|sqlite3\.h|libpq-fe\.h|httplib\.h)");
+  return std::regex_match(header, server_side);
 }
 
 std::vector<fs::path> SourcesBelow(const fs::path& folder) {
@@ -58,11 +60,11 @@ const std::set<std::string>& IncludesOf(const fs::path& file) {
   static std::map<fs::path, std::set<std::string>> known;
   const auto [entry, is_new] = known.try_emplace(file);
   if (is_new) {
-    static const std::regex kInclude(R"re(^\s*#\s*include\s*[<"]([^>"]+)[>"].*)re");
+    static const std::regex include(R"re(^\s*#\s*include\s*[<"]([^>"]+)[>"].*)re");
     std::ifstream text(file);
     std::smatch match;
     for (std::string line; std::getline(text, line);) {
-      if (std::regex_match(line, match, kInclude)) {
+      if (std::regex_match(line, match, include)) {
         entry->second.insert(match[1]);
       }
     }
@@ -105,7 +107,7 @@ std::vector<std::string> Offences(const fs::path& folder, const std::vector<Pred
 }
 
 TEST(LayeringTest, TheLibraryIncludesNoGrpcProtobufPrometheusOrDatabase) {
-  for (const std::string& room : kLibraryRooms) {
+  for (const std::string room : kLibraryRooms) {
     const fs::path folder = fs::path(ATELIER_SOURCE_DIR) / "worker" / room;
     EXPECT_FALSE(SourcesBelow(folder).empty()) << room;
     EXPECT_THAT(Offences(folder, {IsLinkSide, IsServerSide}), IsEmpty());
@@ -114,10 +116,10 @@ TEST(LayeringTest, TheLibraryIncludesNoGrpcProtobufPrometheusOrDatabase) {
 
 TEST(LayeringTest, TheLibraryIncludesNothingFromTheRoomsAboveIt) {
   const auto above = +[](const std::string& header) {
-    static const std::regex kAbove("^(server|client|worker/(link|serve|jobs|app))/.*");
-    return std::regex_match(header, kAbove);
+    static const std::regex above_rooms("^(server|client|worker/(link|serve|jobs|app))/.*");
+    return std::regex_match(header, above_rooms);
   };
-  for (const std::string& room : kLibraryRooms) {
+  for (const std::string room : kLibraryRooms) {
     EXPECT_THAT(Offences(fs::path(ATELIER_SOURCE_DIR) / "worker" / room, {above}), IsEmpty());
   }
 }
@@ -140,8 +142,7 @@ TEST(LayeringTest, NoFileSeesBothTorchAndProtobuf) {
 }
 
 std::string SharedLibrariesOf(const std::string& program) {
-  const ProcessResult ldd =
-      RunProcess({.command = {"/usr/bin/env", "ldd", ATELIER_BINARY_DIR "/bin/" + program}});
+  const ProcessResult ldd = RunProcess({.command = {"/usr/bin/env", "ldd", ProgramPath(program)}});
   EXPECT_EQ(ldd.exit_code, 0) << ldd.err;
   return ldd.out;
 }
@@ -159,7 +160,7 @@ TEST(LayeringTest, ServerAndClientLinkNoTorch) {
 
 TEST(LayeringTest, TheLibrarysObjectsNeedNoGrpcOrProtobuf) {
   int archives = 0;
-  for (const std::string& room : kLibraryRooms) {
+  for (const std::string room : kLibraryRooms) {
     const fs::path archive =
         fs::path(ATELIER_BINARY_DIR) / "worker" / room / ("libatelier_" + room + ".a");
     if (!fs::exists(archive)) {

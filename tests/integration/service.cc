@@ -51,7 +51,7 @@ Service::Service(const Options& options) {
   ProcessOptions process;
   process.command = options.wrapper;
   const std::vector<std::string> command = {
-      ATELIER_BINARY_DIR "/bin/atelier-server",
+      ProgramPath("atelier-server"),
       "--data-dir",
       options.data_dir.string(),
       "--listen",
@@ -111,11 +111,15 @@ std::string Service::Page(const std::string& path) const {
 std::optional<double> Service::Metric(const std::string& prefix) const {
   std::istringstream lines(Page("/metrics"));
   for (std::string line; std::getline(lines, line);) {
-    if (line.rfind(prefix, 0) == 0) {
+    if (line.starts_with(prefix)) {
       return std::stod(line.substr(line.rfind(' ') + 1));
     }
   }
   return std::nullopt;
+}
+
+std::string ProgramPath(const std::string& name) {
+  return std::string(ATELIER_BINARY_DIR) + "/bin/" + name;
 }
 
 std::vector<pid_t> ChildrenOf(pid_t parent) {

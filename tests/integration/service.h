@@ -56,6 +56,9 @@ class Service final {
   std::unique_ptr<client::Client> client_;
 };
 
+// Where a program of this build lies.
+std::string ProgramPath(const std::string& name);
+
 // The processes whose parent is `parent`.
 std::vector<pid_t> ChildrenOf(pid_t parent);
 std::string CommandLineOf(pid_t pid);

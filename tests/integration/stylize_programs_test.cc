@@ -1,8 +1,8 @@
 // Restyling through the real programs.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <signal.h>
 
+#include <csignal>
 #include <fstream>
 #include <functional>
 #include <limits>
@@ -238,7 +238,7 @@ TEST_F(StylizeProgramsTest, TheDeadlineIsKeptWhileTheWorkerIsBusy) {
 TEST_F(StylizeProgramsTest, ASecondServerOnTheSameDataIsRefused) {
   Service service(options_);
   const ProcessResult second =
-      RunProcess({.command = {ATELIER_BINARY_DIR "/bin/atelier-server", "--data-dir",
+      RunProcess({.command = {ProgramPath("atelier-server"), "--data-dir",
                               options_.data_dir.string(), "--listen", "127.0.0.1:0",
                               "--metrics-listen", "127.0.0.1:0", "--shipped-models", "none"}});
   EXPECT_EQ(second.exit_code, 1) << second.err;

@@ -1,8 +1,8 @@
 // Training through the real programs: to its end, through crashes, restarts and bad input.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <signal.h>
 
+#include <csignal>
 #include <fstream>
 #include <memory>
 #include <optional>

@@ -17,13 +17,13 @@ std::string CheckDevice(const std::string& device) {
   if (device == "cpu") {
     return {};
   }
-  const bool numbered = device.rfind("cuda:", 0) == 0 && device.size() > 5 && device.size() <= 8 &&
+  const bool numbered = device.starts_with("cuda:") && device.size() > 5 && device.size() <= 8 &&
                         device.find_first_not_of("0123456789", 5) == std::string::npos;
   return numbered ? std::string() : "the device must be cpu or cuda:N, for example cuda:0";
 }
 
 std::string CheckServer(const std::string& address) {
-  if (address.rfind("unix:", 0) == 0) {
+  if (address.starts_with("unix:")) {
     return address.size() > 5 ? std::string() : "unix: wants the path of the server's socket";
   }
   const std::size_t colon = address.rfind(':');

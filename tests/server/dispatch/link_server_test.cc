@@ -287,6 +287,8 @@ TEST_F(LinkServerTest, LastUpdatesOfATrainerArriveBeforeItsEnd) {
   EXPECT_EQ(puppet.ControlEnd(), grpc::StatusCode::OK);
   EXPECT_THAT(jobs_.events(),
               ElementsAre("connected j/3", "progress 1", "progress 2", "progress 3"));
+  // The worker may see the end of its stream before the server has told the trainer's owner.
+  EXPECT_TRUE(WaitUntil([&] { return trainers_.events().size() == 2; }));
   EXPECT_THAT(trainers_.events(), ElementsAre("opened j/3", "closed j/3"));
 }
 

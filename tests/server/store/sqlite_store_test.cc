@@ -1,9 +1,9 @@
 #include "server/store/sqlite/sqlite_store.h"
 
-#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <fstream>
 #include <string>
 #include <vector>

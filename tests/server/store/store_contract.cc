@@ -301,7 +301,7 @@ TEST_P(StoreContract, ManyThreadsReadAndWriteAtOnce) {
     thread.join();
   }
   EXPECT_EQ(failures, 0);
-  EXPECT_EQ(Get("a").job.last_sequence(), std::uint64_t{kThreads * kRounds});
+  EXPECT_EQ(Get("a").job.last_sequence(), std::uint64_t{kThreads} * kRounds);
 }
 
 }  // namespace

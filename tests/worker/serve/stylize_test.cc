@@ -292,7 +292,7 @@ TEST_F(StylizeTest, ThePoolAnswersEverythingEvenWhenItEnds) {
     const auto pipeline = models_.MakePipeline(clock_);
     models_.HoldCompute(true);
     for (int i = 0; i < 5; ++i) {
-      pipeline->Submit(PngTask(), [&](StylizeOutcome outcome) {
+      pipeline->Submit(PngTask(), [&](const StylizeOutcome& outcome) {
         absl::MutexLock lock(&mu);
         codes.push_back(outcome.status.code());
       });
