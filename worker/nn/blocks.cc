@@ -4,6 +4,8 @@
 
 #include <vector>
 
+#include "worker/nn/instance_norm.h"
+
 namespace atelier::nn {
 
 torch::Tensor PadToMultiple(const torch::Tensor& x, int multiple) {
@@ -26,23 +28,7 @@ InstanceNormImpl::InstanceNormImpl(int channels, bool affine) {
 }
 
 torch::Tensor InstanceNormImpl::forward(const torch::Tensor& x) {
-  // One picture's instance norm is a batch norm over a batch of one. LibTorch's own instance_norm
-  // reshapes to [1, N * C, H, W], which throws the channels-last layout away and copies every
-  // activation twice.
-  // The layout is fixed, because each layout sums in an order of its own.
-  const auto normalize = [this](const torch::Tensor& picture) {
-    return torch::batch_norm(picture.contiguous(torch::MemoryFormat::ChannelsLast), weight_, bias_,
-                             {}, {}, /*training=*/true, /*momentum=*/0.0,
-                             /*eps=*/1e-5, /*cudnn_enabled=*/true);
-  };
-  if (x.size(0) == 1) {
-    return normalize(x);
-  }
-  std::vector<torch::Tensor> pictures;
-  for (const torch::Tensor& picture : x.split(1)) {
-    pictures.push_back(normalize(picture));
-  }
-  return torch::cat(pictures);
+  return InstanceNormalize(x, weight_, bias_);
 }
 
 UpConvImpl::UpConvImpl(int in_channels, int out_channels) {

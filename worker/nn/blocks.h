@@ -11,8 +11,7 @@ namespace atelier::nn {
 // Pads [N, C, H, W] by reflection at the right and bottom so that `multiple` divides H and W.
 torch::Tensor PadToMultiple(const torch::Tensor& x, int multiple);
 
-// Instance norm (Ulyanov et al. 2016, arXiv:1607.08022) with eps 1e-5 and statistics in fp32
-// whatever the input's type. `affine` registers "weight" and "bias" [C].
+// instance_norm.h as a layer. `affine` registers "weight" and "bias" [C].
 class InstanceNormImpl final : public torch::nn::Module {
  public:
   InstanceNormImpl(int channels, bool affine);
