@@ -29,7 +29,7 @@ absl::Status WriteUntrainedModel(const std::filesystem::path& directory,
   ModelSpec spec;
   spec.family = "faststyle";
   spec.tier = generator == "lite" ? "lite" : "quality";
-  spec.generator = generator;
+  spec.architecture.generator = generator;
   spec.parameters = models::CountParameters(*network);
   ATELIER_ASSIGN_OR_RETURN(spec.weights_sha256, Sha256HexOfFile(file));
   spec.weights_bytes = std::filesystem::file_size(file);

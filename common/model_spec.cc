@@ -17,6 +17,11 @@ constexpr char kFileName[] = "model.json";
 constexpr int kFormat = 1;
 constexpr std::uint64_t kMaxBytes = 1 << 20;
 constexpr std::size_t kSha256HexLength = 64;
+// What memory a network may take is decided by these; the limits are those of training.
+constexpr int kMaxBaseChannels = 256;
+constexpr int kMaxPatternSide = 1024;
+constexpr int kMaxLatentSize = 1024;
+constexpr std::size_t kMaxClasses = 1000;
 
 absl::Status Damaged(const std::string& sentence) {
   return absl::DataLossError(std::string(kFileName) + ": " + sentence);
@@ -40,12 +45,52 @@ absl::Status ReadNumber(const Json& object, const char* key, std::uint64_t& out)
   return absl::OkStatus();
 }
 
-absl::Status ReadCapabilities(const Json& object, std::vector<std::string>& out) {
-  const auto found = object.find("capabilities");
+// Keys that older files do not have.
+absl::Status ReadOptional(const Json& object, const char* key, int most, int& out) {
+  if (!object.contains(key)) {
+    return absl::OkStatus();
+  }
+  std::uint64_t number = 0;
+  ATELIER_RETURN_IF_ERROR(ReadNumber(object, key, number));
+  if (number > static_cast<std::uint64_t>(most)) {
+    return Damaged(std::string("\"") + key + "\" is above " + std::to_string(most));
+  }
+  out = static_cast<int>(number);
+  return absl::OkStatus();
+}
+
+absl::Status ReadOptional(const Json& object, const char* key, bool& out) {
+  const auto found = object.find(key);
+  if (found == object.end()) {
+    return absl::OkStatus();
+  }
+  if (!found->is_boolean()) {
+    return Damaged(std::string("\"") + key + "\" is neither true nor false");
+  }
+  out = found->get<bool>();
+  return absl::OkStatus();
+}
+
+absl::Status ReadArchitecture(const Json& object, Architecture& out) {
+  ATELIER_RETURN_IF_ERROR(ReadText(object, "generator", out.generator));
+  if (object.contains("norm")) {
+    ATELIER_RETURN_IF_ERROR(ReadText(object, "norm", out.norm));
+  }
+  ATELIER_RETURN_IF_ERROR(
+      ReadOptional(object, "base_channels", kMaxBaseChannels, out.base_channels));
+  ATELIER_RETURN_IF_ERROR(ReadOptional(object, "antialias", out.antialias));
+  ATELIER_RETURN_IF_ERROR(ReadOptional(object, "resize_convolution", out.resize_convolution));
+  ATELIER_RETURN_IF_ERROR(ReadOptional(object, "multi_level", out.multi_level));
+  ATELIER_RETURN_IF_ERROR(ReadOptional(object, "latent_size", kMaxLatentSize, out.latent_size));
+  return ReadOptional(object, "image_size", kMaxPatternSide, out.image_size);
+}
+
+absl::Status ReadTexts(const Json& object, const char* key, std::vector<std::string>& out) {
+  const auto found = object.find(key);
   const auto is_string = [](const Json& value) { return value.is_string(); };
   if (found == object.end() || !found->is_array() ||
       !std::all_of(found->begin(), found->end(), is_string)) {
-    return Damaged("\"capabilities\" is missing or not a list of strings");
+    return Damaged(std::string("\"") + key + "\" is missing or not a list of strings");
   }
   out = found->get<std::vector<std::string>>();
   return absl::OkStatus();
@@ -79,13 +124,19 @@ absl::StatusOr<ModelSpec> Parse(const std::string& text) {
   ModelSpec spec;
   ATELIER_RETURN_IF_ERROR(ReadText(object, "family", spec.family));
   ATELIER_RETURN_IF_ERROR(ReadText(object, "tier", spec.tier));
-  ATELIER_RETURN_IF_ERROR(ReadText(object, "generator", spec.generator));
-  ATELIER_RETURN_IF_ERROR(ReadCapabilities(object, spec.capabilities));
+  ATELIER_RETURN_IF_ERROR(ReadArchitecture(object, spec.architecture));
+  if (object.contains("classes")) {
+    ATELIER_RETURN_IF_ERROR(ReadTexts(object, "classes", spec.classes));
+  }
+  ATELIER_RETURN_IF_ERROR(ReadTexts(object, "capabilities", spec.capabilities));
   ATELIER_RETURN_IF_ERROR(ReadNumber(object, "parameters", spec.parameters));
   ATELIER_RETURN_IF_ERROR(ReadDefaultPrecision(object, spec.default_precision));
   ATELIER_RETURN_IF_ERROR(ReadText(object, "weights_sha256", spec.weights_sha256));
   ATELIER_RETURN_IF_ERROR(ReadNumber(object, "weights_bytes", spec.weights_bytes));
   ATELIER_RETURN_IF_ERROR(ReadText(object, "job_id", spec.job_id));
+  if (spec.classes.size() > kMaxClasses) {
+    return Damaged("\"classes\" has more than 1000 names");
+  }
   if (!IsSha256Hex(spec.weights_sha256)) {
     return Damaged("\"weights_sha256\" is not 64 lower-case hexadecimal digits");
   }
@@ -104,12 +155,21 @@ absl::StatusOr<ModelSpec> ReadModelSpec(const std::filesystem::path& directory) 
 }
 
 absl::Status WriteModelSpec(const std::filesystem::path& directory, const ModelSpec& spec) {
+  const Architecture& architecture = spec.architecture;
   // Ordered, so that people find the keys where the struct has them.
   const nlohmann::ordered_json object = {
       {"format", kFormat},
       {"family", spec.family},
       {"tier", spec.tier},
-      {"generator", spec.generator},
+      {"generator", architecture.generator},
+      {"base_channels", architecture.base_channels},
+      {"norm", architecture.norm},
+      {"antialias", architecture.antialias},
+      {"resize_convolution", architecture.resize_convolution},
+      {"multi_level", architecture.multi_level},
+      {"latent_size", architecture.latent_size},
+      {"image_size", architecture.image_size},
+      {"classes", spec.classes},
       {"capabilities", spec.capabilities},
       {"parameters", spec.parameters},
       {"default_precision", spec.default_precision == Precision::kBf16 ? "bf16" : "fp32"},

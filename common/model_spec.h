@@ -8,15 +8,18 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "common/architecture.h"
 #include "common/train_config.h"
 
 namespace atelier {
 
-// The JSON keys are the field names. `format` is the layout version of the file, now 1.
+// The JSON keys are the field names, those of Architecture among them; what is 0, false or empty by
+// default may be missing. `format` is the layout version of the file, now 1.
 struct ModelSpec {
-  std::string family;     // "faststyle"
-  std::string tier;       // "lite", "base", "quality"
-  std::string generator;  // "lite", "resnet-6", "resnet-9": a row of the generator table
+  std::string family;  // a row of common/family.h
+  std::string tier;    // "lite", "base", "quality"; empty: none of these sizes
+  Architecture architecture;
+  std::vector<std::string> classes;  // the labels of a conditional generator, in their order
   std::vector<std::string> capabilities = {"strength", "preserve_color", "size", "precision"};
   std::uint64_t parameters = 0;
   Precision default_precision = Precision::kFp32;  // "fp32" or "bf16" in JSON

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
@@ -15,10 +16,10 @@ class JobWatch final {
  public:
   using OnEvent = std::function<bool(const v1::JobEvent&)>;
 
-  // Keeps references to all of them.
+  // Keeps references to all of them but the request.
   JobWatch(v1::TrainingService::StubInterface& stub, const Client::Options& options,
-           const v1::WatchJobRequest& request, const OnEvent& on_event)
-      : stub_(stub), options_(options), request_(request), on_event_(on_event) {}
+           v1::WatchJobRequest request, const OnEvent& on_event)
+      : stub_(stub), options_(options), request_(std::move(request)), on_event_(on_event) {}
 
   // See Client::WatchJob.
   absl::Status Run();

@@ -1,11 +1,12 @@
 #include "client/cli/job_watcher.h"
 
-#include <filesystem>
+#include <cstdlib>
 #include <map>
 #include <system_error>
 
 #include "client/cli/output.h"
 #include "common/files.h"
+#include "common/status_macros.h"
 
 namespace atelier::cli {
 namespace {
@@ -30,14 +31,6 @@ std::string ProgressText(const v1::JobProgress& progress) {
     text += "  " + name + " " + NumberText(value);
   }
   return text;
-}
-
-fs::path SampleFolder(const std::string& samples, OutputFormat output) {
-  if (!samples.empty() || output == OutputFormat::kJson) {
-    return samples;
-  }
-  std::error_code error;
-  return fs::temp_directory_path(error);
 }
 
 }  // namespace
@@ -107,7 +100,8 @@ void JobWatcher::OnState(const v1::JobStateChange& change) {
   if (change.attempt() > 1) {
     sentence += " (attempt " + std::to_string(change.attempt()) + ")";
   }
-  if (!change.reason().empty()) {
+  // The reason of a final state is in the last sentence, which Run tells as an error.
+  if (!change.reason().empty() && !client::IsFinal(change.state())) {
     sentence += ": " + change.reason();
   }
   Line(sentence);
@@ -127,20 +121,42 @@ void JobWatcher::OnProgress(const v1::JobProgress& progress) {
 }
 
 void JobWatcher::OnSample(const v1::JobSample& sample) {
-  const fs::path folder = SampleFolder(options_.samples, session_.output);
-  if (folder.empty()) {
+  if (options_.samples.empty() && session_.output == OutputFormat::kJson) {
     return;
   }
-  std::error_code error;
-  fs::create_directories(folder, error);
-  const fs::path path = folder / (options_.job_id + "-sample.jpg");
-  const absl::Status status = WriteFileAtomically(path, sample.image());
+  const absl::StatusOr<fs::path> path = SaveSample(sample);
   if (session_.output == OutputFormat::kText) {
     Line("sample of step " + std::to_string(sample.step()) + ": " +
-         (status.ok() ? path.string() : std::string(status.message())));
-  } else if (!status.ok()) {
-    Fail(session_, status);
+         (path.ok() ? path->string() : std::string(path.status().message())));
+  } else if (!path.ok()) {
+    Fail(session_, path.status());
   }
+}
+
+absl::StatusOr<fs::path> JobWatcher::SaveSample(const v1::JobSample& sample) {
+  if (sample_folder_.empty()) {
+    ATELIER_RETURN_IF_ERROR(MakeSampleFolder());
+  }
+  fs::path path = sample_folder_ / (options_.job_id + "-sample.jpg");
+  ATELIER_RETURN_IF_ERROR(WriteFileAtomically(path, sample.image()));
+  return path;
+}
+
+absl::Status JobWatcher::MakeSampleFolder() {
+  std::error_code error;
+  if (!options_.samples.empty()) {
+    fs::create_directories(options_.samples, error);  // where that fails, so does the writing
+    sample_folder_ = options_.samples;
+    return absl::OkStatus();
+  }
+  // Others can write among the temporary files too: a name that they can guess could be a link of
+  // theirs by now. mkdtemp's folder is new and its owner's alone.
+  std::string folder = (fs::temp_directory_path(error) / "atelier-XXXXXX").string();
+  if (error || ::mkdtemp(folder.data()) == nullptr) {
+    return absl::InternalError("no folder can be made for temporary files; give one by --samples");
+  }
+  sample_folder_ = folder;
+  return absl::OkStatus();
 }
 
 void JobWatcher::Line(const std::string& sentence) {

@@ -1,10 +1,13 @@
 // Follows a training job until it ends.
 #pragma once
 
+#include <filesystem>
 #include <optional>
 #include <ostream>
 #include <string>
 
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "client/cli/progress_bar.h"
 #include "client/cli/session.h"
 
@@ -17,8 +20,8 @@ class JobWatcher final {
  public:
   struct Options {
     std::string job_id;
-    // The newest sample picture is written here as JOB-sample.jpg. Empty: the system's folder for
-    // temporary files for people, none with --output json.
+    // The newest sample picture is written here as JOB-sample.jpg. Empty: a folder of this watch's
+    // own among the temporary files for people, none with --output json.
     std::string samples;
     // Sentences go to the error stream: the output stream is kept for something else.
     bool lines_to_err = false;
@@ -34,9 +37,13 @@ class JobWatcher final {
   void OnState(const v1::JobStateChange& change);
   void OnProgress(const v1::JobProgress& progress);
   void OnSample(const v1::JobSample& sample);
+  // Where the sample was written.
+  absl::StatusOr<std::filesystem::path> SaveSample(const v1::JobSample& sample);
+  absl::Status MakeSampleFolder();
   void Line(const std::string& sentence);
 
   const Options options_;
+  std::filesystem::path sample_folder_;  // empty until the first sample
   Session& session_;
   std::ostream& lines_;
   ProgressBar bar_;

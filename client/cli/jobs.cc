@@ -112,9 +112,13 @@ void AddWatch(CLI::App& jobs, Command& chosen) {
   CLI::App& watch =
       *jobs.add_subcommand("watch", "Follow a job until it ends; exit code 1 unless it succeeded");
   watch.add_option("JOB", options->job_id, "The job's id")->required();
-  watch.add_option("--samples", options->samples,
-                   "The folder for the newest sample picture; default the temporary folder");
-  watch.footer("Example:\n  atelier jobs watch oil-1 --samples .");
+  watch.add_option(
+      "--samples", options->samples,
+      "The folder for the newest sample picture; default a new temporary one (none with --output "
+      "json)");
+  watch.footer(
+      "Example:\n  atelier jobs watch oil-1 --samples .\n"
+      "With --output json: one object a line for each event, the JSON of atelier.v1.JobEvent.");
   watch.callback([options, &chosen] {
     chosen = [options](Session& session) { return JobWatcher(*options, session).Run(); };
   });

@@ -27,7 +27,8 @@ void AddGlobals(CLI::App& app, Globals& globals) {
          [&globals](const std::string& name) {
            globals.output = name == "json" ? OutputFormat::kJson : OutputFormat::kText;
          },
-         "text (for people) or json (for programs); default text")
+         "text (for people) or json (for programs: one object, or one a line where a command's "
+         "--help says so); default text")
       ->check(CLI::IsMember({"text", "json"}));
   app.set_version_flag("--version", std::string("atelier ") + Version());
   // The global options may stand behind the command, too.

@@ -24,7 +24,10 @@ namespace fs = std::filesystem;
 constexpr char kExample[] =
     "Examples:\n"
     "  atelier stylize dress.jpg -o dress-van-gogh.jpg --model van-gogh\n"
-    "  atelier stylize *.jpg -o styled/ --model van-gogh@1 --strength 0.7 --preserve-color";
+    "  atelier stylize *.jpg -o styled/ --model van-gogh@1 --strength 0.7 --preserve-color\n"
+    "With --output json: one object a line for each IN, in their order: its response with "
+    "\"input\"\n"
+    "and \"files\", or \"input\" and \"error\" with \"code\" and \"message\".";
 
 struct StylizeOptions {
   std::vector<std::string> inputs;
@@ -174,6 +177,12 @@ class Reporter final {
 };
 
 nlohmann::ordered_json JsonOf(const Picture& picture, const StylizeOutcome& outcome) {
+  if (!outcome.status.ok()) {
+    return {{"input", picture.input.string()},
+            {"error",
+             {{"code", absl::StatusCodeToString(outcome.status.code())},
+              {"message", std::string(outcome.status.message())}}}};
+  }
   auto object = nlohmann::ordered_json::parse(ToJson(outcome.response));
   object["input"] = picture.input.string();
   object["files"] = nlohmann::ordered_json::array();
@@ -183,24 +192,15 @@ nlohmann::ordered_json JsonOf(const Picture& picture, const StylizeOutcome& outc
   return object;
 }
 
-// One picture: its response. Several: {"responses": [...]} with those that were made. The pictures'
-// own bytes are in the files.
+// One line a picture, whatever became of it. The pictures' own bytes are in the files.
 void PrintOutcomes(Session& session, const std::vector<Picture>& pictures,
                    const std::vector<StylizeOutcome>& outcomes) {
-  nlohmann::ordered_json responses = nlohmann::ordered_json::array();
-  for (std::size_t i = 0; i < pictures.size(); ++i) {
-    if (outcomes[i].status.ok()) {
-      responses.push_back(JsonOf(pictures[i], outcomes[i]));
-    }
-  }
   // File names need not be UTF-8.
   constexpr auto kReplace = nlohmann::ordered_json::error_handler_t::replace;
-  if (pictures.size() > 1) {
-    session.out << nlohmann::ordered_json{{"responses", responses}}.dump(-1, ' ', false, kReplace)
-                << std::endl;
-  } else if (!responses.empty()) {
-    session.out << responses.front().dump(-1, ' ', false, kReplace) << std::endl;
+  for (std::size_t i = 0; i < pictures.size(); ++i) {
+    session.out << JsonOf(pictures[i], outcomes[i]).dump(-1, ' ', false, kReplace) << '\n';
   }
+  session.out.flush();
 }
 
 ExitCode Run(const StylizeOptions& options, Session& session) {

@@ -22,7 +22,9 @@ constexpr char kExample[] =
     "   \"train\": {\"family\": \"faststyle\", \"tier\": \"lite\", \"steps\": 3000,\n"
     "             \"data\": {\"content\": \"garments\", \"style\": \"paintings\"}}}\n"
     "Example:\n"
-    "  atelier train -f oil.json --watch";
+    "  atelier train -f oil.json --watch\n"
+    "With --output json: the job, then with --watch one object a line for each event, the JSON of\n"
+    "atelier.v1.JobEvent.";
 
 struct TrainOptions {
   std::string file;
@@ -71,8 +73,9 @@ void AddTrain(CLI::App& app, Command& chosen) {
   CLI::App& train = *app.add_subcommand("train", "Start a training job and print its id");
   train.add_option("-f,--file", options->file, "The job file; - reads standard input")->required();
   train.add_flag("--watch", options->watch, "Follow the job until it ends, as jobs watch does");
-  train.add_option("--samples", options->samples,
-                   "With --watch: the folder for the newest sample picture");
+  train.add_option(
+      "--samples", options->samples,
+      "With --watch: the folder for the newest sample picture; default as jobs watch has it");
   train.footer(kExample);
   train.callback([options, &chosen] {
     chosen = [options](Session& session) { return Run(*options, session); };

@@ -67,13 +67,11 @@ absl::Status FromGrpcStatus(const grpc::Status& status) {
   if (status.ok()) {
     return absl::OkStatus();
   }
-  const absl::Status plain(static_cast<absl::StatusCode>(status.error_code()),
-                           status.error_message());
+  absl::Status result(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
   google::rpc::Status rich;
   if (!rich.ParseFromString(status.error_details())) {
-    return plain;
+    return result;
   }
-  absl::Status result = plain;
   const auto adopt = [&result](const absl::Status& facts) {
     facts.ForEachPayload([&result](absl::string_view url, const absl::Cord& value) {
       result.SetPayload(url, value);

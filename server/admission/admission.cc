@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/errors.h"
+#include "common/family.h"
 #include "common/image_header.h"
 #include "common/status_macros.h"
 
@@ -52,6 +53,12 @@ absl::Status CheckRanges(const v1::StylizeRequest& request) {
 }
 
 absl::Status CheckCapabilities(const v1::StylizeRequest& request, const ModelVersion& model) {
+  const Family* family = FindFamily(model.family);
+  if (family != nullptr && family->from_noise) {
+    return InvalidField("model", absl::StrCat("names ", model.name,
+                                              ", which makes patterns from noise and restyles no "
+                                              "pictures; use another model"));
+  }
   const std::pair<const char*, bool> controls[] = {
       {"strength", request.has_strength()}, {"preserve_color", request.has_preserve_color()},
       {"size", request.has_size()},         {"precision", request.has_precision()},

@@ -68,7 +68,8 @@ void AddOptions(CLI::App& app, ServerOptions& options, RawOptions& raw) {
       ->capture_default_str()
       ->check(CheckAddress);
   app.add_option("--local-workers", raw.local_workers,
-                 "serving workers to run on this machine: a number, or auto for one on the CPU")
+                 "serving workers to run on this machine: a number, or auto for one on the CPU; a "
+                 "training job gets a process of its own besides")
       ->capture_default_str()
       ->check(CheckLocalWorkers);
   app.add_option("--shipped-models", raw.shipped_models,

@@ -49,11 +49,12 @@ class App final : public ServerApp {
       : options_(options),
         queue_probe_(*metrics_),
         stylize_probe_(*metrics_),
+        dispatch_probe_(*metrics_),
         worker_probe_(*metrics_, HostName()),
         job_probe_(*metrics_),
         queue_({.max_waiting = options.queue_size, .max_bytes = options.queue_bytes}, clock_,
                queue_probe_),
-        dispatcher_(queue_, clock_),
+        dispatcher_(queue_, clock_, dispatch_probe_),
         supervisor_({}, clock_) {}
 
   ~App() override { TakeApart(absl::ZeroDuration()); }
@@ -69,6 +70,9 @@ class App final : public ServerApp {
                                           .command = ServeCommand(worker_program_, name),
                                           .restart = true})
                                   .status());
+    }
+    if (const absl::Status ready = trainers_->Ready(); !ready.ok()) {
+      spdlog::warn("training jobs are refused: {}", std::string(ready.message()));
     }
     jobs_->Start(*trainers_);
     return absl::OkStatus();
@@ -168,6 +172,7 @@ class App final : public ServerApp {
   const std::shared_ptr<prometheus::Registry> metrics_ = std::make_shared<prometheus::Registry>();
   QueueProbe queue_probe_;
   StylizeProbe stylize_probe_;
+  DispatchProbe dispatch_probe_;
   WorkerProbe worker_probe_;
   JobProbe job_probe_;
   RequestQueue queue_;

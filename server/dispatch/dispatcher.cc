@@ -7,8 +7,8 @@
 
 namespace atelier::server {
 
-Dispatcher::Dispatcher(RequestQueue& queue, Clock& clock)
-    : queue_(queue), clock_(clock), absent_since_(clock.Now()) {
+Dispatcher::Dispatcher(RequestQueue& queue, Clock& clock, DispatchProbe& probe)
+    : queue_(queue), clock_(clock), probe_(probe), absent_since_(clock.Now()) {
   queue_.SetListener(this);
 }
 
@@ -116,6 +116,7 @@ void Dispatcher::Pump() {
     worker->in_work.insert(next->id);
     worker->last_picked = ++picks_;
     worker->port->SendTask(next->id, *next->work, next->deadline);
+    probe_.Dispatched(1);  // pictures go out one by one so far
   }
 }
 

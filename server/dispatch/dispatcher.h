@@ -16,6 +16,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "common/clock.h"
+#include "server/dispatch/dispatch_probe.h"
 #include "server/dispatch/worker_port.h"
 #include "server/queue/request_queue.h"
 
@@ -27,8 +28,8 @@ using WorkerId = std::uint64_t;
 // the dispatcher's lock.
 class Dispatcher final : public QueueListener {
  public:
-  // Both outlive the dispatcher, which listens to `queue` until it is destroyed.
-  Dispatcher(RequestQueue& queue, Clock& clock);
+  // All outlive the dispatcher, which listens to `queue` until it is destroyed.
+  Dispatcher(RequestQueue& queue, Clock& clock, DispatchProbe& probe);
   ~Dispatcher() override;
 
   // `slots`: how many tasks it works on at a time, at least 1. The worker gets work once it has
@@ -73,6 +74,7 @@ class Dispatcher final : public QueueListener {
 
   RequestQueue& queue_;
   Clock& clock_;
+  DispatchProbe& probe_;
   mutable absl::Mutex mutex_;
   std::map<WorkerId, Worker> workers_ ABSL_GUARDED_BY(mutex_);
   std::uint64_t picks_ ABSL_GUARDED_BY(mutex_) = 0;

@@ -20,6 +20,12 @@ absl::Status Append(store::Writer& writer, store::JobRecord& record, v1::JobEven
   return writer.UpdateJob(record);
 }
 
+void KeepWarning(store::JobRecord& record, const std::string& bounded) {
+  if (record.job.warnings_size() < static_cast<int>(kMaxWarnings)) {
+    record.job.add_warnings(bounded);
+  }
+}
+
 }  // namespace
 
 std::string BoundedSentence(std::string_view sentence) {
@@ -77,9 +83,7 @@ absl::Status AddCheckpoint(store::Writer& writer, store::JobRecord& record, std:
 absl::Status AddWarning(store::Writer& writer, store::JobRecord& record, std::string_view sentence,
                         absl::Time now) {
   const std::string bounded = BoundedSentence(sentence);
-  if (record.job.warnings_size() < static_cast<int>(kMaxWarnings)) {
-    record.job.add_warnings(bounded);
-  }
+  KeepWarning(record, bounded);
   v1::JobEvent event = EventAt(now);
   event.mutable_warning()->set_message(bounded);
   return Append(writer, record, std::move(event));
@@ -100,10 +104,11 @@ absl::Status EndAttempt(store::Writer& writer, store::JobRecord& record, const A
                                " times in a row without a new checkpoint, at last: " + end.reason;
     return MoveJob(writer, record, v1::JOB_STATE_FAILED, BoundedSentence(reason), now);
   }
-  const std::string warning = "attempt " + std::to_string(record.job.attempts()) +
-                              " ended: " + BoundedSentence(end.reason) + going_on;
-  ATELIER_RETURN_IF_ERROR(AddWarning(writer, record, warning, now));
-  return MoveJob(writer, record, v1::JOB_STATE_QUEUED, BoundedSentence(warning), now);
+  const std::string reason = BoundedSentence("attempt " + std::to_string(record.job.attempts()) +
+                                             " ended: " + BoundedSentence(end.reason) + going_on);
+  // Watchers hear it as the reason of the new state, so it is no event of its own.
+  KeepWarning(record, reason);
+  return MoveJob(writer, record, v1::JOB_STATE_QUEUED, reason, now);
 }
 
 absl::Status FailAttempt(store::Writer& writer, store::JobRecord& record, std::string_view reason,

@@ -48,7 +48,7 @@ struct AttemptEnd {
 };
 
 // The trainer is gone before the job was done: CANCELLED if that was wanted, FAILED after too many
-// fruitless attempts, else QUEUED.
+// fruitless attempts, else QUEUED. Job.warnings keeps the reason of an attempt that counts.
 absl::Status EndAttempt(store::Writer& writer, store::JobRecord& record, const AttemptEnd& end,
                         absl::Time now);
 

@@ -126,6 +126,11 @@ absl::StatusOr<v1::Job> JobManager::CreateJob(const v1::JobSpec& spec) {
   }
   ATELIER_ASSIGN_OR_RETURN(const TrainConfig config, CheckTrainSpec(spec.train()));
   ATELIER_RETURN_IF_ERROR(CheckDatasets(*options_.datasets, config));
+  if (!config.init_from.empty()) {
+    ATELIER_RETURN_IF_ERROR(options_.models->Resolve(config.init_from).status());
+  }
+  // Without a way to train the job could only fail.
+  ATELIER_RETURN_IF_ERROR(runner_->ReadyToTrain());
   return Insert(spec);
 }
 

@@ -62,6 +62,15 @@ bool JobRunner::draining() const {
   return draining_ || stopping_;
 }
 
+absl::Status JobRunner::ReadyToTrain() const {
+  const TrainerLauncher* launcher = nullptr;
+  {
+    const absl::MutexLock lock(&mutex_);
+    launcher = launcher_;
+  }
+  return launcher == nullptr ? absl::OkStatus() : launcher->Ready();
+}
+
 void JobRunner::Drain(absl::Duration bound) {
   const absl::Time deadline = options_.clock->Now() + bound;
   {
@@ -200,12 +209,12 @@ void JobRunner::Forget(const TrainerGone& gone) {
 
 void JobRunner::KillOverdue() {
   for (const LeaseName& lease : leases_.Overdue(options_.clock->Now())) {
-    spdlog::warn(
-        "the trainer of job {} did not dial in within {} s and is killed; is the machine "
-        "overloaded?",
-        lease.job_id, absl::ToInt64Seconds(options_.start_timeout));
+    const std::string reason = "the trainer did not dial in within " +
+                               std::to_string(absl::ToInt64Seconds(options_.start_timeout)) +
+                               " s and was killed";
+    spdlog::warn("job {}: {}; is the machine overloaded?", lease.job_id, reason);
     StopTrainer(lease.job_id, lease.fence,
-                {.why = internal::v1::StopJob::WHY_DRAIN, .kill_after_ms = 0});
+                {.why = internal::v1::StopJob::WHY_DRAIN, .kill_after_ms = 0, .reason = reason});
   }
 }
 

@@ -48,6 +48,9 @@ class JobRunner {
   void Stop() ABSL_LOCKS_EXCLUDED(mutex_);
   bool draining() const ABSL_LOCKS_EXCLUDED(mutex_);
 
+  // See TrainerLauncher::Ready. OK before Start, when nobody can say.
+  absl::Status ReadyToTrain() const ABSL_LOCKS_EXCLUDED(mutex_);
+
   // A job was created or moved: look again.
   void Wake() ABSL_LOCKS_EXCLUDED(mutex_);
   // Stops the trainer of this lease, if it is alive and was not told before.

@@ -124,9 +124,10 @@ absl::Status JobRunner::Apply(const TrainerGone& gone) {
     if (const auto held = pacer_.Held(gone.job_id); held.has_value()) {
       ATELIER_RETURN_IF_ERROR(AddProgress(writer, record, *held, now));
     }
+    const std::optional<StopOrder> order = leases_.OrderOf(gone.job_id, gone.fence);
     return EndAttempt(
         writer, record,
-        {.reason = gone.reason,
+        {.reason = order.has_value() && !order->reason.empty() ? order->reason : gone.reason,
          .resume_step = FindNewestCheckpoint(options_.jobs_directory, gone.job_id).step,
          .counts = !draining(),
          .max_fruitless_attempts = options_.max_fruitless_attempts},

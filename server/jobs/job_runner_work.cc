@@ -59,8 +59,6 @@ absl::StatusOr<internal::v1::StartJob> JobRunner::Prepare(const store::JobRecord
   const v1::JobSpec& spec = queued.job.spec();
   ATELIER_ASSIGN_OR_RETURN(const Dataset content,
                            options_.datasets->Find(spec.train().data().content()));
-  ATELIER_ASSIGN_OR_RETURN(const Dataset style,
-                           options_.datasets->Find(spec.train().data().style()));
   const std::uint64_t fence = queued.fence + 1;
   const std::filesystem::path attempt =
       AttemptDirectory(options_.jobs_directory, spec.job_id(), fence);
@@ -70,7 +68,16 @@ absl::StatusOr<internal::v1::StartJob> JobRunner::Prepare(const store::JobRecord
   start.set_fence(fence);
   start.set_attempt_directory(attempt.string());
   start.set_content_directory(content.directory.string());
-  start.set_style_directory(style.directory.string());
+  if (!spec.train().data().style().empty()) {
+    ATELIER_ASSIGN_OR_RETURN(const Dataset style,
+                             options_.datasets->Find(spec.train().data().style()));
+    start.set_style_directory(style.directory.string());
+  }
+  if (!spec.train().init_from().empty()) {
+    ATELIER_ASSIGN_OR_RETURN(const ModelVersion parent,
+                             options_.models->Resolve(spec.train().init_from()));
+    start.set_init_directory(parent.directory.string());
+  }
   start.set_resume_directory(
       FindNewestCheckpoint(options_.jobs_directory, spec.job_id()).directory.string());
   return start;

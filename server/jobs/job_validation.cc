@@ -31,6 +31,9 @@ absl::StatusOr<TrainConfig> CheckTrainSpec(const v1::TrainSpec& spec) {
 
 absl::Status CheckDatasets(const DatasetCatalog& datasets, const TrainConfig& config) {
   for (const std::string& name : {config.content_dataset, config.style_dataset}) {
+    if (name.empty()) {  // the family has no such set
+      continue;
+    }
     ATELIER_ASSIGN_OR_RETURN(const Dataset dataset, datasets.Find(name));
     if (dataset.files == 0) {
       return absl::FailedPreconditionError("the data set \"" + name +

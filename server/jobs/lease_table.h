@@ -21,6 +21,8 @@ namespace atelier::server {
 struct StopOrder {
   internal::v1::StopJob::Why why = internal::v1::StopJob::WHY_UNSPECIFIED;
   std::uint32_t kill_after_ms = 0;
+  // What to say of the trainer's end rather than how its process ended; empty: that.
+  std::string reason;
 };
 
 struct LeaseName {

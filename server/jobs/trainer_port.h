@@ -17,6 +17,10 @@ class TrainerLauncher {
  public:
   virtual ~TrainerLauncher() = default;
 
+  // Whether trainers can be started at all. FAILED_PRECONDITION, a sentence for the caller of
+  // CreateJob that says what is missing: there is no way to.
+  virtual absl::Status Ready() const = 0;
+
   // Starts `atelier-worker --role train` for this lease. Its end, whenever and however it comes, is
   // told to JobSink::TrainerLost exactly once per successful call.
   virtual absl::Status Launch(std::string_view job_id, std::uint64_t fence) = 0;

@@ -1,18 +1,7 @@
 #include "server/queue/queue_probe.h"
 
-#include "prometheus/counter.h"
-#include "prometheus/gauge.h"
-
 namespace atelier::server {
 namespace {
-
-prometheus::Counter& Rejections(prometheus::Registry& registry, const char* reason) {
-  return prometheus::BuildCounter()
-      .Name("atelier_rejections_total")
-      .Help("Stylize requests refused before they were queued, by reason.")
-      .Register(registry)
-      .Add({{"reason", reason}});
-}
 
 prometheus::Gauge& PlainGauge(prometheus::Registry& registry, const char* name, const char* help) {
   return prometheus::BuildGauge().Name(name).Help(help).Register(registry).Add({});
@@ -20,15 +9,23 @@ prometheus::Gauge& PlainGauge(prometheus::Registry& registry, const char* name, 
 
 }  // namespace
 
+prometheus::Counter& RejectionCounter(prometheus::Registry& registry, const char* reason) {
+  return prometheus::BuildCounter()
+      .Name("atelier_rejections_total")
+      .Help("Stylize requests refused before they were queued, by reason.")
+      .Register(registry)
+      .Add({{"reason", reason}});
+}
+
 QueueProbe::QueueProbe(prometheus::Registry& registry)
     : depth_(
           PlainGauge(registry, "atelier_queue_depth", "Stylize requests that wait for a worker.")),
       bytes_(PlainGauge(registry, "atelier_queue_bytes",
                         "Bytes of the pictures of accepted requests that are not answered yet.")),
-      queue_full_(Rejections(registry, "queue_full")),
-      bytes_full_(Rejections(registry, "bytes_full")),
-      closed_(Rejections(registry, "unavailable")),
-      late_(Rejections(registry, "deadline")) {}
+      queue_full_(RejectionCounter(registry, "queue_full")),
+      bytes_full_(RejectionCounter(registry, "bytes_full")),
+      closed_(RejectionCounter(registry, "unavailable")),
+      late_(RejectionCounter(registry, "deadline")) {}
 
 void QueueProbe::Depth(std::uint64_t waiting, std::uint64_t bytes_in_flight) {
   depth_.Set(static_cast<double>(waiting));

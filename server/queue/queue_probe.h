@@ -3,9 +3,15 @@
 
 #include <cstdint>
 
+#include "prometheus/counter.h"
+#include "prometheus/gauge.h"
 #include "prometheus/registry.h"
 
 namespace atelier::server {
+
+// The counter atelier_rejections_total of one reason, which is a word of the program, never of a
+// caller.
+prometheus::Counter& RejectionCounter(prometheus::Registry& registry, const char* reason);
 
 enum class Rejection { kQueueFull, kBytesFull, kClosed, kLate };
 

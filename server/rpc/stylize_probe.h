@@ -1,5 +1,6 @@
 // What the stylize service tells Prometheus: atelier_requests_total by code,
-// atelier_stylize_seconds by stage. Thread-safe.
+// atelier_stylize_seconds by stage, and in atelier_rejections_total what admission refuses (the
+// queue counts its own there). Thread-safe.
 #pragma once
 
 #include <array>
@@ -19,6 +20,8 @@ class StylizeProbe {
 
   // Every request, once, whatever became of it.
   void Answered(absl::StatusCode code);
+  // Every request that admission refused with this error.
+  void Refused(const absl::Status& error);
   // Every request that was restyled.
   void Restyled(const StylizeOutcome& outcome, absl::Duration total);
 
@@ -35,6 +38,10 @@ class StylizeProbe {
   prometheus::Histogram& encode_;
   prometheus::Histogram& total_;
   std::array<prometheus::Counter*, kCodes> answered_;
+  prometheus::Counter& bad_image_;
+  prometheus::Counter& bad_field_;
+  prometheus::Counter& unknown_model_;
+  prometheus::Counter& other_;
 };
 
 }  // namespace atelier::server

@@ -44,6 +44,7 @@ class StylizeCall final : public grpc::ServerUnaryReactor,
     const std::shared_ptr<StylizeCall> keep_alive =
         self_;  // the answer may come before the end of this method
     if (!work.ok()) {
+      probe_.Refused(work.status());
       return Answer(work.status());
     }
     response_->set_request_id(work->request_id);

@@ -18,10 +18,11 @@ grpc::Status Answer(const FakeHandlers::Unary<Request, Response>& handler, const
     return ToGrpcStatus(absl::UnimplementedError("this test has no such answer"));
   }
   absl::StatusOr<Response> answer = handler(*request);
-  if (answer.ok()) {
-    *response = *std::move(answer);
+  if (!answer.ok()) {
+    return ToGrpcStatus(answer.status());
   }
-  return ToGrpcStatus(answer.status());
+  *response = *std::move(answer);
+  return grpc::Status::OK;
 }
 
 }  // namespace

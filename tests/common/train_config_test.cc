@@ -3,8 +3,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <map>
+#include <string>
+
 #include "atelier/v1/training.pb.h"
 #include "common/errors.h"
+#include "common/family.h"
 #include "common/rpc/proto_json.h"
 #include "nlohmann/json.hpp"
 
@@ -70,12 +75,113 @@ TEST(TrainConfigTest, TheJsonOfTheProtoIsRead) {
   EXPECT_EQ(config->faststyle.style_size, 640);
 }
 
-TEST(TrainConfigTest, EveryOptionOfTheProtoIsKnown) {
-  const google::protobuf::Descriptor* options = v1::FaststyleOptions::descriptor();
-  for (int i = 0; i < options->field_count(); ++i) {
-    const std::string& name = options->field(i)->name();
-    EXPECT_TRUE(ParseWith("faststyle", {{name, 100}}).ok()) << name;
+// A family that the option message applies to.
+std::string FamilyOf(const std::string& message) {
+  for (const Family& family : Families()) {
+    if (std::find(family.options.begin(), family.options.end(), message) != family.options.end()) {
+      return std::string(family.name);
+    }
   }
+  return "faststyle";
+}
+
+Json MinimalOf(const Family& family) {
+  Json json = {{"family", family.name}, {"steps", 30}, {"data", {{"content", "garments"}}}};
+  if (family.has_style) {
+    json["data"]["style"] = "paintings";
+  }
+  return json;
+}
+
+// A value that some option of this name or type takes.
+Json SomeValue(const google::protobuf::FieldDescriptor& field) {
+  static const std::map<std::string, std::string> texts = {
+      {"loss", "hinge"},  {"discriminator", "pixel"},  {"norm", "none"},
+      {"kind", "cosine"}, {"architecture", "classic"}, {"border", "nearest"}};
+  if (field.is_repeated()) {
+    return {0, 1};
+  }
+  switch (field.cpp_type()) {
+    case google::protobuf::FieldDescriptor::CPPTYPE_STRING:
+      return texts.at(field.name());
+    case google::protobuf::FieldDescriptor::CPPTYPE_BOOL:
+      return true;
+    case google::protobuf::FieldDescriptor::CPPTYPE_DOUBLE:
+      return 0.5;
+    default:
+      return field.name() == "style_size" ? 64 : 2;
+  }
+}
+
+TEST(TrainConfigTest, EveryOptionOfTheProtoIsKnown) {
+  const google::protobuf::Descriptor* spec = v1::TrainSpec::descriptor();
+  int seen = 0;
+  for (int i = 0; i < spec->field_count(); ++i) {
+    const google::protobuf::FieldDescriptor* message = spec->field(i);
+    if (message->cpp_type() != google::protobuf::FieldDescriptor::CPPTYPE_MESSAGE ||
+        message->name() == "data") {
+      continue;
+    }
+    const Family& family = *FindFamily(FamilyOf(message->name()));
+    for (int k = 0; k < message->message_type()->field_count(); ++k) {
+      const google::protobuf::FieldDescriptor& field = *message->message_type()->field(k);
+      Json json = MinimalOf(family);
+      json[message->name()] = {{field.name(), SomeValue(field)}};
+      const auto config = ParseTrainConfig(json.dump());
+      // A value may contradict another default, but its name is known.
+      EXPECT_TRUE(config.ok() ||
+                  config.status().message().find("no such field") == std::string::npos)
+          << config.status();
+      ++seen;
+    }
+  }
+  EXPECT_GT(seen, 50);
+}
+
+TEST(TrainConfigTest, EveryFamilyHasDefaultsThatFit) {
+  for (const Family& family : Families()) {
+    const auto config = ParseTrainConfig(MinimalOf(family).dump());
+    ASSERT_TRUE(config.ok()) << family.name << ": " << config.status();
+    EXPECT_EQ(config->family, family.name);
+  }
+  EXPECT_EQ(FindFamily("hdrgan"), FindFamily("vaegan"));
+}
+
+TEST(TrainConfigTest, WhatContradictsIsRefusedByName) {
+  struct Case {
+    const char* family;
+    Json change;
+    const char* field;
+  };
+  for (const Case& c :
+       {Case{"cyclegan", {{"cut", {{"patches", 16}}}}, "train.cut"},
+        Case{"dcgan", {{"tier", "lite"}}, "train.tier"},
+        Case{"dcgan", {{"data", {{"content", "a"}, {"style", "b"}}}}, "train.data.style"},
+        Case{"cut", {{"data", {{"content", "a"}}}}, "train.data.style"},
+        Case{"wgan", {{"gan", {{"clip_weights", 0.01}}}}, "train.gan.clip_weights"},
+        Case{"wgan", {{"gan", {{"norm", "batch"}}}}, "train.gan.norm"},
+        Case{"dcgan", {{"image_size", 96}}, "train.image_size"},
+        Case{"dcgan", {{"pattern", {{"architecture", "classic"}}}}, "train.image_size"},
+        Case{"cyclegan", {{"image_size", 80}}, "train.image_size"},
+        Case{"cyclegan", {{"augment", {{"adaptive", true}}}}, "train.augment.adaptive"},
+        Case{"cyclegan", {{"gan", {{"steps", 2}}}}, "train.gan.steps"},
+        Case{"dcgan", {{"gan", {{"discriminator", "pixel"}}}}, "train.gan.discriminator"},
+        Case{"cyclegan", {{"epochs", 2}}, "train.epochs"},
+        Case{"cyclegan", {{"gan", {{"loss", "best"}}}}, "train.gan.loss"},
+        Case{"hydragan", Json::object(), "train.family"}}) {
+    Json json = {{"family", c.family}, {"steps", 3}, {"data", {{"content", "a"}}}};
+    const Family* family = FindFamily(c.family);
+    if (family != nullptr && family->has_style) {
+      json["data"]["style"] = "b";
+    }
+    json.update(c.change);
+    const auto config = ParseTrainConfig(json.dump());
+    EXPECT_EQ(config.status().code(), absl::StatusCode::kInvalidArgument) << c.field;
+    EXPECT_EQ(FieldOf(config.status()), c.field) << config.status();
+  }
+  const auto unknown = ParseTrainConfig(R"({"family":"cyclegan","steps":1,"gan":{"loss":"best"},
+                           "data":{"content":"a","style":"b"}})");
+  EXPECT_THAT(std::string(unknown.status().message()), testing::HasSubstr("least_squares"));
 }
 
 TEST(TrainConfigTest, BothCasesAndNumbersAsStringsAreRead) {
@@ -172,8 +278,10 @@ TEST(TrainConfigTest, DataSetsAreNamesNeverPaths) {
 }
 
 TEST(TrainConfigTest, AFieldInBothCasesIsRefused) {
-  EXPECT_EQ(FieldOf(ParseTrainConfig(R"({"batch_size":1,"batchSize":2})").status()),
-            "train.batch_size");
+  EXPECT_EQ(
+      FieldOf(ParseTrainConfig(R"({"family":"faststyle","steps":1,"batch_size":1,"batchSize":2})")
+                  .status()),
+      "train.batch_size");
 }
 
 TEST(TrainConfigTest, OtherTextIsRefused) {

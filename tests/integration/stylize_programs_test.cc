@@ -250,6 +250,7 @@ TEST_F(StylizeProgramsTest, MetricsTellWhatHappened) {
   Service service(options_);
   ASSERT_TRUE(service.client().Stylize(StylizeRequestFor("random", MakePicture(64, 64, 1))).ok());
   EXPECT_FALSE(service.client().Stylize(StylizeRequestFor("random", "text")).ok());
+  EXPECT_FALSE(service.client().Stylize(StylizeRequestFor("nobody", MakePicture(64, 64, 1))).ok());
   EXPECT_TRUE(
       WaitUntil([&] { return service.Metric("atelier_worker_models_loaded{").value_or(0) == 1; }));
 
@@ -257,8 +258,10 @@ TEST_F(StylizeProgramsTest, MetricsTellWhatHappened) {
   for (const char* series :
        {"atelier_stylize_seconds_bucket{", "stage=\"queue\"", "stage=\"decode\"",
         "stage=\"compute\"", "stage=\"encode\"", "stage=\"total\"", "atelier_requests_total{",
-        "atelier_queue_depth", "atelier_rejections_total", "atelier_worker_up{",
-        "atelier_worker_memory_bytes{", "atelier_worker_models_loaded{", "atelier_jobs{"}) {
+        "atelier_queue_depth", "atelier_rejections_total{reason=\"bad_image\"} 1",
+        "atelier_rejections_total{reason=\"unknown_model\"} 1", "atelier_batch_size_count 1",
+        "atelier_worker_up{", "atelier_worker_memory_bytes{", "atelier_device_memory_bytes{",
+        "atelier_worker_models_loaded{", "atelier_jobs{"}) {
     EXPECT_THAT(page, HasSubstr(series));
   }
   EXPECT_FALSE(service.Page("/healthz").empty());

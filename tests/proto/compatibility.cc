@@ -74,7 +74,7 @@ class Comparison final {
     for (const auto& [name, value] : kept) {
       const auto now = current.find(name);
       if (now == current.end()) {
-        found_.push_back(kind + " " + name + " was removed");
+        found_.push_back(std::string(kind).append(" ").append(name).append(" was removed"));
       } else {
         compare(name, *value, *now->second);
       }

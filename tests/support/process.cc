@@ -37,7 +37,7 @@ std::vector<std::string> FullEnvironment(const std::map<std::string, std::string
     }
   }
   for (const auto& [name, value] : added) {
-    lines.push_back(name + "=" + value);
+    lines.push_back(std::string(name).append("=").append(value));
   }
   return lines;
 }

@@ -36,6 +36,10 @@ auto Guarded(std::string_view doing, Function&& function) -> decltype(function()
   } catch (const std::bad_alloc&) {
     return absl::ResourceExhaustedError(out_of_memory);
   } catch (const std::exception&) {
+    // The code below does not only throw c10::Error: the standard library has std::length_error and
+    // std::system_error (no thread can be started), LibTorch a few runtime_errors of its own. One
+    // that escaped would end the process, with every picture or job in it. INTERNAL, because
+    // neither the cause nor whether another try would help is known here.
     return absl::InternalError(failed);
   }
 }

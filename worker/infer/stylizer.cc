@@ -36,10 +36,9 @@ std::uint64_t BytesOf(const nn::Generator& generator) {
 }
 
 // A network of its own with the weights of `tensors` in `type`.
-absl::StatusOr<GeneratorPtr> BuildGenerator(const std::string& name,
-                                            const models::TensorMap& tensors, torch::Device device,
-                                            torch::ScalarType type) {
-  ATELIER_ASSIGN_OR_RETURN(GeneratorPtr generator, models::MakeGenerator(name));
+absl::StatusOr<GeneratorPtr> BuildGenerator(const ModelSpec& spec, const models::TensorMap& tensors,
+                                            torch::Device device, torch::ScalarType type) {
+  ATELIER_ASSIGN_OR_RETURN(GeneratorPtr generator, models::MakeGenerator(spec.architecture));
   ATELIER_RETURN_IF_ERROR(models::LoadWeights(*generator, tensors, /*strict=*/true));
   generator->to(device, type);
   nn::UseChannelsLast(*generator);
@@ -115,8 +114,7 @@ class GeneratorStylizer final : public Stylizer {
     if (bf16_ == nullptr) {
       const torch::InferenceMode no_inference(false);
       ATELIER_ASSIGN_OR_RETURN(
-          bf16_, BuildGenerator(spec_.generator, models::CollectWeights(*fp32_), device_,
-                                torch::kBFloat16));
+          bf16_, BuildGenerator(spec_, models::CollectWeights(*fp32_), device_, torch::kBFloat16));
       bytes_ += BytesOf(*bf16_);
     }
     return bf16_;
@@ -138,7 +136,7 @@ absl::StatusOr<std::unique_ptr<Stylizer>> LoadStylizer(const Stylizer::Options& 
   ATELIER_ASSIGN_OR_RETURN(const models::TensorMap weights,
                            ReadVerifiedWeights(options.directory / "weights.safetensors", sha256));
   ATELIER_ASSIGN_OR_RETURN(GeneratorPtr generator,
-                           BuildGenerator(spec.generator, weights, device, torch::kFloat));
+                           BuildGenerator(spec, weights, device, torch::kFloat));
   auto stylizer = std::make_unique<GeneratorStylizer>(spec, device, std::move(generator));
   // The first run picks kernels and allocates; no request should wait for that.
   ATELIER_RETURN_IF_ERROR(

@@ -19,6 +19,7 @@ absl::StatusOr<train::TrainJob> ToTrainJob(const internal::v1::StartJob& message
   job.style_directory = message.style_directory();
   job.attempt_directory = message.attempt_directory();
   job.resume_directory = message.resume_directory();
+  job.init_directory = message.init_directory();
   return job;
 }
 

@@ -46,6 +46,9 @@ void LinkObserver::OnCheckpoint(std::int64_t step) {
 }
 
 void LinkObserver::OnWarning(const std::string& sentence) {
+  if (!told_.insert(sentence).second) {
+    return;
+  }
   spdlog::warn("{}", sentence);
   WorkerMessage message = NewUpdate();
   message.mutable_job_update()->mutable_warning()->set_message(sentence);

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "atelier/internal/v1/worker_link.pb.h"
@@ -26,6 +27,7 @@ class LinkObserver final : public train::Observer {
   void OnProgress(const train::Progress& progress) override;
   void OnSample(std::int64_t step, const std::string& jpeg) override;
   void OnCheckpoint(std::int64_t step) override;
+  // Once for each sentence: a data set that is both content and style is looked at twice.
   void OnWarning(const std::string& sentence) override;
 
   // The last message. False when the session is broken.
@@ -40,6 +42,7 @@ class LinkObserver final : public train::Observer {
   const std::string job_id_;
   const std::uint64_t fence_;
   std::optional<internal::v1::WorkerMessage> postponed_;
+  std::set<std::string> told_;  // warnings
 };
 
 }  // namespace atelier::worker

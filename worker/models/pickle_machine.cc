@@ -1,5 +1,6 @@
 #include "worker/models/pickle_machine.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -18,6 +19,9 @@ constexpr std::string_view kOrderedDict = "collections\nOrderedDict";
 constexpr std::string_view kRebuildTensorV2 = "torch._utils\n_rebuild_tensor_v2";
 constexpr std::string_view kRebuildTensor = "torch._utils\n_rebuild_tensor";
 constexpr std::string_view kRebuildParameter = "torch._utils\n_rebuild_parameter";
+constexpr std::string_view kProgramPrefix = "__torch__";
+constexpr std::string_view kNativeClasses = "__torch__.torch.classes";
+constexpr std::string_view kTypedContainers = "torch.jit._pickle\n";
 constexpr std::string_view kStoragePrefix = "torch\n";
 constexpr std::string_view kStorageSuffix = "Storage";
 
@@ -29,6 +33,7 @@ enum Opcode : unsigned char {
   kMark = '(',
   kEmptyTuple = ')',
   kStop = '.',
+  kBinFloat = 'G',
   kBinInt = 'J',
   kBinInt1 = 'K',
   kBinInt2 = 'M',
@@ -50,6 +55,7 @@ enum Opcode : unsigned char {
   kSetItems = 'u',
   kEmptyDict = '}',
   kProto = 0x80,
+  kNewObj = 0x81,
   kTuple1 = 0x85,
   kTuple2 = 0x86,
   kTuple3 = 0x87,
@@ -58,16 +64,29 @@ enum Opcode : unsigned char {
   kLong1 = 0x8a,
 };
 
-bool IsAllowedName(std::string_view name) {
+// A class that the archive itself defines in TorchScript, not one that is written in C++: those
+// read their state unchecked.
+bool IsProgramClass(std::string_view name) {
+  std::string dotted(name);
+  std::ranges::replace(dotted, '\n', '.');
+  return dotted.starts_with(kProgramPrefix) && !dotted.starts_with(kNativeClasses);
+}
+
+bool IsAllowedName(std::string_view name, PickleDialect dialect) {
+  const bool is_storage = name.starts_with(kStoragePrefix) && name.ends_with(kStorageSuffix);
+  if (dialect == PickleDialect::kTorchScript) {
+    return name == kOrderedDict || name == kRebuildTensorV2 || is_storage ||
+           name.starts_with(kTypedContainers) || IsProgramClass(name);
+  }
   return name == kOrderedDict || name == kRebuildTensorV2 || name == kRebuildTensor ||
-         name == kRebuildParameter ||
-         (name.starts_with(kStoragePrefix) && name.ends_with(kStorageSuffix));
+         name == kRebuildParameter || is_storage;
 }
 
 // Steps return false when the pickle is not acceptable; the stack keeps the reason.
 class Machine {
  public:
-  Machine(std::string_view bytes, PickleArena& arena) : stack_(bytes, arena) {}
+  Machine(std::string_view bytes, PickleArena& arena, PickleDialect dialect)
+      : stack_(bytes, arena), dialect_(dialect) {}
 
   const PickleNode* Run() {
     for (std::size_t operations = 0; operations < kMaxOperations; ++operations) {
@@ -171,6 +190,21 @@ class Machine {
       case kSetItems:
         return stack_.PopToMark(items) && items.size() % 2 == 0 && Extend(Kind::kDict, items);
       default:
+        return dialect_ == PickleDialect::kTorchScript ? StepScript(opcode)
+                                                       : stack_.Refuse(kForeign);
+    }
+  }
+
+  bool StepScript(unsigned char opcode) {
+    switch (opcode) {
+      case kBinFloat: {
+        std::uint64_t value = 0;
+        return stack_.Read(value) && stack_.PushNew(Kind::kOpaque) != nullptr;
+      }
+      case kNewObj:
+        return stack_.Pop(Kind::kTuple) != nullptr && stack_.Pop(Kind::kGlobal) != nullptr &&
+               stack_.PushNew(Kind::kOpaque) != nullptr;
+      default:
         return stack_.Refuse(kForeign);
     }
   }
@@ -192,7 +226,7 @@ class Machine {
     }
     std::uint64_t value = 0;
     unsigned char byte = 0;
-    for (int i = 0; i < length; ++i) {
+    for (unsigned i = 0; i < length; ++i) {
       if (!stack_.Read(byte)) {
         return false;
       }
@@ -216,7 +250,8 @@ class Machine {
     if (!stack_.ReadName(name)) {
       return false;
     }
-    return IsAllowedName(name) ? stack_.PushText(Kind::kGlobal, name) : stack_.Refuse(kForeign);
+    return IsAllowedName(name, dialect_) ? stack_.PushText(Kind::kGlobal, name)
+                                         : stack_.Refuse(kForeign);
   }
 
   // Moves `items` into the container on top of the stack.
@@ -253,6 +288,9 @@ class Machine {
         is(3, Kind::kTuple)) {
       return stack_.PushItems(Kind::kTensor, Items(items.begin(), items.begin() + 4));
     }
+    if (dialect_ == PickleDialect::kTorchScript && callee->text.starts_with(kTypedContainers)) {
+      return stack_.PushNew(Kind::kOpaque) != nullptr;
+    }
     return stack_.Refuse(kForeign);
   }
 
@@ -279,16 +317,23 @@ class Machine {
     return storage != nullptr;
   }
 
-  // State dicts carry the modules' version numbers as an attribute.
+  // State dicts carry the modules' version numbers as an attribute. The attributes of a TorchScript
+  // object need not be kept: its tensors are in the arena.
   bool IgnoreState() {
-    const PickleNode* target = stack_.Pop(Kind::kDict) == nullptr ? nullptr : stack_.Top();
+    const bool script = dialect_ == PickleDialect::kTorchScript;
+    const PickleNode* state = script ? stack_.Pop() : stack_.Pop(Kind::kDict);
+    const PickleNode* target = state == nullptr ? nullptr : stack_.Top();
     if (target == nullptr) {
       return false;
+    }
+    if (script) {
+      return target->kind == Kind::kOpaque || stack_.Refuse(kForeign);
     }
     return target->kind == Kind::kDict || stack_.Refuse(kForeign);
   }
 
   PickleStack stack_;
+  const PickleDialect dialect_;
 };
 
 }  // namespace
@@ -302,8 +347,8 @@ PickleNode* PickleArena::New(PickleNode::Kind kind) {
 }
 
 absl::StatusOr<const PickleNode*> RunPickle(std::string_view bytes, PickleArena& arena,
-                                            std::size_t& used) {
-  Machine machine(bytes, arena);
+                                            std::size_t& used, PickleDialect dialect) {
+  Machine machine(bytes, arena, dialect);
   const PickleNode* result = machine.Run();
   if (result == nullptr) {
     return DamagedPickle(machine.reason());

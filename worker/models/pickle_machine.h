@@ -25,6 +25,7 @@ struct PickleNode {
     kGlobal,   // text: "module\nname"
     kStorage,  // text: its key; number: elements; items: the global of its type
     kTensor,   // items: storage, offset, sizes, strides
+    kOpaque,   // of TorchScript only: an object, a float, the result of a call
   };
   Kind kind = Kind::kNone;
   std::int64_t number = 0;
@@ -44,10 +45,19 @@ class PickleArena {
   std::deque<PickleNode> nodes_;
 };
 
+// What a pickle may ask for.
+enum class PickleDialect {
+  kStateDict,  // of torch.save: tensors in containers
+  // Of torch.jit.save: also objects of the program's own classes and TorchScript's typed lists,
+  // which are kept as kOpaque: enough to know every tensor and storage in it.
+  kTorchScript,
+};
+
 // Runs the pickle at the beginning of `bytes`, returns its result and sets `used` to its length.
 // DATA_LOSS: cut off, malformed, not allowed, or too large.
 absl::StatusOr<const PickleNode*> RunPickle(std::string_view bytes, PickleArena& arena,
-                                            std::size_t& used);
+                                            std::size_t& used,
+                                            PickleDialect dialect = PickleDialect::kStateDict);
 
 // DATA_LOSS, "The weights file is damaged: ".
 absl::Status DamagedPickle(std::string_view what);

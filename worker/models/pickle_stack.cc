@@ -1,5 +1,6 @@
 #include "worker/models/pickle_stack.h"
 
+#include <ranges>
 #include <utility>
 
 namespace atelier::models {
@@ -93,9 +94,9 @@ PickleNode* PickleStack::Top() {
 
 bool PickleStack::PopMany(int count, Items& items) {
   items.assign(static_cast<std::size_t>(count), nullptr);
-  for (auto item = items.rbegin(); item != items.rend(); ++item) {
-    *item = Pop();
-    if (*item == nullptr) {
+  for (const PickleNode*& item : std::views::reverse(items)) {
+    item = Pop();
+    if (item == nullptr) {
       return false;
     }
   }

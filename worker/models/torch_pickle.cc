@@ -12,6 +12,7 @@
 #include "common/status_macros.h"
 #include "worker/models/checked_math.h"
 #include "worker/models/pickle_machine.h"
+#include "worker/models/pickle_tensors.h"
 #include "worker/models/zip_reader.h"
 
 namespace atelier::models {
@@ -25,55 +26,6 @@ constexpr std::string_view kOldMagic(
     "\x80\x02\x8a\x0al\xfc\x9c\x46\xf9\x20j\xa8P\x19.\x80\x02M\xe9\x03.", 21);
 constexpr std::string_view kOldMagicStart = kOldMagic.substr(0, 4);
 constexpr std::string_view kZipMagic("PK\3\4", 4);
-constexpr std::size_t kMaxDimensions = 8;
-
-struct StorageType {
-  std::string_view global;
-  at::ScalarType type;
-};
-constexpr StorageType kStorageTypes[] = {
-    {"torch\nFloatStorage", at::kFloat}, {"torch\nDoubleStorage", at::kDouble},
-    {"torch\nHalfStorage", at::kHalf},   {"torch\nBFloat16Storage", at::kBFloat16},
-    {"torch\nLongStorage", at::kLong},   {"torch\nIntStorage", at::kInt},
-    {"torch\nShortStorage", at::kShort}, {"torch\nCharStorage", at::kChar},
-    {"torch\nByteStorage", at::kByte},
-};
-
-// A storage's declaration and, once they are read, its elements as a flat tensor.
-struct Storage {
-  at::ScalarType type = at::kFloat;
-  std::uint64_t elements = 0;
-  at::Tensor values;
-};
-using Storages = std::map<std::string_view, Storage>;
-
-std::optional<at::ScalarType> TypeOf(std::string_view global) {
-  for (const StorageType& row : kStorageTypes) {
-    if (row.global == global) {
-      return row.type;
-    }
-  }
-  return std::nullopt;
-}
-
-absl::StatusOr<Storages> DeclaredStorages(const PickleArena& arena) {
-  Storages storages;
-  for (const PickleNode& node : arena.nodes()) {
-    if (node.kind != Kind::kStorage) {
-      continue;
-    }
-    const std::optional<at::ScalarType> type = TypeOf(node.items[0]->text);
-    if (!type || node.number < 0) {
-      return DamagedPickle("a storage in it has an unknown type or size");
-    }
-    const Storage declared{.type = *type, .elements = static_cast<std::uint64_t>(node.number)};
-    const Storage& known = storages.emplace(node.text, declared).first->second;
-    if (known.type != declared.type || known.elements != declared.elements) {
-      return DamagedPickle("two descriptions of a storage in it disagree");
-    }
-  }
-  return storages;
-}
 
 // Copies `storage`'s elements from the beginning of `bytes`; returns their length, or nothing when
 // `bytes` is too short.
@@ -91,57 +43,21 @@ std::optional<std::uint64_t> FillStorage(Storage& storage, std::string_view byte
   return length;
 }
 
-std::optional<std::vector<std::int64_t>> Integers(const PickleNode& tuple) {
-  std::vector<std::int64_t> numbers;
-  for (const PickleNode* item : tuple.items) {
-    if (item->kind != Kind::kInt || item->number < 0) {
-      return std::nullopt;
-    }
-    numbers.push_back(item->number);
-  }
-  return numbers;
-}
-
-// The elements that a view touches lie below this; nothing when it overflows.
-std::optional<std::uint64_t> ViewEnd(std::int64_t offset, const std::vector<std::int64_t>& sizes,
-                                     const std::vector<std::int64_t>& strides) {
-  std::int64_t last = offset;
-  for (std::size_t i = 0; i < sizes.size(); ++i) {
-    std::int64_t step = 0;
-    if (__builtin_mul_overflow(sizes[i] - 1, strides[i], &step) ||
-        __builtin_add_overflow(last, step, &last)) {
-      return std::nullopt;
-    }
-  }
-  return static_cast<std::uint64_t>(last) + 1;
-}
-
 // `budget`: bytes that may still be handed out; many tensors may show one storage.
 absl::StatusOr<at::Tensor> BuildTensor(const PickleNode& node, const Storages& storages,
                                        std::uint64_t& budget) {
-  const auto found = storages.find(node.items[0]->text);
-  const std::int64_t offset = node.items[1]->number;
-  const auto sizes = Integers(*node.items[2]);
-  const auto strides = Integers(*node.items[3]);
-  if (found == storages.end() || !found->second.values.defined() || offset < 0 || !sizes ||
-      !strides || sizes->size() != strides->size() || sizes->size() > kMaxDimensions) {
-    return DamagedPickle("a tensor in it is malformed");
+  ATELIER_ASSIGN_OR_RETURN(const TensorView view, ViewOf(node, storages));
+  const Storage& storage = storages.at(node.items[0]->text);
+  if (view.elements == 0) {
+    return torch::empty(view.sizes, torch::dtype(storage.type));
   }
-  const Storage& storage = found->second;
-  const std::optional<std::uint64_t> elements = CheckedElements(*sizes);
-  if (!elements || *elements > storage.elements) {
-    return DamagedPickle("a tensor in it is larger than its storage");
-  }
-  if (*elements == 0) {
-    return torch::empty(*sizes, torch::dtype(storage.type));
-  }
-  const std::optional<std::uint64_t> end = ViewEnd(offset, *sizes, *strides);
-  const std::uint64_t length = *elements * c10::elementSize(storage.type);
-  if (!end || *end > storage.elements || length > budget) {
+  const std::uint64_t length = view.elements * c10::elementSize(storage.type);
+  if (!storage.values.defined() || length > budget) {
     return DamagedPickle("a tensor in it is larger than its storage");
   }
   budget -= length;
-  return storage.values.as_strided(*sizes, *strides, offset).clone(at::MemoryFormat::Contiguous);
+  return storage.values.as_strided(view.sizes, view.strides, view.offset)
+      .clone(at::MemoryFormat::Contiguous);
 }
 
 absl::StatusOr<TensorMap> BuildTensors(const PickleNode& top, const Storages& storages,

@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "common/status_macros.h"
+#include "worker/models/complaints.h"
 
 namespace atelier::models {
 namespace {
@@ -36,56 +36,6 @@ bool IsNormStatistic(std::string_view name) {
   return false;
 }
 
-std::string ShapeText(const at::Tensor& tensor) {
-  std::string text = "[";
-  for (std::int64_t i = 0; i < tensor.dim(); ++i) {
-    text += (i > 0 ? ", " : "") + std::to_string(tensor.size(i));
-  }
-  return text + "]";
-}
-
-// Collects complaints of one kind; prints the first few and the number of the rest.
-class Complaints {
- public:
-  explicit Complaints(std::string label) : label_(std::move(label)) {}
-
-  void Add(std::string item) {
-    constexpr std::size_t kPrinted = 3;
-    if (items_.size() < kPrinted) {
-      items_.push_back(std::move(item));
-    }
-    ++count_;
-  }
-
-  void AppendTo(std::string& sentence) const {
-    if (count_ == 0) {
-      return;
-    }
-    sentence += (sentence.empty() ? "" : "; ") + label_ + " ";
-    for (std::size_t i = 0; i < items_.size(); ++i) {
-      sentence += (i > 0 ? ", " : "") + items_[i];
-    }
-    if (count_ > items_.size()) {
-      sentence += " and " + std::to_string(count_ - items_.size()) + " more";
-    }
-  }
-
- private:
-  std::string label_;
-  std::vector<std::string> items_;
-  std::size_t count_ = 0;
-};
-
-// A name from a file may be long and may hold anything.
-std::string Printable(std::string_view name) {
-  constexpr std::size_t kLongest = 80;
-  std::string text;
-  for (const char c : name.substr(0, kLongest)) {
-    text += c > ' ' && c < 0x7f ? c : '?';
-  }
-  return text;
-}
-
 }  // namespace
 
 absl::Status LoadWeights(torch::nn::Module& module, const TensorMap& tensors, bool strict) {
@@ -111,7 +61,8 @@ absl::Status LoadWeights(torch::nn::Module& module, const TensorMap& tensors, bo
       unexpected.Add(Printable(name) + " (twice)");
     } else if (target->second.sizes() != tensor.sizes() ||
                target->second.is_floating_point() != tensor.is_floating_point()) {
-      mismatched.Add(name + " " + ShapeText(tensor) + " for " + ShapeText(target->second));
+      mismatched.Add(name + " " + ShapeText(tensor.sizes()) + " for " +
+                     ShapeText(target->second.sizes()));
     } else {
       copies.emplace_back(target->second, tensor);
     }
@@ -133,6 +84,44 @@ absl::Status LoadWeights(torch::nn::Module& module, const TensorMap& tensors, bo
     target.copy_(source);
   }
   return absl::OkStatus();
+}
+
+MatchReport LoadMatching(torch::nn::Module& module, const TensorMap& tensors) {
+  const torch::NoGradGuard no_grad;
+  MatchReport report;
+  std::map<std::string, torch::Tensor> own = NamedTensors(module);
+  for (const auto& [name, tensor] : tensors) {
+    const auto target = own.find(name);
+    if (target == own.end()) {
+      report.unused.push_back(Printable(name));
+      continue;
+    }
+    if (target->second.sizes() == tensor.sizes()) {
+      target->second.copy_(tensor);
+      ++report.loaded;
+    } else {
+      report.misshapen.push_back(Printable(name));
+    }
+    own.erase(target);
+  }
+  for (const auto& [name, tensor] : own) {
+    report.missing.push_back(name);
+  }
+  return report;
+}
+
+std::string MatchReport::Sentence() const {
+  std::string sentence = std::to_string(loaded) + " tensors taken over";
+  for (const auto& [label, names] : {std::pair{"not in the file", &missing},
+                                     {"of another shape", &misshapen},
+                                     {"not in this network", &unused}}) {
+    Complaints list(label);
+    for (const std::string& name : *names) {
+      list.Add(name);
+    }
+    list.AppendTo(sentence);
+  }
+  return sentence;
 }
 
 TensorMap CollectWeights(const torch::nn::Module& module) {

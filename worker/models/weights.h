@@ -3,7 +3,10 @@
 
 #include <torch/nn/module.h>
 
+#include <cstddef>
 #include <cstdint>
+#include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "worker/models/safetensors.h"
@@ -16,6 +19,21 @@ namespace atelier::models {
 // PyTorch 0.4). DATA_LOSS, in one sentence: names that are missing, shapes that differ and, with
 // `strict`, names that the module does not have. The module is unchanged then.
 absl::Status LoadWeights(torch::nn::Module& module, const TensorMap& tensors, bool strict);
+
+// What LoadMatching did, by name.
+struct MatchReport {
+  std::size_t loaded = 0;
+  std::vector<std::string> missing;    // of the module, not in the file
+  std::vector<std::string> misshapen;  // of another shape in the file
+  std::vector<std::string> unused;     // of the file, not in the module
+
+  // "40 of 46 tensors taken over; not in the file: ...; ..."; the first few of each.
+  std::string Sentence() const;
+};
+
+// Copies what has equal names and shapes and leaves the rest of `module` as it is: the start from
+// another model's weights.
+MatchReport LoadMatching(torch::nn::Module& module, const TensorMap& tensors);
 
 // All parameters and buffers, detached; they share memory with the module (a trainer that goes on
 // must clone).

@@ -17,7 +17,6 @@ constexpr std::size_t kEndBytes = 22;
 constexpr std::size_t kDirectoryBytes = 46;
 constexpr std::size_t kLocalBytes = 30;
 constexpr std::size_t kMaxCommentBytes = 0xffff;
-constexpr std::size_t kMaxEntries = 100'000;
 
 // `bytes` must hold position + sizeof(T).
 template <typename T>
@@ -59,12 +58,12 @@ absl::StatusOr<std::map<std::string, std::string_view>> ReadStoredZip(std::strin
   const auto count = At<std::uint16_t>(bytes, end + 10);
   const auto directory = Slice(bytes.substr(0, end), At<std::uint32_t>(bytes, end + 16),
                                At<std::uint32_t>(bytes, end + 12));
-  if (!directory || count > kMaxEntries) {
+  if (!directory) {
     return DamagedPickle("its zip directory is malformed");
   }
   std::map<std::string, std::string_view> entries;
   std::string_view rest = *directory;
-  for (int i = 0; i < count; ++i) {
+  for (unsigned i = 0; i < count; ++i) {
     if (rest.size() < kDirectoryBytes || !rest.starts_with(kDirectorySignature)) {
       return DamagedPickle("its zip directory is malformed");
     }

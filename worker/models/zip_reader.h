@@ -10,8 +10,8 @@
 namespace atelier::models {
 
 // Names to contents; the views point into `bytes`. DATA_LOSS: cut off, malformed, compressed,
-// overlapping the directory, twice the same name, or more than 100,000 entries. Checksums are not
-// compared: weights carry their own.
+// overlapping the directory, or twice the same name. Checksums are not compared: weights carry
+// their own.
 absl::StatusOr<std::map<std::string, std::string_view>> ReadStoredZip(std::string_view bytes);
 
 }  // namespace atelier::models

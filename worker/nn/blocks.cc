@@ -2,9 +2,12 @@
 
 #include <torch/torch.h>
 
+#include <algorithm>
 #include <vector>
 
+#include "common/check.h"
 #include "worker/nn/instance_norm.h"
+#include "worker/nn/spectral_norm.h"
 
 namespace atelier::nn {
 
@@ -12,12 +15,22 @@ torch::Tensor PadToMultiple(const torch::Tensor& x, int multiple) {
   const auto missing = [multiple](std::int64_t side) {
     return (multiple - side % multiple) % multiple;
   };
-  const std::int64_t bottom = missing(x.size(2));
-  const std::int64_t right = missing(x.size(3));
-  if (bottom == 0 && right == 0) {
-    return x;
+  std::int64_t bottom = missing(x.size(2));
+  std::int64_t right = missing(x.size(3));
+  torch::Tensor padded = x;
+  while (bottom > 0 || right > 0) {
+    // One reflection can add all pixels but the border's; reflecting the result goes on with the
+    // same waves.
+    const std::int64_t down = std::min(bottom, padded.size(2) - 1);
+    const std::int64_t across = std::min(right, padded.size(3) - 1);
+    if (down + across == 0) {
+      return torch::replication_pad2d(padded, {0, right, 0, bottom});
+    }
+    padded = torch::reflection_pad2d(padded, {0, across, 0, down});
+    bottom -= down;
+    right -= across;
   }
-  return torch::reflection_pad2d(x, {0, right, 0, bottom});
+  return padded;
 }
 
 InstanceNormImpl::InstanceNormImpl(int channels, bool affine) {
@@ -31,17 +44,22 @@ torch::Tensor InstanceNormImpl::forward(const torch::Tensor& x) {
   return InstanceNormalize(x, weight_, bias_);
 }
 
-UpConvImpl::UpConvImpl(int in_channels, int out_channels) {
-  const torch::nn::ConvTranspose2d defaults(
-      torch::nn::ConvTranspose2dOptions(in_channels, out_channels, 3));
-  weight = register_parameter("weight", defaults->weight);
-  bias = register_parameter("bias", defaults->bias);
+UpConvImpl::UpConvImpl(int in_channels, int out_channels, int kernel, bool with_bias) {
+  ATELIER_CHECK(kernel == 3 || kernel == 4);
+  const torch::nn::ConvTranspose2d start(
+      torch::nn::ConvTranspose2dOptions(in_channels, out_channels, kernel).bias(with_bias));
+  weight = register_parameter("weight", start->weight);
+  if (with_bias) {
+    bias = register_parameter("bias", start->bias);
+  }
 }
 
 torch::Tensor UpConvImpl::forward(const torch::Tensor& x) {
-  const auto up = [this](const torch::Tensor& input) {
+  // Kernel 3 gives 2H - 1 rows, kernel 4 gives 2H.
+  const std::int64_t output_padding = weight.size(2) == 3 ? 1 : 0;
+  const auto up = [this, output_padding](const torch::Tensor& input) {
     return torch::conv_transpose2d(input, weight, bias, /*stride=*/2, /*padding=*/1,
-                                   /*output_padding=*/1);
+                                   output_padding);
   };
   if (!x.is_cpu() || x.size(0) == 1) {
     return up(x);
@@ -51,6 +69,20 @@ torch::Tensor UpConvImpl::forward(const torch::Tensor& x) {
     pictures.push_back(up(picture));
   }
   return torch::cat(pictures);
+}
+
+ResizeConvImpl::ResizeConvImpl(int in_channels, int out_channels, bool with_bias) {
+  const torch::nn::Conv2d start(
+      torch::nn::Conv2dOptions(in_channels, out_channels, 3).bias(with_bias));
+  weight_ = register_parameter("weight", start->weight);
+  if (with_bias) {
+    bias_ = register_parameter("bias", start->bias);
+  }
+}
+
+torch::Tensor ResizeConvImpl::forward(const torch::Tensor& x) {
+  const torch::Tensor doubled = torch::upsample_nearest2d(x, {2 * x.size(2), 2 * x.size(3)});
+  return torch::conv2d(torch::reflection_pad2d(doubled, {1, 1, 1, 1}), weight_, bias_);
 }
 
 ConvNormReluImpl::ConvNormReluImpl(int in_channels, int out_channels, int kernel, int stride)
@@ -81,7 +113,18 @@ void InitializeConvolutions(torch::nn::Module& module,
 }
 
 void InitializeNormal(torch::nn::Module& module, at::Generator random) {
-  InitializeConvolutions(module, [&](torch::Tensor& weight) { weight.normal_(0.0, 0.02, random); });
+  constexpr double kDeviation = 0.02;
+  InitializeConvolutions(module,
+                         [&](torch::Tensor& weight) { weight.normal_(0.0, kDeviation, random); });
+  const torch::NoGradGuard no_grad;
+  for (const auto& child : module.modules(/*include_self=*/false)) {
+    if (auto* norm = child->as<torch::nn::BatchNorm2d>(); norm != nullptr) {
+      norm->weight.normal_(1.0, kDeviation, random);
+      norm->reset_running_stats();
+    } else if (auto* spectral = dynamic_cast<SpectralModule*>(child.get()); spectral != nullptr) {
+      spectral->ResetVectors(random);
+    }
+  }
 }
 
 }  // namespace atelier::nn

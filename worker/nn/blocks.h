@@ -8,7 +8,8 @@
 
 namespace atelier::nn {
 
-// Pads [N, C, H, W] by reflection at the right and bottom so that `multiple` divides H and W.
+// Pads [N, C, H, W] by reflection at the right and bottom so that `multiple` divides H and W. What
+// a small picture lacks is reflected again and again; a side of one pixel is repeated.
 torch::Tensor PadToMultiple(const torch::Tensor& x, int multiple);
 
 // instance_norm.h as a layer. `affine` registers "weight" and "bias" [C].
@@ -23,17 +24,31 @@ class InstanceNormImpl final : public torch::nn::Module {
 };
 TORCH_MODULE(InstanceNorm);
 
-// Transposed convolution, kernel 3, stride 2, output exactly twice the input's size. On CPUs it
-// runs picture by picture: LibTorch's kernel sums in an order that depends on the batch.
+// Transposed convolution, kernel 3 or 4, stride 2, output exactly twice the input's size. On CPUs
+// it runs picture by picture: LibTorch's kernel sums in an order that depends on the batch.
 class UpConvImpl final : public torch::nn::Module {
  public:
-  UpConvImpl(int in_channels, int out_channels);
+  UpConvImpl(int in_channels, int out_channels, int kernel, bool with_bias);
   torch::Tensor forward(const torch::Tensor& x);
 
-  torch::Tensor weight;  // [in, out, 3, 3]
-  torch::Tensor bias;    // [out]
+  torch::Tensor weight;  // [in, out, kernel, kernel]
+  torch::Tensor bias;    // [out], or undefined
 };
 TORCH_MODULE(UpConv);
+
+// Nearest neighbours, then a convolution, kernel 3, padded by reflection: output exactly twice the
+// input's size, and no checkerboards, because every pixel gets equally many contributions (Odena et
+// al. 2016, Distill, "Deconvolution and checkerboard artifacts"). "weight" [out, in, 3, 3], "bias".
+class ResizeConvImpl final : public torch::nn::Module {
+ public:
+  ResizeConvImpl(int in_channels, int out_channels, bool with_bias);
+  torch::Tensor forward(const torch::Tensor& x);
+
+ private:
+  torch::Tensor weight_;
+  torch::Tensor bias_;
+};
+TORCH_MODULE(ResizeConv);
 
 // Convolution with reflection padding, affine instance norm, ReLU: "conv.weight", "norm.weight",
 // "norm.bias".
@@ -54,7 +69,9 @@ TORCH_MODULE(ConvNormRelu);
 void InitializeConvolutions(torch::nn::Module& module,
                             const std::function<void(torch::Tensor&)>& fill);
 
-// Normal(0, 0.02), the start of CycleGAN and pix2pix.
+// The start of CycleGAN, pix2pix, CUT and DCGAN: convolutions Normal(0, 0.02), biases 0, batch
+// norms Normal(1, 0.02) with fresh statistics, other norms 1 and 0; spectral norms' vectors are
+// drawn afresh.
 void InitializeNormal(torch::nn::Module& module, at::Generator random);
 
 }  // namespace atelier::nn

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "common/check.h"
 
@@ -183,15 +184,29 @@ torch::Tensor EfficientNetLite::Stem(const torch::Tensor& x) {
   return ApplyRelu6(conv_stem_, bn0_, padding(pixels));
 }
 
-std::vector<torch::Tensor> EfficientNetLite::Features(const torch::Tensor& x) {
-  torch::Tensor h = Stem(x);
-  std::vector<torch::Tensor> features = {h};
-  for (int i = 0; i <= kFeatureBlocks.back(); ++i) {
+std::vector<torch::Tensor> EfficientNetLite::BlocksFrom(torch::Tensor stem,
+                                                        torch::ArrayRef<int> blocks) {
+  std::vector<torch::Tensor> outputs;
+  torch::Tensor h = std::move(stem);
+  for (int i = 0; i <= blocks.back(); ++i) {
     h = blocks_->ptr(i)->as<Bottleneck>()->forward(h);
-    if (std::find(kFeatureBlocks.begin(), kFeatureBlocks.end(), i) != kFeatureBlocks.end()) {
-      features.push_back(h);
+    if (std::ranges::find(blocks, i) != blocks.end()) {
+      outputs.push_back(h);
     }
   }
+  return outputs;
+}
+
+std::vector<torch::Tensor> EfficientNetLite::BlockOutputs(const torch::Tensor& x,
+                                                          const std::vector<int>& blocks) {
+  ATELIER_CHECK(!blocks.empty() && std::cmp_less(blocks.back(), blocks_->size()));
+  return BlocksFrom(Stem(x), blocks);
+}
+
+std::vector<torch::Tensor> EfficientNetLite::Features(const torch::Tensor& x) {
+  const torch::Tensor stem = Stem(x);
+  std::vector<torch::Tensor> features = BlocksFrom(stem, kFeatureBlocks);
+  features.insert(features.begin(), stem);
   return features;
 }
 

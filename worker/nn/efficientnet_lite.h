@@ -35,11 +35,17 @@ class EfficientNetLite final : public torch::nn::Module {
   // 32, 16, 24, 40, 112 with variant 0; 32, 16, 24, 40, 80 with variant 1.
   std::vector<torch::Tensor> Features(const torch::Tensor& x);
 
+  // The outputs of the blocks `blocks`, indices in ascending order; computes nothing beyond.
+  // Variant 0: block 0 has stride 2; 1, 2 stride 4; 3, 4 stride 8; 5 to 10 stride 16; 11 to 15
+  // stride 32.
+  std::vector<torch::Tensor> BlockOutputs(const torch::Tensor& x, const std::vector<int>& blocks);
+
   // Logits of the 1,000 ImageNet classes, [N, 1000].
   torch::Tensor forward(const torch::Tensor& x);
 
  private:
   torch::Tensor Stem(const torch::Tensor& x);
+  std::vector<torch::Tensor> BlocksFrom(torch::Tensor stem, torch::ArrayRef<int> blocks);
 
   torch::nn::Conv2d conv_stem_{nullptr};
   torch::nn::BatchNorm2d bn0_{nullptr};

@@ -13,10 +13,14 @@ class Generator : public torch::nn::Module {
   // x: float or bfloat16 [N, 3, H, W], RGB in [-1, 1], H and W >= 16. Returns the same shape, type
   // and range. Any size: what the network cannot divide is padded by reflection at the right and
   // bottom and cut off again. On CPUs a picture's result does not depend on the others in its batch
-  // but for small pictures in fp32, where oneDNN chooses its convolutions by the batch: who needs
-  // equal bits at every size runs pictures one by one (worker/infer does). Thread-safe for
-  // inference; throws c10::Error (see worker/infer/guard.h).
+  // but for small maps and narrow layers in fp32, where oneDNN chooses its convolutions by the
+  // batch: who needs equal bits at every size runs pictures one by one (worker/infer does).
+  // Thread-safe for inference; throws c10::Error (see worker/infer/guard.h).
   virtual torch::Tensor forward(const torch::Tensor& x) = 0;
+
+  // Where forward draws the masks of dropout from in training mode: a CPU generator, which forward
+  // advances. Networks without dropout ignore it, the others must have it before they are trained.
+  virtual void SetDropoutRandom(const at::Generator& /*random*/) {}
 
   // Fills all weights afresh from `random` (a CPU generator), the way this network is meant to
   // start training.

@@ -27,6 +27,7 @@ struct Arguments {
   std::string job_file;
   std::vector<std::string> datasets;
   std::string out;
+  std::string init_model;
   std::string feature_weights = (ShareDirectory() / "features/efficientnet_lite0.pth").string();
   int threads = 0;
 };
@@ -68,7 +69,14 @@ absl::StatusOr<train::TrainJob> ReadJob(const Arguments& arguments) {
   ATELIER_ASSIGN_OR_RETURN(const auto datasets, ParseDatasets(arguments.datasets));
   ATELIER_ASSIGN_OR_RETURN(job.content_directory,
                            FindDataset(datasets, job.config.content_dataset));
-  ATELIER_ASSIGN_OR_RETURN(job.style_directory, FindDataset(datasets, job.config.style_dataset));
+  if (!job.config.style_dataset.empty()) {
+    ATELIER_ASSIGN_OR_RETURN(job.style_directory, FindDataset(datasets, job.config.style_dataset));
+  }
+  job.init_directory = arguments.init_model;
+  if (job.init_directory.empty() != job.config.init_from.empty()) {
+    return absl::InvalidArgumentError(
+        "init_from in the job file and --init-model DIR, the folder of that model, go together");
+  }
   const std::filesystem::path attempts = std::filesystem::path(arguments.out) / "attempts";
   job.attempt_directory = attempts / "1";
   job.resume_directory = train::FindNewestCheckpoint(attempts);
@@ -125,6 +133,8 @@ int main(int argc, char** argv) {
   app.add_option("--out", arguments.out,
                  "the run's folder: checkpoints, samples, stats.jsonl, result")
       ->required();
+  app.add_option("--init-model", arguments.init_model,
+                 "the folder of the model that the job's init_from names");
   app.add_option("--feature-weights", arguments.feature_weights,
                  "EfficientNet-Lite0 weights (.pth)")
       ->capture_default_str();

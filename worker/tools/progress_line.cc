@@ -5,24 +5,9 @@
 #include <cstdint>
 #include <cstdio>
 
+#include "worker/tools/progress_bar.h"
+
 namespace atelier::tools {
-namespace {
-
-constexpr int kBarWidth = 24;
-
-std::string Duration(double seconds) {
-  const auto whole = static_cast<long>(seconds);
-  char text[32];
-  std::snprintf(text, sizeof(text), "%ld:%02ld:%02ld", whole / 3600, whole / 60 % 60, whole % 60);
-  return text;
-}
-
-std::string Bar(double share) {
-  const int full = static_cast<int>(share * kBarWidth);
-  return "[" + std::string(full, '#') + std::string(kBarWidth - full, '.') + "]";
-}
-
-}  // namespace
 
 ProgressLine::ProgressLine() : terminal_(isatty(STDERR_FILENO) == 1) {}
 

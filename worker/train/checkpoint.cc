@@ -8,6 +8,7 @@
 
 #include "common/files.h"
 #include "common/status_macros.h"
+#include "common/train_settings.h"
 #include "worker/models/safetensors.h"
 #include "worker/train/trainer.h"
 
@@ -77,21 +78,13 @@ absl::Status VerifyFiles(const fs::path& folder) {
 }  // namespace
 
 std::string Fingerprint(const TrainConfig& config) {
-  const FaststyleConfig& f = config.faststyle;
-  const nlohmann::json json = {
-      config.family,
-      config.tier,
-      config.content_dataset,
-      config.style_dataset,
-      config.batch_size,
-      config.image_size,
-      config.seed,
-      config.learning_rate,
-      config.adam_beta1,
-      static_cast<int>(config.precision),
-      {f.content_weight, f.style_weight, f.total_variation_weight, f.adversarial_weight,
-       f.luminance_weight, f.color_weight, f.chroma_weight, f.style_size}};
-  return Sha256Hex(json.dump());
+  TrainConfig rest = config;
+  rest.steps = 0;
+  rest.epochs = 0;
+  rest.sample_every_epochs = 0;
+  rest.checkpoint_every_steps = 0;
+  rest.keep_checkpoints = 0;
+  return Sha256Hex(TrainSettings(rest));
 }
 
 absl::Status SaveCheckpoint(const fs::path& checkpoints, const Checkpoint& checkpoint, int keep) {

@@ -1,9 +1,5 @@
 #include "worker/train/faststyle.h"
 
-#include <ATen/CPUGeneratorImpl.h>
-#include <torch/nn/utils/clip_grad.h>
-#include <torch/optim/adam.h>
-
 #include <algorithm>
 #include <utility>
 #include <vector>
@@ -11,13 +7,13 @@
 #include "common/status_macros.h"
 #include "worker/kernels/pixels.h"
 #include "worker/models/feature_network.h"
-#include "worker/models/generator_table.h"
-#include "worker/models/weights.h"
-#include "worker/nn/patch_discriminator.h"
+#include "worker/train/adversary.h"
 #include "worker/train/autocast.h"
+#include "worker/train/averaging.h"
 #include "worker/train/losses.h"
-#include "worker/train/optimizer_state.h"
+#include "worker/train/picture_generator.h"
 #include "worker/train/random.h"
+#include "worker/train/schedule.h"
 #include "worker/train/style_set.h"
 
 namespace atelier::train {
@@ -29,48 +25,19 @@ constexpr int kMaxJitter = 32;           // pixels
 constexpr int kPatch = 160;              // side of the crops that the discriminator sees, pixels
 constexpr std::int64_t kCloudSide = 32;  // pixels a side in a result's palette
 constexpr double kContentBlock4 = 0.075;
-constexpr int kDiscriminatorChannels = 16;
-constexpr double kDiscriminatorRate = 2e-4;
-constexpr double kAdamBeta2 = 0.99;
-constexpr double kMaxGradientNorm = 5.0;
-constexpr std::int64_t kWarmupSteps = 20;
-constexpr double kDecayShare = 0.5;  // of all steps, at the end
-constexpr double kLastRate = 0.05;   // of the learning rate
-constexpr int kDirections = 8;       // of the sliced Wasserstein distance
-constexpr double kAveraging = 0.99;  // of the generator's weights, a step
-
-at::Generator MakeGenerator(std::uint64_t seed) { return at::detail::createCPUGenerator(seed); }
-
-torch::optim::AdamOptions Adam(double rate, double beta1, double beta2) {
-  return torch::optim::AdamOptions(rate).betas({beta1, beta2});
-}
-
-// The memory layout in which CPUs convolve fastest. Call before an optimiser is made.
-void UseChannelsLast(torch::nn::Module& module) {
-  for (torch::Tensor& parameter : module.parameters()) {
-    if (parameter.dim() == 4) {
-      parameter.set_data(parameter.data().contiguous(torch::MemoryFormat::ChannelsLast));
-    }
-  }
-}
-
-void WantGradients(torch::nn::Module& module, bool wanted) {
-  for (torch::Tensor& parameter : module.parameters()) {
-    parameter.set_requires_grad(wanted);
-  }
-}
+constexpr int kDirections = 8;  // of the sliced Wasserstein distance
 
 // `count` random columns of a palette [3, M], as [1, 3, count].
 torch::Tensor DrawColors(const torch::Tensor& palette, std::int64_t count, KeyedRandom& random) {
   const torch::Tensor indices =
-      torch::randint(palette.size(1), {count}, MakeGenerator(random.Next()), torch::kInt64);
+      torch::randint(palette.size(1), {count}, MakeRandom(random.Next()), torch::kInt64);
   return palette.index_select(1, indices).unsqueeze(0);
 }
 
 // Red, green and blue, and random unit vectors.
 torch::Tensor Directions(KeyedRandom& random) {
   const torch::Tensor drawn =
-      torch::randn({kDirections - 3, 3}, MakeGenerator(random.Next()), torch::kFloat32);
+      torch::randn({kDirections - 3, 3}, MakeRandom(random.Next()), torch::kFloat32);
   return torch::cat({torch::eye(3), drawn / drawn.norm(2, 1, true)});
 }
 
@@ -78,105 +45,71 @@ class FaststyleStep final : public TrainStep {
  public:
   FaststyleStep(const TrainConfig& config, std::shared_ptr<nn::Generator> generator,
                 std::shared_ptr<nn::Generator> average,
+                std::shared_ptr<nn::Discriminator> discriminator,
                 std::shared_ptr<nn::EfficientNetLite> network, StyleSet style)
       : config_(config),
         generator_(std::move(generator)),
-        average_(std::move(average)),
-        discriminator_(std::make_shared<nn::PatchDiscriminator>(
-            nn::PatchDiscriminator::Options{.ndf = kDiscriminatorChannels})),
+        generator_learner_("generator", generator_, GeneratorOptions(config)),
+        adversary_("discriminator", 0, config, std::move(discriminator)),
+        average_(std::move(average), generator_, config.ema_decay),
         network_(std::move(network)),
-        style_(std::move(style)) {
-    KeyedRandom random(config.seed, 0, 0, Purpose::kInit);
-    const std::uint64_t generator_seed = random.Next();
-    generator_->InitializeWeights(MakeGenerator(generator_seed));
-    average_->InitializeWeights(MakeGenerator(generator_seed));
-    WantGradients(*average_, false);
-    discriminator_->InitializeWeights(MakeGenerator(random.Next()));
-    UseChannelsLast(*generator_);
-    UseChannelsLast(*average_);
-    UseChannelsLast(*discriminator_);
-    generator_->train();
-    generator_optimizer_ = std::make_unique<torch::optim::Adam>(
-        generator_->parameters(), Adam(config.learning_rate, config.adam_beta1, kAdamBeta2));
-    discriminator_optimizer_ = std::make_unique<torch::optim::Adam>(
-        discriminator_->parameters(), Adam(kDiscriminatorRate, 0.5, 0.999));
-  }
+        style_(std::move(style)) {}
 
-  std::map<std::string, double> Run(const torch::Tensor& content, std::int64_t step) override;
-  nn::Generator& generator() override { return *average_; }
-  double learning_rate() const override {
-    return generator_optimizer_->param_groups().front().options().get_lr();
+  std::map<std::string, double> Run(const Batch& batch, std::int64_t step) override;
+  double learning_rate() const override { return generator_learner_.learning_rate(); }
+  torch::nn::Module& result() override { return average_.result(); }
+  std::vector<torch::nn::Module*> generators() override {
+    return {generator_.get(), &average_.result()};
+  }
+  void Describe(ModelSpec& spec) const override { DescribePictureGenerator(config_, spec); }
+  std::vector<torch::Tensor> Sample(const torch::Tensor& pictures) override {
+    return {pictures, Restyle(average_.result(), pictures, config_.precision)};
   }
 
   TensorMap State() override {
     TensorMap state;
-    SaveNetwork("generator", *generator_, *generator_optimizer_, state);
-    SaveNetwork("discriminator", *discriminator_, *discriminator_optimizer_, state);
-    for (const auto& [name, tensor] : models::CollectWeights(*average_)) {
-      state["average." + name] = tensor.clone().contiguous();
-    }
+    generator_learner_.Save(state);
+    adversary_.Save(state);
+    average_.Save(state);
     return state;
   }
 
   absl::Status LoadState(const TensorMap& state) override {
-    ATELIER_RETURN_IF_ERROR(LoadNetwork("generator", state, *generator_, *generator_optimizer_));
-    ATELIER_RETURN_IF_ERROR(
-        LoadNetwork("discriminator", state, *discriminator_, *discriminator_optimizer_));
-    TensorMap average;
-    for (const auto& [name, tensor] : state) {
-      if (name.starts_with("average.")) {
-        average[name.substr(8)] = tensor;
-      }
-    }
-    return models::LoadWeights(*average_, average, /*strict=*/true);
+    ATELIER_RETURN_IF_ERROR(generator_learner_.Load(state));
+    ATELIER_RETURN_IF_ERROR(adversary_.Load(state));
+    return average_.Load(state);
   }
 
  private:
-  using Losses = std::map<std::string, torch::Tensor>;
-
   struct Choice {
     std::vector<const StyleSet::Painting*> paintings;  // one a photograph
     std::size_t scale = 0;
   };
 
-  void SetLearningRate(std::int64_t step);
   Choice ChoosePaintings(const torch::Tensor& photo_colors, KeyedRandom& random) const;
-  void AverageWeights(std::int64_t step);
   torch::Tensor StyleLoss(const std::vector<torch::Tensor>& grams, const Choice& choice) const;
   torch::Tensor ContentLoss(const std::vector<torch::Tensor>& result,
                             const std::vector<torch::Tensor>& photo) const;
   torch::Tensor PaintingCrops(const Choice& choice, int side, KeyedRandom& random) const;
+  Losses LossesOf(const torch::Tensor& content, std::int64_t step, KeyedRandom& random,
+                  double* discriminator_loss);
   Losses Perceptual(const torch::Tensor& result, const torch::Tensor& photo, KeyedRandom& random,
                     Choice* choice) const;
-  torch::Tensor Adversarial(const torch::Tensor& result, const Choice& choice, KeyedRandom& random,
-                            double* discriminator_loss);
-  double UpdateDiscriminator(const torch::Tensor& real, const torch::Tensor& fake);
-  void UpdateGenerator(const Losses& losses);
+  torch::Tensor Adversarial(const torch::Tensor& result, const Choice& choice, std::int64_t step,
+                            KeyedRandom& random, double* discriminator_loss);
   std::vector<torch::Tensor> Features(const torch::Tensor& pictures) const {
     const Autocast autocast(config_.precision);
     return network_->Features(pictures);
   }
 
   const TrainConfig config_;
-  std::shared_ptr<nn::Generator> generator_;
-  std::shared_ptr<nn::Generator> average_;
-  std::shared_ptr<nn::PatchDiscriminator> discriminator_;
-  std::shared_ptr<nn::EfficientNetLite> network_;
+  const std::shared_ptr<nn::Generator> generator_;
+  Learner generator_learner_;
+  Adversary adversary_;
+  Average<nn::Generator> average_;
+  const std::shared_ptr<nn::EfficientNetLite> network_;
   const StyleSet style_;
-  std::unique_ptr<torch::optim::Adam> generator_optimizer_;
-  std::unique_ptr<torch::optim::Adam> discriminator_optimizer_;
 };
-
-void FaststyleStep::SetLearningRate(std::int64_t step) {
-  const double done = static_cast<double>(step + 1) / static_cast<double>(config_.steps);
-  const double decay =
-      done < 1.0 - kDecayShare ? 1.0 : std::max(kLastRate, (1.0 - done) / kDecayShare);
-  const double warmup =
-      std::min(1.0, static_cast<double>(step + 1) / static_cast<double>(kWarmupSteps));
-  for (auto& group : generator_optimizer_->param_groups()) {
-    group.options().set_lr(config_.learning_rate * warmup * decay);
-  }
-}
 
 FaststyleStep::Choice FaststyleStep::ChoosePaintings(const torch::Tensor& photo_colors,
                                                      KeyedRandom& random) const {
@@ -241,48 +174,19 @@ torch::Tensor FaststyleStep::PaintingCrops(const Choice& choice, int side,
   return kernels::PixelsToTensor(torch::stack(crops));
 }
 
-double FaststyleStep::UpdateDiscriminator(const torch::Tensor& real, const torch::Tensor& fake) {
-  torch::Tensor scores;
-  {
-    const Autocast autocast(config_.precision);
-    scores = discriminator_->forward(torch::cat({real, fake.detach()}));
-  }
-  const auto halves = scores.chunk(2);
-  const torch::Tensor loss = DiscriminatorLoss(halves[0], halves[1]);
-  discriminator_optimizer_->zero_grad();
-  loss.backward();
-  discriminator_optimizer_->step();
-  return loss.item<double>();
-}
-
-void FaststyleStep::UpdateGenerator(const Losses& losses) {
-  torch::Tensor total = torch::zeros({});
-  for (const auto& [name, loss] : losses) {
-    total = total + loss;
-  }
-  generator_optimizer_->zero_grad();
-  total.backward();
-  torch::nn::utils::clip_grad_norm_(generator_->parameters(), kMaxGradientNorm);
-  generator_optimizer_->step();
-}
-
 torch::Tensor FaststyleStep::Adversarial(const torch::Tensor& result, const Choice& choice,
-                                         KeyedRandom& random, double* discriminator_loss) {
+                                         std::int64_t step, KeyedRandom& random,
+                                         double* discriminator_loss) {
   const int side = static_cast<int>(std::min<std::int64_t>(kPatch, result.size(2)));
   const torch::Tensor fake = result.narrow(2, random.Below(result.size(2) - side + 1), side)
                                  .narrow(3, random.Below(result.size(3) - side + 1), side);
-  *discriminator_loss = UpdateDiscriminator(PaintingCrops(choice, side, random), fake);
-  // The generator's gradient passes through the discriminator without touching it.
-  WantGradients(*discriminator_, false);
-  const Autocast autocast(config_.precision);
-  const torch::Tensor scores = discriminator_->forward(fake);
-  WantGradients(*discriminator_, true);
-  return GeneratorLoss(scores);
+  const torch::Tensor real = PaintingCrops(choice, side, random);
+  *discriminator_loss = adversary_.Learn(real, fake, step);
+  return adversary_.GeneratorLoss(fake, real, step);
 }
 
-FaststyleStep::Losses FaststyleStep::Perceptual(const torch::Tensor& result,
-                                                const torch::Tensor& photo, KeyedRandom& random,
-                                                Choice* choice) const {
+Losses FaststyleStep::Perceptual(const torch::Tensor& result, const torch::Tensor& photo,
+                                 KeyedRandom& random, Choice* choice) const {
   const std::vector<torch::Tensor> result_features = Features(result);
   std::vector<torch::Tensor> photo_features;
   {
@@ -306,21 +210,26 @@ FaststyleStep::Losses FaststyleStep::Perceptual(const torch::Tensor& result,
           {"style", weight.style_weight * StyleLoss(grams, *choice)}};
 }
 
-void FaststyleStep::AverageWeights(std::int64_t step) {
-  torch::NoGradGuard no_grad;
-  // Early on the mean follows faster, so that it does not remember the start.
-  const double keep =
-      std::min(kAveraging, static_cast<double>(step + 2) / static_cast<double>(step + 11));
-  auto averages = average_->parameters();
-  auto weights = generator_->parameters();
-  for (std::size_t i = 0; i < averages.size(); ++i) {
-    averages[i].lerp_(weights[i], 1.0 - keep);
+std::map<std::string, double> FaststyleStep::Run(const Batch& batch, std::int64_t step) {
+  // The discriminator keeps its rate to the end.
+  generator_learner_.SetRateShare(RateShare(config_.schedule, step, config_.steps));
+  generator_learner_.ZeroGradients();
+  std::map<std::string, double> values;
+  const double share = 1.0 / config_.accumulate;
+  for (std::int64_t i = 0; i < config_.accumulate; ++i) {
+    const Batch part = Narrow(batch, i * config_.batch_size, config_.batch_size);
+    KeyedRandom random(config_.seed, step, i, Purpose::kStyle);
+    const Losses losses = LossesOf(part.content, step, random, &values["discriminator"]);
+    (Sum(losses) * share).backward();
+    AddValues(losses, share, values);
   }
+  generator_learner_.Step();
+  average_.Update(step);
+  return values;
 }
 
-std::map<std::string, double> FaststyleStep::Run(const torch::Tensor& content, std::int64_t step) {
-  SetLearningRate(step);
-  KeyedRandom random(config_.seed, step, 0, Purpose::kStyle);
+Losses FaststyleStep::LossesOf(const torch::Tensor& content, std::int64_t step, KeyedRandom& random,
+                               double* discriminator_loss) {
   torch::Tensor result;
   {
     const Autocast autocast(config_.precision);
@@ -336,43 +245,35 @@ std::map<std::string, double> FaststyleStep::Run(const torch::Tensor& content, s
   const torch::Tensor x = content.narrow(2, top, side).narrow(3, left, side);
 
   Choice choice;
-  double discriminator_loss = 0;
   const FaststyleConfig& weight = config_.faststyle;
   Losses losses = Perceptual(y, x, random, &choice);
   losses["luminance"] = weight.luminance_weight * LuminanceDistance(y, x).mean();
   losses["chroma"] = weight.chroma_weight * ChromaDistance(y, x).mean();
   losses["total_variation"] = weight.total_variation_weight * TotalVariation(result);
   losses["adversarial"] =
-      weight.adversarial_weight * Adversarial(y, choice, random, &discriminator_loss);
-  UpdateGenerator(losses);
-  AverageWeights(step);
-
-  std::map<std::string, double> values = {{"discriminator", discriminator_loss}};
-  double total = 0;
-  for (const auto& [name, loss] : losses) {
-    values[name] = loss.item<double>();
-    total += values[name];
-  }
-  values["total"] = total;
-  return values;
+      weight.adversarial_weight * Adversarial(y, choice, step, random, discriminator_loss);
+  return losses;
 }
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<TrainStep>> MakeFaststyleStep(
-    const TrainConfig& config, const std::filesystem::path& feature_weights,
-    const ImageFolder& style) {
-  ATELIER_ASSIGN_OR_RETURN(const std::string name, models::GeneratorForTier(config.tier));
-  ATELIER_ASSIGN_OR_RETURN(auto generator, models::MakeGenerator(name));
-  ATELIER_ASSIGN_OR_RETURN(auto average, models::MakeGenerator(name));
-  ATELIER_ASSIGN_OR_RETURN(auto network, models::LoadEfficientNetLite(0, feature_weights));
+absl::StatusOr<std::unique_ptr<TrainStep>> MakeFaststyleStep(const StepInputs& inputs) {
+  const TrainConfig& config = inputs.config;
+  KeyedRandom random(config.seed, 0, 0, Purpose::kInit);
+  ATELIER_ASSIGN_OR_RETURN(auto generator, MakePictureGenerator(config, MakeRandom(random.Next())));
+  ATELIER_ASSIGN_OR_RETURN(auto average, MakePictureGenerator(config, MakeRandom(0)));
+  ATELIER_ASSIGN_OR_RETURN(auto discriminator,
+                           MakeDiscriminator(config.gan, /*in_channels=*/3, inputs.feature_weights,
+                                             MakeRandom(random.Next())));
+  ATELIER_ASSIGN_OR_RETURN(auto network, models::LoadEfficientNetLite(0, inputs.feature_weights));
   ATELIER_ASSIGN_OR_RETURN(
       StyleSet set,
-      StyleSet::Make(style,
+      StyleSet::Make(*inputs.style,
                      {config.image_size, std::max(config.image_size, config.faststyle.style_size)},
                      *network));
   return std::make_unique<FaststyleStep>(config, std::move(generator), std::move(average),
-                                         std::move(network), std::move(set));
+                                         std::move(discriminator), std::move(network),
+                                         std::move(set));
 }
 
 }  // namespace atelier::train

@@ -20,7 +20,6 @@
 // the running mean of the generator's weights.
 #pragma once
 
-#include <filesystem>
 #include <memory>
 
 #include "absl/status/statusor.h"
@@ -28,8 +27,6 @@
 
 namespace atelier::train {
 
-absl::StatusOr<std::unique_ptr<TrainStep>> MakeFaststyleStep(
-    const TrainConfig& config, const std::filesystem::path& feature_weights,
-    const ImageFolder& style);
+absl::StatusOr<std::unique_ptr<TrainStep>> MakeFaststyleStep(const StepInputs& inputs);
 
 }  // namespace atelier::train

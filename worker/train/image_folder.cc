@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 #include <string_view>
 
 #include "absl/strings/ascii.h"
@@ -70,13 +71,32 @@ absl::StatusOr<ImageFolder> ImageFolder::Open(const Options& options) {
     const auto bytes = static_cast<std::uint64_t>(pixels->numel());
     const bool keep = cached + bytes <= options.cache_bytes;
     cached += keep ? bytes : 0;
-    folder.entries_.push_back({path, keep ? *pixels : torch::Tensor()});
+    folder.entries_.push_back({.path = path, .pixels = keep ? *pixels : torch::Tensor()});
   }
   if (folder.entries_.empty()) {
     return absl::FailedPreconditionError(
         "the data set holds no readable picture (JPEG, PNG or WebP, sides of 16 to 4096 px)");
   }
+  folder.FindLabels();
   return folder;
+}
+
+void ImageFolder::FindLabels() {
+  const auto label_of = [this](const Entry& entry) {
+    const std::filesystem::path parent = entry.path.parent_path();
+    return parent == options_.directory ? std::string() : parent.filename().string();
+  };
+  std::map<std::string, std::int64_t> places;
+  for (const Entry& entry : entries_) {
+    places.emplace(label_of(entry), 0);
+  }
+  for (auto& [label, place] : places) {
+    place = static_cast<std::int64_t>(labels_.size());
+    labels_.push_back(label);
+  }
+  for (Entry& entry : entries_) {
+    entry.label = places.at(label_of(entry));
+  }
 }
 
 absl::StatusOr<torch::Tensor> ImageFolder::Load(std::int64_t index) const {

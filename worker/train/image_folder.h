@@ -35,6 +35,14 @@ class ImageFolder {
   // uint8 [H, W, 3], resized. DATA_LOSS: the file has changed or vanished since Open.
   absl::StatusOr<torch::Tensor> Load(std::int64_t index) const;
 
+  // The names of the folders that hold the pictures, sorted; pictures beside them have the label
+  // "".
+  const std::vector<std::string>& labels() const { return labels_; }
+  // The picture's place in labels().
+  std::int64_t label(std::int64_t index) const {
+    return entries_.at(static_cast<std::size_t>(index)).label;
+  }
+
   // "name: reason" of each file that was left out.
   const std::vector<std::string>& skipped() const { return skipped_; }
 
@@ -42,12 +50,15 @@ class ImageFolder {
   struct Entry {
     std::filesystem::path path;
     torch::Tensor pixels;  // undefined when not cached
+    std::int64_t label = 0;
   };
 
   absl::StatusOr<torch::Tensor> Decode(const std::filesystem::path& path) const;
+  void FindLabels();
 
   Options options_;
   std::vector<Entry> entries_;
+  std::vector<std::string> labels_;
   std::vector<std::string> skipped_;
 };
 

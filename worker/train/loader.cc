@@ -6,9 +6,12 @@
 #include <utility>
 
 #include "common/check.h"
+#include "common/family.h"
 #include "common/status_macros.h"
+#include "worker/image/edges.h"
 #include "worker/image/resize.h"
 #include "worker/kernels/pixels.h"
+#include "worker/train/augment.h"
 #include "worker/train/random.h"
 
 namespace atelier::train {
@@ -16,10 +19,31 @@ namespace {
 
 constexpr double kZoom = 1.25;
 
+// The same zoom, crop and warp for every picture of a list, uint8 [H, W, 3] of equal size.
+std::vector<torch::Tensor> Crop(const TrainConfig& config, const std::vector<torch::Tensor>& from,
+                                KeyedRandom random, const Warp& warp) {
+  const int image_size = config.image_size;
+  // Pictures are stored at the largest zoom; shrinking shows more of the garment.
+  const int side =
+      image_size + static_cast<int>(random.Below(ContentSide(image_size) - image_size + 1));
+  const image::Size size = image::FitShortSide(
+      {static_cast<int>(from[0].size(0)), static_cast<int>(from[0].size(1))}, side);
+  const Window window = {.top = static_cast<int>(random.Below(size.height - image_size + 1)),
+                         .left = static_cast<int>(random.Below(size.width - image_size + 1)),
+                         .height = image_size,
+                         .width = image_size};
+  std::vector<torch::Tensor> crops;
+  for (const torch::Tensor& picture : from) {
+    crops.push_back(ApplyWarp(image::Resize(picture, size.height, size.width), window, warp,
+                              config.augment.reflect));
+  }
+  return crops;
+}
+
 }  // namespace
 
-EpochOrder::EpochOrder(std::uint64_t seed, std::int64_t size)
-    : seed_(seed), order_(static_cast<std::size_t>(size)) {
+EpochOrder::EpochOrder(std::uint64_t seed, std::int64_t size, std::int64_t set)
+    : seed_(seed), set_(set), order_(static_cast<std::size_t>(size)) {
   ATELIER_CHECK(size >= 1);
 }
 
@@ -29,7 +53,7 @@ std::int64_t EpochOrder::At(std::int64_t sample) {
   if (epoch != epoch_) {
     epoch_ = epoch;
     std::iota(order_.begin(), order_.end(), 0);
-    KeyedRandom random(seed_, epoch, 0, Purpose::kShuffle);
+    KeyedRandom random(seed_, epoch, set_, Purpose::kShuffle);
     for (std::int64_t i = size - 1; i > 0; --i) {
       std::swap(order_[i], order_[random.Below(i + 1)]);
     }
@@ -37,14 +61,25 @@ std::int64_t EpochOrder::At(std::int64_t sample) {
   return order_[sample % size];
 }
 
+std::int64_t SamplesAStep(const TrainConfig& config) {
+  const Family* family = FindFamily(config.family);
+  const int turns = family != nullptr && family->from_noise ? config.gan.steps : 1;
+  return static_cast<std::int64_t>(config.batch_size) * config.accumulate * turns;
+}
+
 int ContentSide(int image_size) { return static_cast<int>(std::lround(image_size * kZoom)); }
 
-BatchLoader::BatchLoader(const TrainConfig& config, const ImageFolder& content)
-    : batch_size_(config.batch_size),
-      image_size_(config.image_size),
-      seed_(config.seed),
+BatchLoader::BatchLoader(const TrainConfig& config, BatchKind kind, const ImageFolder& content,
+                         const ImageFolder* style)
+    : config_(config),
+      kind_(kind),
+      samples_a_step_(SamplesAStep(config)),
       content_(content),
-      order_(config.seed, content.size()) {}
+      style_(style),
+      order_(config.seed, content.size()),
+      style_order_(config.seed, style == nullptr ? 1 : style->size(), 1) {
+  ATELIER_CHECK(kind != BatchKind::kUnpaired || style != nullptr);
+}
 
 BatchLoader::~BatchLoader() {
   if (next_.valid()) {
@@ -52,36 +87,63 @@ BatchLoader::~BatchLoader() {
   }
 }
 
-absl::StatusOr<torch::Tensor> BatchLoader::Get(std::int64_t step) {
-  absl::StatusOr<torch::Tensor> batch =
-      next_.valid() && next_step_ == step ? next_.get() : Make(step);
+absl::StatusOr<Batch> BatchLoader::Get(std::int64_t step) {
+  absl::StatusOr<Batch> batch = next_.valid() && next_step_ == step ? next_.get() : Make(step);
   next_step_ = step + 1;
   next_ = std::async(std::launch::async, [this, step] { return Make(step + 1); });
   return batch;
 }
 
-absl::StatusOr<torch::Tensor> BatchLoader::Make(std::int64_t step) {
-  std::vector<torch::Tensor> crops;
-  for (std::int64_t i = 0; i < batch_size_; ++i) {
-    ATELIER_ASSIGN_OR_RETURN(const torch::Tensor picture,
-                             content_.Load(order_.At(step * batch_size_ + i)));
-    crops.push_back(Crop(picture, step, i));
+absl::StatusOr<Batch> BatchLoader::Make(std::int64_t step) {
+  std::vector<torch::Tensor> contents;
+  std::vector<torch::Tensor> targets;
+  std::vector<std::int64_t> labels;
+  for (std::int64_t i = 0; i < samples_a_step_; ++i) {
+    ATELIER_ASSIGN_OR_RETURN(const Sample sample, MakeSample(step * samples_a_step_ + i));
+    contents.push_back(sample.content);
+    if (sample.target.defined()) {
+      targets.push_back(sample.target);
+    }
+    labels.push_back(sample.label);
   }
-  return kernels::PixelsToTensor(torch::stack(crops));
+  Batch batch;
+  batch.content = kernels::PixelsToTensor(torch::stack(contents));
+  if (!targets.empty()) {
+    batch.target = kernels::PixelsToTensor(torch::stack(targets));
+  }
+  batch.labels = torch::tensor(labels, torch::kInt64);
+  batch.first_sample = step * samples_a_step_;
+  return batch;
 }
 
-torch::Tensor BatchLoader::Crop(const torch::Tensor& picture, std::int64_t step,
-                                std::int64_t sample) const {
-  KeyedRandom random(seed_, step, sample, Purpose::kContentCrop);
-  // Pictures are stored at the largest zoom; shrinking shows more of the garment.
-  const int side =
-      image_size_ + static_cast<int>(random.Below(ContentSide(image_size_) - image_size_ + 1));
-  const image::Size size = image::FitShortSide(
-      {static_cast<int>(picture.size(0)), static_cast<int>(picture.size(1))}, side);
-  torch::Tensor crop = image::Resize(picture, size.height, size.width);
-  crop = crop.narrow(0, random.Below(size.height - image_size_ + 1), image_size_)
-             .narrow(1, random.Below(size.width - image_size_ + 1), image_size_);
-  return random.Below(2) == 1 ? crop.flip(1) : crop.contiguous();
+absl::StatusOr<BatchLoader::Sample> BatchLoader::MakeSample(std::int64_t sample) {
+  const std::int64_t index = order_.At(sample);
+  ATELIER_ASSIGN_OR_RETURN(const torch::Tensor picture, content_.Load(index));
+  const KeyedRandom random(config_.seed, sample, 0, Purpose::kContentCrop);
+  const Warp warp =
+      DrawWarp(config_.augment, KeyedRandom(config_.seed, sample, 0, Purpose::kAugment));
+  Sample made;
+  made.label = content_.label(index);
+  if (kind_ == BatchKind::kSideBySide) {
+    const std::int64_t width = picture.size(1) / 2;
+    const auto halves =
+        Crop(config_, {picture.narrow(1, 0, width), picture.narrow(1, width, width)}, random, warp);
+    made.content = halves[0];
+    made.target = halves[1];
+    return made;
+  }
+  made.content = Crop(config_, {picture}, random, warp)[0];
+  if (kind_ == BatchKind::kEdges) {
+    made.target = made.content;
+    made.content = image::DrawEdges(made.target);
+  } else if (kind_ == BatchKind::kUnpaired) {
+    ATELIER_ASSIGN_OR_RETURN(const torch::Tensor other, style_->Load(style_order_.At(sample)));
+    const KeyedRandom style_random(config_.seed, sample, 1, Purpose::kContentCrop);
+    const Warp style_warp =
+        DrawWarp(config_.augment, KeyedRandom(config_.seed, sample, 1, Purpose::kAugment));
+    made.target = Crop(config_, {other}, style_random, style_warp)[0];
+  }
+  return made;
 }
 
 }  // namespace atelier::train

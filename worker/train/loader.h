@@ -1,4 +1,4 @@
-// Makes the content batches; the next one is made while the present one is learnt from.
+// Makes the batches; the next one is made while the present one is learnt from.
 #pragma once
 
 #include <torch/types.h>
@@ -9,51 +9,66 @@
 
 #include "absl/status/statusor.h"
 #include "common/train_config.h"
+#include "worker/train/batch.h"
 #include "worker/train/image_folder.h"
 
 namespace atelier::train {
 
-// The order of a data set: every epoch is a permutation keyed by (seed, epoch), so each picture is
-// seen once an epoch. Not thread-safe.
+// The order of a data set: every epoch is a permutation keyed by (seed, epoch, set), so each
+// picture is seen once an epoch. Not thread-safe.
 class EpochOrder {
  public:
-  EpochOrder(std::uint64_t seed, std::int64_t size);
+  EpochOrder(std::uint64_t seed, std::int64_t size, std::int64_t set = 0);
   // The picture of the n-th sample since the beginning of training.
   std::int64_t At(std::int64_t sample);
 
  private:
   std::uint64_t seed_;
+  std::int64_t set_;
   std::int64_t epoch_ = -1;
   std::vector<std::int64_t> order_;
 };
 
-// The short side at which photographs are kept for crops of `image_size`: a quarter larger, the
-// range of the random zoom.
+// The pictures of one step: batch_size * accumulate; a discriminator that learns several times a
+// step from noise gets as many for each time.
+std::int64_t SamplesAStep(const TrainConfig& config);
+
+// The short side at which pictures are kept for crops of `image_size`: a quarter larger, the range
+// of the random zoom.
 int ContentSide(int image_size);
 
-// Owned by the training thread. `content` must outlive it.
+// Owned by the training thread. The folders must outlive it; `style` is needed for kUnpaired only.
 class BatchLoader {
  public:
-  BatchLoader(const TrainConfig& config, const ImageFolder& content);
+  BatchLoader(const TrainConfig& config, BatchKind kind, const ImageFolder& content,
+              const ImageFolder* style);
   ~BatchLoader();
   BatchLoader(const BatchLoader&) = delete;
   BatchLoader& operator=(const BatchLoader&) = delete;
 
-  // The batch of step `step`: float [N, 3, S, S] in [-1, 1], channels last; random zoom, crop and
-  // flip. Starts making that of step + 1. DATA_LOSS: a file has vanished.
-  absl::StatusOr<torch::Tensor> Get(std::int64_t step);
+  // The samples of step `step`, each with random zoom, crop and flip.
+  // Starts making those of step + 1. DATA_LOSS: a file has vanished.
+  absl::StatusOr<Batch> Get(std::int64_t step);
 
  private:
-  absl::StatusOr<torch::Tensor> Make(std::int64_t step);
-  torch::Tensor Crop(const torch::Tensor& picture, std::int64_t step, std::int64_t sample) const;
+  struct Sample {
+    torch::Tensor content;
+    torch::Tensor target;
+    std::int64_t label = 0;
+  };
 
-  const std::int64_t batch_size_;
-  const int image_size_;
-  const std::uint64_t seed_;
+  absl::StatusOr<Batch> Make(std::int64_t step);
+  absl::StatusOr<Sample> MakeSample(std::int64_t sample);
+
+  const TrainConfig config_;
+  const BatchKind kind_;
+  const std::int64_t samples_a_step_;
   const ImageFolder& content_;
+  const ImageFolder* style_;
   EpochOrder order_;
+  EpochOrder style_order_;
   std::int64_t next_step_ = -1;
-  std::future<absl::StatusOr<torch::Tensor>> next_;
+  std::future<absl::StatusOr<Batch>> next_;
 };
 
 }  // namespace atelier::train

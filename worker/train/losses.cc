@@ -82,14 +82,4 @@ torch::Tensor ChromaDistance(const torch::Tensor& pictures, const torch::Tensor&
   return Squared(NormalizedChroma(pictures) - NormalizedChroma(target)).sum(1).mean({1, 2});
 }
 
-torch::Tensor DiscriminatorLoss(const torch::Tensor& real_scores,
-                                const torch::Tensor& fake_scores) {
-  return 0.5 * (Squared(real_scores.to(torch::kFloat32) - 1.0).mean() +
-                Squared(fake_scores.to(torch::kFloat32)).mean());
-}
-
-torch::Tensor GeneratorLoss(const torch::Tensor& fake_scores) {
-  return Squared(fake_scores.to(torch::kFloat32) - 1.0).mean();
-}
-
 }  // namespace atelier::train

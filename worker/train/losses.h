@@ -43,9 +43,4 @@ torch::Tensor LuminanceDistance(const torch::Tensor& pictures, const torch::Tens
 // resolution, [N].
 torch::Tensor ChromaDistance(const torch::Tensor& pictures, const torch::Tensor& target);
 
-// Least-squares GAN losses (Mao et al. 2017, arXiv:1611.04076) over patch scores of any shape,
-// scalars.
-torch::Tensor DiscriminatorLoss(const torch::Tensor& real_scores, const torch::Tensor& fake_scores);
-torch::Tensor GeneratorLoss(const torch::Tensor& fake_scores);
-
 }  // namespace atelier::train

@@ -14,6 +14,14 @@ enum class Purpose : std::uint64_t {
   kStyle = 3,
   kInit = 4,
   kSamples = 5,
+  kAugment = 6,       // of the data
+  kPool = 7,          // which earlier picture the discriminator sees
+  kPenalty = 8,       // where between real and fake the gradient penalty looks
+  kPatches = 9,       // PatchNCE's places
+  kLatent = 10,       // noise of a generator or of a variational code
+  kDiffAugment = 11,  // of what the discriminator sees
+  kResample = 12,     // which picture of the data
+  kDropout = 13,
 };
 
 // A stream of numbers for one key: SplitMix64 (Steele, Lea and Flood 2014) started at a hash of the

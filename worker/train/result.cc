@@ -8,7 +8,6 @@
 #include "common/files.h"
 #include "common/model_spec.h"
 #include "common/status_macros.h"
-#include "worker/models/generator_table.h"
 #include "worker/models/safetensors.h"
 #include "worker/models/weights.h"
 
@@ -31,8 +30,11 @@ std::string DataSection(const TrainJob& job, const ResultInfo& info) {
   std::string text = "## Data\n\n| set | name | pictures |\n|---|---|---|\n";
   text += "| content | " + job.config.content_dataset + " | " +
           std::to_string(info.content_pictures) + " |\n";
-  text += "| style | " + job.config.style_dataset + " | " + std::to_string(info.style_pictures) +
-          " |\n\n";
+  if (info.style_pictures > 0) {
+    text += "| style | " + job.config.style_dataset + " | " + std::to_string(info.style_pictures) +
+            " |\n";
+  }
+  text += "\n";
   text +=
       "Their licences are those of the data sets' owners; whoever publishes this model states them "
       "here.\n\n";
@@ -46,15 +48,28 @@ std::string DataSection(const TrainJob& job, const ResultInfo& info) {
   return text;
 }
 
-std::string Card(const TrainJob& job, const ResultInfo& info, std::uint64_t parameters) {
+std::string FaststyleRows(const TrainConfig& config) {
+  const FaststyleConfig& weight = config.faststyle;
+  return Row("loss weights",
+             "style " + Number(weight.style_weight) + ", content " + Number(weight.content_weight) +
+                 ", luminance " + Number(weight.luminance_weight) + ", color " +
+                 Number(weight.color_weight) + ", chroma " + Number(weight.chroma_weight) +
+                 ", total variation " + Number(weight.total_variation_weight) + ", adversarial " +
+                 Number(weight.adversarial_weight)) +
+         Row("scales of the paintings", std::to_string(config.image_size) + " and " +
+                                            std::to_string(weight.style_size) + " px");
+}
+
+std::string Card(const TrainJob& job, const ResultInfo& info, const ModelSpec& spec) {
   const TrainConfig& config = job.config;
-  std::string text = "# Model card\n\nA `" + config.family + "` generator, tier `" + config.tier +
-                     "`, " + std::to_string(parameters) + " parameters, trained by Atelier " +
-                     Version() + (job.job_id.empty() ? "" : ", job `" + job.job_id + "`") + ".\n\n";
+  std::string text = "# Model card\n\nA `" + spec.family + "` generator, `" +
+                     spec.architecture.generator + "`, " + std::to_string(spec.parameters) +
+                     " parameters, trained by Atelier " + Version() +
+                     (job.job_id.empty() ? "" : ", job `" + job.job_id + "`") + ".\n\n";
   text += DataSection(job, info);
   text += "## Training\n\n| setting | value |\n|---|---|\n";
   text += Row("steps", std::to_string(config.steps));
-  text += Row("batch size", std::to_string(config.batch_size));
+  text += Row("batch size", std::to_string(config.batch_size * config.accumulate));
   text += Row("image size", std::to_string(config.image_size) + " px");
   text += Row("seed", std::to_string(config.seed));
   text += Row("learning rate", Number(config.learning_rate));
@@ -62,16 +77,9 @@ std::string Card(const TrainJob& job, const ResultInfo& info, std::uint64_t para
   text += Row("precision", config.precision == Precision::kBf16 ? "bf16 autocast" : "fp32");
   text += Row("training time",
               Number(info.seconds / 3600) + " h, CPU threads: " + std::to_string(info.threads));
-  const FaststyleConfig& weight = config.faststyle;
-  text +=
-      Row("loss weights",
-          "style " + Number(weight.style_weight) + ", content " + Number(weight.content_weight) +
-              ", luminance " + Number(weight.luminance_weight) + ", color " +
-              Number(weight.color_weight) + ", chroma " + Number(weight.chroma_weight) +
-              ", total variation " + Number(weight.total_variation_weight) + ", adversarial " +
-              Number(weight.adversarial_weight));
-  text += Row("scales of the paintings", std::to_string(config.image_size) + " and " +
-                                             std::to_string(weight.style_size) + " px");
+  if (config.family == "faststyle") {
+    text += FaststyleRows(config);
+  }
   text += "\n## Losses at the last step\n\n| loss | value |\n|---|---|\n";
   for (const auto& [name, value] : info.last.losses) {
     text += Row(name, Number(value));
@@ -79,34 +87,30 @@ std::string Card(const TrainJob& job, const ResultInfo& info, std::uint64_t para
   return text;
 }
 
-absl::Status WriteFiles(const std::filesystem::path& folder, const TrainJob& job,
-                        nn::Generator& generator, const std::string& preview_jpeg,
-                        const ResultInfo& info) {
+absl::Status WriteFiles(const std::filesystem::path& folder, const TrainJob& job, TrainStep& step,
+                        const std::string& preview_jpeg, const ResultInfo& info) {
   models::TensorMap weights;
-  for (const auto& [name, tensor] : models::CollectWeights(generator)) {
+  for (const auto& [name, tensor] : models::CollectWeights(step.result())) {
     weights[name] = tensor.detach().to(torch::kCPU).contiguous();
   }
   const std::filesystem::path file = folder / "weights.safetensors";
   ATELIER_RETURN_IF_ERROR(models::WriteSafetensors(file, weights, {{"format", "pt"}}));
   ModelSpec spec;
   spec.family = job.config.family;
-  spec.tier = job.config.tier;
-  ATELIER_ASSIGN_OR_RETURN(spec.generator, models::GeneratorForTier(job.config.tier));
-  spec.parameters = models::CountParameters(generator);
+  step.Describe(spec);
+  spec.parameters = models::CountParameters(step.result());
   ATELIER_ASSIGN_OR_RETURN(spec.weights_sha256, Sha256HexOfFile(file));
   spec.weights_bytes = std::filesystem::file_size(file);
   spec.job_id = job.job_id;
   ATELIER_RETURN_IF_ERROR(WriteModelSpec(folder, spec));
-  ATELIER_RETURN_IF_ERROR(
-      WriteFileAtomically(folder / "card.md", Card(job, info, spec.parameters)));
+  ATELIER_RETURN_IF_ERROR(WriteFileAtomically(folder / "card.md", Card(job, info, spec)));
   return WriteFileAtomically(folder / "preview.jpg", preview_jpeg);
 }
 
 }  // namespace
 
 absl::Status WriteResult(const std::filesystem::path& directory, const TrainJob& job,
-                         nn::Generator& generator, const std::string& preview_jpeg,
-                         const ResultInfo& info) {
+                         TrainStep& step, const std::string& preview_jpeg, const ResultInfo& info) {
   std::filesystem::path staging = directory;
   staging += ".tmp";
   std::error_code error;
@@ -116,7 +120,7 @@ absl::Status WriteResult(const std::filesystem::path& directory, const TrainJob&
   if (error) {
     return absl::ResourceExhaustedError("cannot make the result's folder: " + error.message());
   }
-  ATELIER_RETURN_IF_ERROR(WriteFiles(staging, job, generator, preview_jpeg, info));
+  ATELIER_RETURN_IF_ERROR(WriteFiles(staging, job, step, preview_jpeg, info));
   std::filesystem::rename(staging, directory, error);
   if (error) {
     return absl::InternalError("cannot rename the result's folder: " + error.message());

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "worker/nn/generator.h"
+#include "worker/train/train_step.h"
 #include "worker/train/trainer.h"
 
 namespace atelier::train {
@@ -23,7 +23,6 @@ struct ResultInfo {
 // Writes model.json, weights.safetensors (FP32), card.md and preview.jpg into `directory`, under a
 // temporary name until all are there. RESOURCE_EXHAUSTED: disk full.
 absl::Status WriteResult(const std::filesystem::path& directory, const TrainJob& job,
-                         nn::Generator& generator, const std::string& preview_jpeg,
-                         const ResultInfo& info);
+                         TrainStep& step, const std::string& preview_jpeg, const ResultInfo& info);
 
 }  // namespace atelier::train

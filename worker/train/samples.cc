@@ -1,12 +1,13 @@
 #include "worker/train/samples.h"
 
 #include <algorithm>
+#include <vector>
 
 #include "common/status_macros.h"
 #include "worker/image/codec.h"
+#include "worker/image/edges.h"
 #include "worker/image/resize.h"
 #include "worker/kernels/pixels.h"
-#include "worker/train/autocast.h"
 #include "worker/train/random.h"
 
 namespace atelier::train {
@@ -25,29 +26,27 @@ torch::Tensor CentreCrop(const torch::Tensor& picture, int side) {
 
 }  // namespace
 
-absl::StatusOr<std::vector<torch::Tensor>> PickSamples(const TrainConfig& config,
-                                                       const ImageFolder& content, int count) {
+absl::StatusOr<torch::Tensor> PickSamples(const TrainConfig& config, BatchKind kind,
+                                          const ImageFolder& content, int count) {
   std::vector<torch::Tensor> pictures;
   KeyedRandom random(config.seed, 0, 0, Purpose::kSamples);
   for (std::int64_t i = 0; i < std::min<std::int64_t>(count, content.size()); ++i) {
-    ATELIER_ASSIGN_OR_RETURN(const torch::Tensor picture,
-                             content.Load(random.Below(content.size())));
-    pictures.push_back(CentreCrop(picture, config.image_size));
+    ATELIER_ASSIGN_OR_RETURN(torch::Tensor picture, content.Load(random.Below(content.size())));
+    if (kind == BatchKind::kSideBySide) {
+      picture = picture.narrow(1, 0, picture.size(1) / 2);
+    }
+    picture = CentreCrop(picture, config.image_size);
+    pictures.push_back(kind == BatchKind::kEdges ? image::DrawEdges(picture) : picture);
   }
-  return pictures;
+  return kernels::PixelsToTensor(torch::stack(pictures));
 }
 
-absl::StatusOr<std::string> SampleGrid(nn::Generator& generator,
-                                       const std::vector<torch::Tensor>& pictures,
-                                       Precision precision) {
-  torch::NoGradGuard no_grad;
-  std::vector<torch::Tensor> results;
-  for (const torch::Tensor& picture : pictures) {
-    const Autocast autocast(precision);
-    const torch::Tensor result = generator.forward(kernels::PixelsToTensor(picture.unsqueeze(0)));
-    results.push_back(kernels::TensorToPixels(result).squeeze(0));
+absl::StatusOr<std::string> SampleGrid(const std::vector<torch::Tensor>& rows) {
+  std::vector<torch::Tensor> strips;
+  for (const torch::Tensor& row : rows) {
+    strips.push_back(torch::cat(kernels::TensorToPixels(row.to(torch::kFloat)).unbind(0), 1));
   }
-  const torch::Tensor grid = torch::cat({torch::cat(pictures, 1), torch::cat(results, 1)}, 0);
+  const torch::Tensor grid = torch::cat(strips, 0);
   for (int quality = 90; quality > 10; quality -= 20) {
     ATELIER_ASSIGN_OR_RETURN(
         std::string jpeg,

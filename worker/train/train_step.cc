@@ -1,16 +1,42 @@
 #include "worker/train/train_step.h"
 
+#include "worker/train/cut.h"
+#include "worker/train/cyclegan.h"
 #include "worker/train/faststyle.h"
+#include "worker/train/pattern.h"
+#include "worker/train/pix2pix.h"
+#include "worker/train/vaegan.h"
 
 namespace atelier::train {
+namespace {
 
-absl::StatusOr<std::unique_ptr<TrainStep>> MakeTrainStep(
-    const TrainConfig& config, const std::filesystem::path& feature_weights,
-    const ImageFolder& style) {
-  if (config.family == "faststyle") {
-    return MakeFaststyleStep(config, feature_weights, style);
+BatchKind Content(const TrainConfig&) { return BatchKind::kContent; }
+BatchKind Unpaired(const TrainConfig&) { return BatchKind::kUnpaired; }
+BatchKind Pairs(const TrainConfig& config) {
+  return config.pix2pix.edges ? BatchKind::kEdges : BatchKind::kSideBySide;
+}
+
+// The families that can be trained; common/family.h has what the server knows of them.
+constexpr StepRow kSteps[] = {
+    {"faststyle", Content, MakeFaststyleStep},
+    {"cyclegan", Unpaired, MakeCycleganStep},
+    {"cut", Unpaired, MakeCutStep},
+    {"pix2pix", Pairs, MakePix2pixStep},
+    {"dcgan", Content, MakePatternStep},
+    {"wgan", Content, MakePatternStep},
+    {"cgan", Content, MakePatternStep},
+    {"vaegan", Content, MakeVaeganStep},
+};
+
+}  // namespace
+
+absl::StatusOr<const StepRow*> FindStepRow(std::string_view family) {
+  for (const StepRow& row : kSteps) {
+    if (row.family == family) {
+      return &row;
+    }
   }
-  return absl::UnimplementedError("this build cannot train the family " + config.family);
+  return absl::UnimplementedError("this build cannot train the family " + std::string(family));
 }
 
 }  // namespace atelier::train

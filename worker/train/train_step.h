@@ -1,6 +1,7 @@
 // One optimiser step of one model family: the part of training that differs between families.
 #pragma once
 
+#include <torch/nn/module.h>
 #include <torch/types.h>
 
 #include <cstdint>
@@ -8,12 +9,14 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "common/model_spec.h"
 #include "common/train_config.h"
 #include "worker/models/safetensors.h"
-#include "worker/nn/generator.h"
+#include "worker/train/batch.h"
 #include "worker/train/image_folder.h"
 
 namespace atelier::train {
@@ -25,27 +28,50 @@ class TrainStep {
  public:
   virtual ~TrainStep() = default;
 
-  // Updates all networks once. `content` is float [N, 3, S, S] in [-1, 1]; `step` counts from 0 and
-  // keys the step's randomness. Returns the losses by name.
-  virtual std::map<std::string, double> Run(const torch::Tensor& content, std::int64_t step) = 0;
+  // Updates all networks once; `step` counts from 0 and keys the step's randomness. Returns the
+  // losses by name.
+  virtual std::map<std::string, double> Run(const Batch& batch, std::int64_t step) = 0;
 
-  // Adam's step size at the last Run.
+  // Adam's step size of the generator at the last Run.
   virtual double learning_rate() const = 0;
 
-  // The generator that is the result.
-  virtual nn::Generator& generator() = 0;
+  // Rows of the sample grid, float [N, 3, S, S] in [-1, 1] each. `pictures` is the content of a
+  // fixed batch; families that start from noise ignore it. Called without gradients.
+  virtual std::vector<torch::Tensor> Sample(const torch::Tensor& pictures) = 0;
 
-  // Everything that a bit-equal continuation needs: weights and optimiser moments of all networks.
+  // The network that is the result, and what model.json says of it (family, generator and its
+  // options; the caller adds checksums and sizes).
+  virtual torch::nn::Module& result() = 0;
+  virtual void Describe(ModelSpec& spec) const = 0;
+
+  // The network that becomes the result and, where there is one, its running mean: what starts from
+  // the weights of init_from.
+  virtual std::vector<torch::nn::Module*> generators() = 0;
+
+  // Everything that a bit-equal continuation needs: weights, buffers and optimiser moments of all
+  // networks, and what else changes from step to step.
   virtual TensorMap State() = 0;
   // DATA_LOSS: a tensor is missing or has another shape.
   virtual absl::Status LoadState(const TensorMap& state) = 0;
 };
 
-// Makes the step of `config.family`: the explicit table of families. `style` is the style set; it
-// is read here and not kept. UNIMPLEMENTED: unknown family; DATA_LOSS, NOT_FOUND: the feature
-// network's file is damaged or missing.
-absl::StatusOr<std::unique_ptr<TrainStep>> MakeTrainStep(
-    const TrainConfig& config, const std::filesystem::path& feature_weights,
-    const ImageFolder& style);
+// What a step is made from. The folders are read while it is made and not kept.
+struct StepInputs {
+  const TrainConfig& config;  // with steps set
+  std::filesystem::path feature_weights;
+  const ImageFolder& content;
+  const ImageFolder* style;  // null: the family has none
+};
+
+// A family's row: how it uses its data sets, and how its step is made. FAILED_PRECONDITION: the
+// data sets do not suit it; DATA_LOSS, NOT_FOUND: the feature network's file is damaged or missing.
+struct StepRow {
+  std::string_view family;
+  BatchKind (*batch_kind)(const TrainConfig& config);
+  absl::StatusOr<std::unique_ptr<TrainStep>> (*make)(const StepInputs& inputs);
+};
+
+// UNIMPLEMENTED: this build cannot train the family.
+absl::StatusOr<const StepRow*> FindStepRow(std::string_view family);
 
 }  // namespace atelier::train

@@ -3,15 +3,22 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
+#include <cmath>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "common/family.h"
 #include "common/status_macros.h"
 #include "worker/infer/guard.h"
+#include "worker/models/safetensors.h"
+#include "worker/models/weights.h"
 #include "worker/train/checkpoint.h"
+#include "worker/train/collapse.h"
+#include "worker/train/gradients.h"
 #include "worker/train/image_folder.h"
 #include "worker/train/loader.h"
 #include "worker/train/result.h"
@@ -32,18 +39,39 @@ absl::StatusOr<ImageFolder> OpenContent(const TrainJob& job) {
       {.directory = job.content_directory, .short_side = ContentSide(job.config.image_size)});
 }
 
-absl::StatusOr<ImageFolder> OpenStyle(const TrainJob& job) {
-  // A little larger than the largest scale, because the paintings' edges are cut off afterwards.
-  const int side = std::max(job.config.image_size, job.config.faststyle.style_size);
-  return ImageFolder::Open({.directory = job.style_directory, .short_side = side * 11 / 10});
+// Nothing for a family that has no style set.
+absl::StatusOr<std::optional<ImageFolder>> OpenStyle(const TrainJob& job, BatchKind kind) {
+  const Family* family = FindFamily(job.config.family);
+  if (family == nullptr || !family->has_style) {
+    return std::nullopt;
+  }
+  // Paintings that are read as a whole are kept a little larger than the largest scale, because
+  // their edges are cut off afterwards.
+  const int side = kind == BatchKind::kUnpaired
+                       ? ContentSide(job.config.image_size)
+                       : std::max(job.config.image_size, job.config.faststyle.style_size) * 11 / 10;
+  ATELIER_ASSIGN_OR_RETURN(ImageFolder folder, ImageFolder::Open({.directory = job.style_directory,
+                                                                  .short_side = side}));
+  return folder;
+}
+
+// The job with its length in steps.
+TrainJob WithSteps(TrainJob job, std::int64_t pictures) {
+  TrainConfig& config = job.config;
+  if (config.steps == 0) {
+    const std::int64_t a_step = SamplesAStep(config);
+    config.steps = (config.epochs * pictures + a_step - 1) / a_step;
+  }
+  return job;
 }
 
 // One attempt at a job, from its folder to its result.
 class Run {
  public:
-  Run(const TrainJob& job, Observer& observer, const std::atomic<bool>& stop, ImageFolder content,
-      ImageFolder style, RunLog log)
-      : job_(job),
+  Run(const TrainJob& job, const StepRow& row, Observer& observer, const std::atomic<bool>& stop,
+      ImageFolder content, std::optional<ImageFolder> style, RunLog log)
+      : job_(WithSteps(job, content.size())),
+        row_(row),
         observer_(observer),
         stop_(stop),
         content_(std::move(content)),
@@ -58,27 +86,37 @@ class Run {
   absl::Status Loop();
   absl::Status AfterStep(std::map<std::string, double> losses, absl::Duration took);
   absl::Status Report(bool last);
+  // Skips, restores or gives up when losses are not finite.
+  absl::Status Guard(const std::map<std::string, double>& losses);
+  absl::Status StartFromModel();
   absl::Status Sample();
   absl::Status Save();
   absl::Status Finish();
   absl::Status Warn(const std::string& sentence);
+  absl::Status WarnOfSkipped(const std::string& name, const ImageFolder& folder);
   std::int64_t EpochAt(std::int64_t step) const {
-    return step * job_.config.batch_size / content_.size();
+    return step * samples_a_step() / content_.size();
   }
+  std::int64_t samples_a_step() const { return SamplesAStep(job_.config); }
   double SecondsSoFar() const {
     return seconds_before_ + absl::ToDoubleSeconds(absl::Now() - began_);
   }
 
-  const TrainJob& job_;
+  const ImageFolder* style() const { return style_.has_value() ? &*style_ : nullptr; }
+
+  const TrainJob job_;
+  const StepRow& row_;
   Observer& observer_;
   const std::atomic<bool>& stop_;
   const ImageFolder content_;
-  const ImageFolder style_;
+  const std::optional<ImageFolder> style_;
   RunLog log_;
   std::unique_ptr<TrainStep> step_;
-  std::vector<torch::Tensor> sample_pictures_;
+  torch::Tensor sample_pictures_;
   std::string last_sample_;
   Progress progress_;
+  NanGuard guard_;
+  CollapseAlarm alarm_;
   double step_seconds_ = 0;  // running mean; 0: no step yet
   double seconds_before_ = 0;
   absl::Time began_ = absl::Now();
@@ -91,24 +129,52 @@ absl::Status Run::Warn(const std::string& sentence) {
   return log_.Line(sentence);
 }
 
+absl::Status Run::WarnOfSkipped(const std::string& name, const ImageFolder& folder) {
+  const auto& skipped = folder.skipped();
+  for (std::size_t i = 0; i < std::min(skipped.size(), kMaxSkippedWarnings); ++i) {
+    ATELIER_RETURN_IF_ERROR(Warn("skipped " + skipped[i]));
+  }
+  return skipped.empty() ? absl::OkStatus()
+                         : Warn("data set " + name + ": " + std::to_string(skipped.size()) +
+                                " unreadable files skipped, " + std::to_string(folder.size()) +
+                                " pictures used");
+}
+
 absl::Status Run::Prepare() {
   progress_.steps = job_.config.steps;
-  for (const ImageFolder* folder : {&content_, &style_}) {
-    const auto& skipped = folder->skipped();
-    for (std::size_t i = 0; i < std::min(skipped.size(), kMaxSkippedWarnings); ++i) {
-      ATELIER_RETURN_IF_ERROR(Warn("skipped " + skipped[i]));
-    }
-    if (!skipped.empty()) {
-      const std::string& name =
-          folder == &content_ ? job_.config.content_dataset : job_.config.style_dataset;
-      ATELIER_RETURN_IF_ERROR(Warn("data set " + name + ": " + std::to_string(skipped.size()) +
-                                   " unreadable files skipped, " + std::to_string(folder->size()) +
-                                   " pictures used"));
-    }
+  ATELIER_RETURN_IF_ERROR(WarnOfSkipped(job_.config.content_dataset, content_));
+  if (style() != nullptr) {
+    ATELIER_RETURN_IF_ERROR(WarnOfSkipped(job_.config.style_dataset, *style()));
   }
-  ATELIER_ASSIGN_OR_RETURN(step_, MakeTrainStep(job_.config, job_.feature_weights, style_));
-  ATELIER_ASSIGN_OR_RETURN(sample_pictures_, PickSamples(job_.config, content_, kSamplePictures));
-  return job_.resume_directory.empty() ? absl::OkStatus() : Resume();
+  ATELIER_ASSIGN_OR_RETURN(step_, row_.make({.config = job_.config,
+                                             .feature_weights = job_.feature_weights,
+                                             .content = content_,
+                                             .style = style()}));
+  ATELIER_ASSIGN_OR_RETURN(sample_pictures_, PickSamples(job_.config, row_.batch_kind(job_.config),
+                                                         content_, kSamplePictures));
+  if (job_.resume_directory.empty()) {
+    ATELIER_RETURN_IF_ERROR(job_.init_directory.empty() ? absl::OkStatus() : StartFromModel());
+  } else {
+    ATELIER_RETURN_IF_ERROR(Resume());
+  }
+  guard_.Keep(step_->State());
+  return absl::OkStatus();
+}
+
+absl::Status Run::StartFromModel() {
+  constexpr std::uint64_t kMaxBytes = 2ull << 30;
+  ATELIER_ASSIGN_OR_RETURN(
+      const models::Safetensors file,
+      models::ReadSafetensors(job_.init_directory / "weights.safetensors", kMaxBytes));
+  models::MatchReport report;
+  for (torch::nn::Module* network : step_->generators()) {
+    report = models::LoadMatching(*network, file.tensors);
+  }
+  if (report.loaded == 0) {
+    return absl::FailedPreconditionError("no weight of " + job_.config.init_from +
+                                         " fits this generator: " + report.Sentence());
+  }
+  return Warn("started from " + job_.config.init_from + ": " + report.Sentence());
 }
 
 absl::Status Run::Resume() {
@@ -118,6 +184,8 @@ absl::Status Run::Resume() {
         "the checkpoint was made with other settings; start the job under a new id");
   }
   ATELIER_RETURN_IF_ERROR(step_->LoadState(checkpoint.state));
+  ATELIER_RETURN_IF_ERROR(guard_.Load("guard", checkpoint.state));
+  ATELIER_RETURN_IF_ERROR(alarm_.Load("alarm", checkpoint.state));
   progress_.step = checkpoint.step;
   seconds_before_ = checkpoint.seconds;
   if (checkpoint.threads != at::get_num_threads()) {
@@ -142,17 +210,40 @@ absl::StatusOr<Outcome> Run::Execute() {
 }
 
 absl::Status Run::Loop() {
-  BatchLoader loader(job_.config, content_);
+  BatchLoader loader(job_.config, row_.batch_kind(job_.config), content_, style());
   if (progress_.step == 0) {
     ATELIER_RETURN_IF_ERROR(Sample());
   }
   while (progress_.step < progress_.steps && !stop_.load(std::memory_order_relaxed)) {
     const absl::Time start = absl::Now();
-    ATELIER_ASSIGN_OR_RETURN(const torch::Tensor batch, loader.Get(progress_.step));
+    ATELIER_ASSIGN_OR_RETURN(const Batch batch, loader.Get(progress_.step));
     std::map<std::string, double> losses = step_->Run(batch, progress_.step);
+    ATELIER_RETURN_IF_ERROR(Guard(losses));
     ATELIER_RETURN_IF_ERROR(AfterStep(std::move(losses), absl::Now() - start));
   }
   return Report(/*last=*/true);
+}
+
+absl::Status Run::Guard(const std::map<std::string, double>& losses) {
+  const bool finite =
+      std::ranges::all_of(losses, [](const auto& loss) { return std::isfinite(loss.second); });
+  const std::string step = std::to_string(progress_.step + 1);
+  switch (guard_.Report(finite)) {
+    case NanGuard::Action::kGoOn:
+      return absl::OkStatus();
+    case NanGuard::Action::kSkipped:
+      return Warn("step " + step + " gave numbers that are not finite and was skipped");
+    case NanGuard::Action::kRestore:
+      ATELIER_RETURN_IF_ERROR(step_->LoadState(guard_.last_good()));
+      return Warn("several steps up to " + step +
+                  " gave numbers that are not finite: the weights of the last checkpoint were "
+                  "restored");
+    case NanGuard::Action::kGiveUp:
+      break;
+  }
+  return absl::FailedPreconditionError(
+      "the losses were not finite again at step " + step +
+      " after the weights had been restored; lower the learning rate or set gradient_clip");
 }
 
 absl::Status Run::AfterStep(std::map<std::string, double> losses, absl::Duration took) {
@@ -165,7 +256,7 @@ absl::Status Run::AfterStep(std::map<std::string, double> losses, absl::Duration
   progress_.epoch = EpochAt(progress_.step);
   progress_.losses = std::move(losses);
   progress_.learning_rate = step_->learning_rate();
-  progress_.images_per_s = job_.config.batch_size / step_seconds_;
+  progress_.images_per_s = static_cast<double>(samples_a_step()) / step_seconds_;
   progress_.seconds_left = step_seconds_ * static_cast<double>(progress_.steps - progress_.step);
   ATELIER_RETURN_IF_ERROR(Report(/*last=*/false));
   if (progress_.epoch / job_.config.sample_every_epochs !=
@@ -190,8 +281,19 @@ absl::Status Run::Report(bool last) {
 }
 
 absl::Status Run::Sample() {
-  ATELIER_ASSIGN_OR_RETURN(last_sample_,
-                           SampleGrid(step_->generator(), sample_pictures_, job_.config.precision));
+  std::vector<torch::Tensor> rows;
+  {
+    const torch::NoGradGuard no_grad;
+    rows = step_->Sample(sample_pictures_);
+  }
+  ATELIER_ASSIGN_OR_RETURN(last_sample_, SampleGrid(rows));
+  // The first step's results are all alike: nothing is learnt yet.
+  if (progress_.step > 0 && rows[1].size(0) > 1 && sample_pictures_.size(0) > 1 &&
+      alarm_.Report(MeanPairwiseDistance(rows[1]), MeanPairwiseDistance(sample_pictures_))) {
+    ATELIER_RETURN_IF_ERROR(
+        Warn("the results have grown alike (collapse): lower the learning rate, or add a penalty, "
+             "mode seeking or augmentation"));
+  }
   ATELIER_RETURN_IF_ERROR(log_.Sample(progress_.step, last_sample_));
   observer_.OnSample(progress_.step, last_sample_);
   return absl::OkStatus();
@@ -204,6 +306,9 @@ absl::Status Run::Save() {
   checkpoint.seconds = SecondsSoFar();
   checkpoint.fingerprint = Fingerprint(job_.config);
   checkpoint.state = step_->State();
+  guard_.Keep(checkpoint.state);
+  guard_.Save("guard", checkpoint.state);
+  alarm_.Save("alarm", checkpoint.state);
   ATELIER_RETURN_IF_ERROR(SaveCheckpoint(job_.attempt_directory / "checkpoints", checkpoint,
                                          job_.config.keep_checkpoints));
   observer_.OnCheckpoint(progress_.step);
@@ -214,14 +319,15 @@ absl::Status Run::Finish() {
   ATELIER_RETURN_IF_ERROR(Sample());
   ResultInfo info;
   info.content_pictures = content_.size();
-  info.style_pictures = style_.size();
   info.skipped = content_.skipped();
-  info.skipped.insert(info.skipped.end(), style_.skipped().begin(), style_.skipped().end());
+  if (style() != nullptr) {
+    info.style_pictures = style()->size();
+    info.skipped.insert(info.skipped.end(), style()->skipped().begin(), style()->skipped().end());
+  }
   info.seconds = SecondsSoFar();
   info.threads = at::get_num_threads();
   info.last = progress_;
-  return WriteResult(job_.attempt_directory / "result", job_, step_->generator(), last_sample_,
-                     info);
+  return WriteResult(job_.attempt_directory / "result", job_, *step_, last_sample_, info);
 }
 
 }  // namespace
@@ -232,10 +338,13 @@ absl::StatusOr<Outcome> RunTraining(const TrainJob& job, Observer& observer,
     if (job.threads > 0) {
       at::set_num_threads(job.threads);
     }
+    ATELIER_ASSIGN_OR_RETURN(const StepRow* row, FindStepRow(job.config.family));
     ATELIER_ASSIGN_OR_RETURN(RunLog log, RunLog::Open(job.attempt_directory));
     ATELIER_ASSIGN_OR_RETURN(ImageFolder content, OpenContent(job));
-    ATELIER_ASSIGN_OR_RETURN(ImageFolder style, OpenStyle(job));
-    return Run(job, observer, stop, std::move(content), std::move(style), std::move(log)).Execute();
+    ATELIER_ASSIGN_OR_RETURN(std::optional<ImageFolder> style,
+                             OpenStyle(job, row->batch_kind(job.config)));
+    return Run(job, *row, observer, stop, std::move(content), std::move(style), std::move(log))
+        .Execute();
   });
 }
 

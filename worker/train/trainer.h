@@ -40,11 +40,13 @@ struct TrainJob {
   TrainConfig config;
   std::string job_id;  // for the card; may be empty
   std::filesystem::path content_directory;
-  std::filesystem::path style_directory;
+  std::filesystem::path style_directory;  // empty: the family has no style set
   // This attempt's folder: checkpoints/step-N/, samples/, stats.jsonl, log.txt, result/.
   std::filesystem::path attempt_directory;
   // A checkpoint folder step-N to go on from; empty to begin.
   std::filesystem::path resume_directory;
+  // The folder of a model whose weights are the start (config.init_from); empty: none.
+  std::filesystem::path init_directory;
   // EfficientNet-Lite0 weights (.pth).
   std::filesystem::path feature_weights;
   int threads = 0;  // 0: LibTorch's choice

@@ -18,10 +18,15 @@ WorkerProbe::WorkerProbe(prometheus::Registry& registry, std::string server)
       models_loaded_(
           GaugeFamily(registry, "atelier_worker_models_loaded", "Models in the worker's memory.")),
       models_bytes_(GaugeFamily(registry, "atelier_worker_models_bytes",
-                                "Bytes of the weights in the worker's memory.")) {}
+                                "Bytes of the weights in the worker's memory.")),
+      device_memory_bytes_(
+          GaugeFamily(registry, "atelier_device_memory_bytes",
+                      "Memory of the worker's device in all. On a CPU, which has the machine's, "
+                      "atelier_worker_memory_bytes is what the worker takes of it.")) {}
 
 std::unique_ptr<WorkerProbe::Series> WorkerProbe::Add(const std::string& worker,
-                                                      const std::string& device) {
+                                                      const std::string& device,
+                                                      std::uint64_t device_memory_bytes) {
   const absl::MutexLock lock(&mutex_);
   auto [place, inserted] = gauges_.try_emplace({worker, device});
   Gauges& gauges = place->second;
@@ -31,8 +36,13 @@ std::unique_ptr<WorkerProbe::Series> WorkerProbe::Add(const std::string& worker,
               .memory_bytes = &memory_bytes_.Add(labels),
               .models_loaded = &models_loaded_.Add(labels),
               .models_bytes = &models_bytes_.Add(labels),
+              .device_memory_bytes =
+                  device_memory_bytes > 0 ? &device_memory_bytes_.Add(labels) : nullptr,
               .users = 0};
     gauges.up->Set(1);
+    if (gauges.device_memory_bytes != nullptr) {
+      gauges.device_memory_bytes->Set(static_cast<double>(device_memory_bytes));
+    }
   }
   ++gauges.users;
   return std::unique_ptr<Series>(new Series(*this, place->first));
@@ -48,6 +58,9 @@ void WorkerProbe::Remove(const Series::Key& key) {
   memory_bytes_.Remove(place->second.memory_bytes);
   models_loaded_.Remove(place->second.models_loaded);
   models_bytes_.Remove(place->second.models_bytes);
+  if (place->second.device_memory_bytes != nullptr) {
+    device_memory_bytes_.Remove(place->second.device_memory_bytes);
+  }
   gauges_.erase(place);
 }
 

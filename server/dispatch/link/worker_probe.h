@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <string>
@@ -42,7 +43,10 @@ class WorkerProbe {
     const Key key_;
   };
 
-  std::unique_ptr<Series> Add(const std::string& worker, const std::string& device);
+  // `device_memory_bytes`: what the worker's device has in all; 0 when the worker does not know it,
+  // which leaves that series out.
+  std::unique_ptr<Series> Add(const std::string& worker, const std::string& device,
+                              std::uint64_t device_memory_bytes);
 
  private:
   struct Gauges {
@@ -50,6 +54,7 @@ class WorkerProbe {
     prometheus::Gauge* memory_bytes;
     prometheus::Gauge* models_loaded;
     prometheus::Gauge* models_bytes;
+    prometheus::Gauge* device_memory_bytes;  // nullptr: not known
     std::size_t users;
   };
 
@@ -60,6 +65,7 @@ class WorkerProbe {
   prometheus::Family<prometheus::Gauge>& memory_bytes_;
   prometheus::Family<prometheus::Gauge>& models_loaded_;
   prometheus::Family<prometheus::Gauge>& models_bytes_;
+  prometheus::Family<prometheus::Gauge>& device_memory_bytes_;
   absl::Mutex mutex_;
   std::map<Series::Key, Gauges> gauges_ ABSL_GUARDED_BY(mutex_);
 };

@@ -85,7 +85,7 @@ void WorkerSession::OnHello(internal::v1::Hello hello) {
     hello_ = std::move(hello);
     closed_meanwhile = state_ == State::kClosed;
     if (!closed_meanwhile) {
-      series_ = context_.probe->Add(hello_.name(), hello_.device());
+      series_ = context_.probe->Add(hello_.name(), hello_.device(), hello_.memory_bytes());
       state_ = trains ? State::kTraining : State::kAwaitBulk;
     }
   }

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "absl/time/time.h"
+#include "common/status_macros.h"
 
 namespace atelier::server {
 namespace {
@@ -17,11 +18,18 @@ constexpr absl::Duration kExitGrace = absl::Seconds(10);
 LocalTrainers::LocalTrainers(WorkerProgram program, Supervisor& supervisor, JobSink& jobs)
     : program_(std::move(program)), supervisor_(supervisor), jobs_(jobs) {}
 
+absl::Status LocalTrainers::Ready() const {
+  if (::access(program_.path.c_str(), X_OK) != 0) {
+    return absl::FailedPreconditionError(
+        "this server cannot train: it has no worker program; install atelier-worker beside "
+        "atelier-server");
+  }
+  return absl::OkStatus();
+}
+
 absl::Status LocalTrainers::Launch(std::string_view job_id, std::uint64_t fence) {
   const Lease lease(job_id, fence);
-  if (::access(program_.path.c_str(), X_OK) != 0) {
-    return absl::FailedPreconditionError("This server has no worker program to train with.");
-  }
+  ATELIER_RETURN_IF_ERROR(Ready());
   const absl::MutexLock lock(&mutex_);
   auto [trainer, inserted] = trainers_.try_emplace(lease);
   if (!inserted) {

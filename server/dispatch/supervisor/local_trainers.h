@@ -26,6 +26,8 @@ class LocalTrainers final : public TrainerLauncher, public TrainerWatcher {
   // All outlive the object. Destroy the supervisor's children (StopAll) before it.
   LocalTrainers(WorkerProgram program, Supervisor& supervisor, JobSink& jobs);
 
+  // FAILED_PRECONDITION: the worker program is missing.
+  absl::Status Ready() const override;
   absl::Status Launch(std::string_view job_id, std::uint64_t fence) override;
   void Stop(std::string_view job_id, std::uint64_t fence, internal::v1::StopJob::Why why,
             std::uint32_t kill_after_ms) override;

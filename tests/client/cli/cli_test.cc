@@ -53,6 +53,15 @@ TEST_F(CliTest, HelpIsNoErrorAndTeachesByExample) {
   }
 }
 
+TEST_F(CliTest, HelpSaysWhereJsonIsOneObjectALine) {
+  for (const std::vector<std::string>& command :
+       std::vector<std::vector<std::string>>{{"stylize"}, {"train"}, {"jobs", "watch"}}) {
+    std::vector<std::string> arguments = command;
+    arguments.emplace_back("--help");
+    EXPECT_THAT(Run(arguments).out, HasSubstr("one object a line for each"));
+  }
+}
+
 TEST_F(CliTest, MisuseIsExitCodeTwo) {
   for (const std::vector<std::string>& arguments : std::vector<std::vector<std::string>>{
            {},

@@ -1,9 +1,13 @@
 #include <gmock/gmock.h>
 
+#include <filesystem>
+#include <iterator>
 #include <sstream>
+#include <vector>
 
 #include "absl/synchronization/mutex.h"
 #include "common/errors.h"
+#include "common/files.h"
 #include "nlohmann/json.hpp"
 #include "tests/client/cli/cli_test.h"
 
@@ -11,6 +15,7 @@ namespace atelier::test {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -132,6 +137,23 @@ TEST_F(JobsCliTest, WatchSavesTheNewestSample) {
   EXPECT_EQ(Read("samples/oil-1-sample.jpg"), "newest");
 }
 
+TEST_F(JobsCliTest, WithoutSamplesTheNewestOneIsInAFolderNobodyElseCanGuessOrRead) {
+  const ProcessResult result = Run({"jobs", "watch", "oil-1"});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  std::vector<std::filesystem::path> folders;
+  for (const auto& entry : std::filesystem::directory_iterator(folder_.path())) {
+    folders.push_back(entry.path());
+  }
+  ASSERT_EQ(folders.size(), 1u);
+  EXPECT_EQ(std::filesystem::status(folders[0]).permissions(), std::filesystem::perms::owner_all);
+  const std::string sample = (folders[0] / "oil-1-sample.jpg").string();
+  EXPECT_THAT(result.out, HasSubstr("sample of step 500: " + sample + "\n"));
+  EXPECT_EQ(ReadFile(sample, 100).value_or(""), "newest");
+  Run({"jobs", "watch", "oil-1"});
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_.path()), {}), 2)
+      << "each watch has its own";
+}
+
 TEST_F(JobsCliTest, WatchAsJsonIsOneEventALine) {
   const ProcessResult result = Run({"jobs", "watch", "oil-1", "--output", "json"});
   EXPECT_EQ(result.exit_code, 0) << result.err;
@@ -141,7 +163,7 @@ TEST_F(JobsCliTest, WatchAsJsonIsOneEventALine) {
     EXPECT_EQ(nlohmann::json::parse(line)["sequence"], std::to_string(count + 1));
   }
   EXPECT_EQ(count, 8);
-  EXPECT_EQ(Read("oil-1-sample.jpg"), "");
+  EXPECT_TRUE(std::filesystem::is_empty(folder_.path()));
 }
 
 TEST_F(JobsCliTest, AJobThatFailsOrIsCancelledIsExitCodeOne) {
@@ -149,6 +171,7 @@ TEST_F(JobsCliTest, AJobThatFailsOrIsCancelledIsExitCodeOne) {
   const ProcessResult failed = Run({"jobs", "watch", "oil-1"});
   EXPECT_EQ(failed.exit_code, 1);
   EXPECT_EQ(failed.err, "atelier: the job \"oil-1\" ended FAILED: the data set \"c\" is empty\n");
+  EXPECT_THAT(failed.out, EndsWith("\nFAILED\n")) << "the reason is told once";
 }
 
 TEST_F(JobsCliTest, ACancelledJobIsExitCodeOne) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <sstream>
 
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
@@ -172,15 +173,39 @@ TEST_F(StylizeCliTest, JsonOfOnePictureIsItsResponseWithTheFile) {
   EXPECT_EQ(json["files"][0], "out.jpg");
 }
 
-TEST_F(StylizeCliTest, JsonOfSeveralPicturesIsOneObject) {
+TEST_F(StylizeCliTest, JsonHasALineForEveryInputAlsoForThoseThatFailed) {
   Write("a.jpg", "photo");
   Write("b.jpg", "broken");
-  const ProcessResult result =
-      Run({"stylize", "a.jpg", "b.jpg", "-o", "out", "--model", "oil", "--output", "json"});
+  Write("c.jpg", "photo");
+  const ProcessResult result = Run({"stylize", "a.jpg", "b.jpg", "missing.jpg", "c.jpg", "-o",
+                                    "out", "--model", "oil", "--output", "json"});
   EXPECT_EQ(result.exit_code, 1);
-  const auto json = nlohmann::json::parse(result.out);
-  ASSERT_EQ(json["responses"].size(), 1u);
-  EXPECT_EQ(json["responses"][0]["input"], "a.jpg");
+  std::vector<nlohmann::json> lines;
+  std::istringstream text(result.out);
+  for (std::string line; std::getline(text, line);) {
+    lines.push_back(nlohmann::json::parse(line));
+  }
+  ASSERT_EQ(lines.size(), 4u) << result.out;
+  EXPECT_EQ(lines[0]["input"], "a.jpg");
+  EXPECT_EQ(lines[0]["files"], nlohmann::json::array({"out/a.jpg"}));
+  EXPECT_EQ(lines[0]["results"][0]["width"], 384);
+  EXPECT_FALSE(lines[0].contains("error"));
+  EXPECT_EQ(lines[1],
+            nlohmann::json::parse(R"({"input": "b.jpg", "error": {"code": "INVALID_ARGUMENT",
+                                      "message": "image: the JPEG is cut off"}})"));
+  EXPECT_EQ(lines[2]["input"], "missing.jpg");
+  EXPECT_EQ(lines[2]["error"]["code"], "NOT_FOUND");
+  EXPECT_EQ(lines[3]["input"], "c.jpg");
+  EXPECT_EQ(lines[3]["files"], nlohmann::json::array({"out/c.jpg"}));
+}
+
+TEST_F(StylizeCliTest, JsonOfOnePictureThatFailedIsItsError) {
+  Write("b.jpg", "broken");
+  const ProcessResult result =
+      Run({"stylize", "b.jpg", "-o", "out.jpg", "--model", "oil", "--output", "json"});
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_EQ(nlohmann::json::parse(result.out)["error"]["code"], "INVALID_ARGUMENT");
+  EXPECT_EQ(result.err, "atelier: b.jpg: image: the JPEG is cut off\n");
 }
 
 TEST_F(StylizeCliTest, AMissingFolderIsNamedBeforeAnythingIsSent) {

@@ -46,7 +46,8 @@ class HealthKeeperTest : public ::testing::Test {
   QueueProbe probe_{registry_};
   testing::Answers answers_;
   RequestQueue queue_{{}, clock_, probe_};
-  Dispatcher dispatcher_{queue_, clock_};
+  DispatchProbe dispatch_probe_{registry_};
+  Dispatcher dispatcher_{queue_, clock_, dispatch_probe_};
   mutable absl::Mutex mutex_;
   std::vector<bool> reports_ ABSL_GUARDED_BY(mutex_);
   HealthKeeper keeper_{{.worker_grace = absl::Seconds(30)},

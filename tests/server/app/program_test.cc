@@ -17,6 +17,7 @@
 
 #include "absl/synchronization/notification.h"
 #include "atelier/v1/stylize.grpc.pb.h"
+#include "atelier/v1/training.grpc.pb.h"
 #include "common/files.h"
 #include "common/model_spec.h"
 #include "tests/server/support/stylize_fakes.h"
@@ -110,7 +111,7 @@ class ProgramTest : public ::testing::Test {
     std::ofstream(folder / "weights.safetensors") << weights;
     ASSERT_TRUE(WriteModelSpec(folder, {.family = "faststyle",
                                         .tier = "lite",
-                                        .generator = "lite",
+                                        .architecture = {.generator = "lite"},
                                         .weights_sha256 = Sha256Hex(weights),
                                         .weights_bytes = weights.size()})
                     .ok());
@@ -241,6 +242,38 @@ TEST_F(ProgramTest, ReflectionListsTheServices) {
                            "atelier.v1.ModelService", "atelier.v1.DatasetService"}) {
     EXPECT_THAT(services, HasSubstr(name));
   }
+}
+
+TEST_F(ProgramTest, WithoutAWorkerProgramTrainingJobsAreRefusedWithWhatToDo) {
+  for (const char* name : {"garments", "paintings"}) {
+    std::filesystem::create_directories(folder_ / "data" / "datasets" / name);
+    std::ofstream(folder_ / "data" / "datasets" / name / "a.jpg") << "x";
+  }
+  // The server looks for the worker's program beside its own.
+  std::vector<std::string> command = Command();
+  std::filesystem::create_directories(folder_ / "bin");
+  std::filesystem::copy_file(command.front(), folder_ / "bin" / "atelier-server");
+  command.front() = (folder_ / "bin" / "atelier-server").string();
+  test::Process server({.command = command});
+  auto channel = grpc::CreateChannel(GrpcAddress(server), grpc::InsecureChannelCredentials());
+  const auto training = v1::TrainingService::NewStub(channel);
+
+  v1::CreateJobRequest request;
+  request.mutable_spec()->set_job_id("oil-1");
+  request.mutable_spec()->set_output_model("oil");
+  v1::TrainSpec& train = *request.mutable_spec()->mutable_train();
+  train.set_family("faststyle");
+  train.set_steps(10);
+  train.mutable_data()->set_content("garments");
+  train.mutable_data()->set_style("paintings");
+  grpc::ClientContext context;
+  v1::Job job;
+  const grpc::Status status = training->CreateJob(&context, request, &job);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
+  EXPECT_EQ(status.error_message(),
+            "this server cannot train: it has no worker program; install atelier-worker beside "
+            "atelier-server");
+  EXPECT_THAT(server.Stderr(), HasSubstr("training jobs are refused"));
 }
 
 TEST_F(ProgramTest, DrainRefusesNewWorkAndAnswersWhatItCannotFinish) {

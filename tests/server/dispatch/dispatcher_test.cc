@@ -5,10 +5,12 @@
 
 #include <atomic>
 #include <memory>
+#include <string>
 #include <thread>
 #include <vector>
 
 #include "prometheus/registry.h"
+#include "prometheus/text_serializer.h"
 #include "tests/server/support/stylize_fakes.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/wait_until.h"
@@ -20,6 +22,7 @@ using test::FakeClock;
 using test::WaitUntil;
 using testing::Answers;
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using testing::SampleOutcome;
 using testing::SampleWork;
@@ -71,7 +74,8 @@ class DispatcherTest : public ::testing::Test {
   prometheus::Registry registry_;
   QueueProbe probe_{registry_};
   RequestQueue queue_{{}, clock_, probe_};
-  Dispatcher dispatcher_{queue_, clock_};
+  DispatchProbe dispatch_probe_{registry_};
+  Dispatcher dispatcher_{queue_, clock_, dispatch_probe_};
 };
 
 TEST_F(DispatcherTest, WorkWaitsForCreditAndNeverPassesIt) {
@@ -84,6 +88,16 @@ TEST_F(DispatcherTest, WorkWaitsForCreditAndNeverPassesIt) {
   EXPECT_THAT(port->tasks(), ElementsAre(a)) << "a result is no credit";
   ASSERT_TRUE(dispatcher_.AddCredit(1, 1).ok());
   EXPECT_THAT(port->tasks(), ElementsAre(a, b));
+}
+
+TEST_F(DispatcherTest, EveryPictureGoesOutAsABatchOfOne) {
+  Answers answers;
+  Add(answers);
+  Add(answers);
+  Connect(1, 2);
+  const std::string metrics = prometheus::TextSerializer().Serialize(registry_.Collect());
+  EXPECT_THAT(metrics, HasSubstr("atelier_batch_size_count 2\n"));
+  EXPECT_THAT(metrics, HasSubstr("atelier_batch_size_bucket{le=\"1\"} 2\n"));
 }
 
 TEST_F(DispatcherTest, LeastLoadedWorkerIsPicked) {

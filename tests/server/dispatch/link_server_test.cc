@@ -146,7 +146,8 @@ class LinkServerTest : public ::testing::Test {
   QueueProbe queue_probe_{registry_};
   WorkerProbe worker_probe_{registry_, "here"};
   RequestQueue queue_{{.max_bytes = 1ULL << 30U}, SystemClock(), queue_probe_};
-  Dispatcher dispatcher_{queue_, SystemClock()};
+  DispatchProbe dispatch_probe_{registry_};
+  Dispatcher dispatcher_{queue_, SystemClock(), dispatch_probe_};
   FakeJobs jobs_;
   FakeTrainers trainers_;
   std::unique_ptr<LinkSocket> socket_;

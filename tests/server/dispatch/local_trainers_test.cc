@@ -56,6 +56,7 @@ class LocalTrainersTest : public ::testing::Test {
 
 TEST_F(LocalTrainersTest, ProcessGetsItsLeaseOnTheCommandLine) {
   WorkerDoes("exit 0");
+  EXPECT_TRUE(trainers_.Ready().ok());
   ASSERT_TRUE(trainers_.Launch("oil-1", 7).ok());
   ASSERT_TRUE(WaitUntil([&] { return jobs_.events().size() == 1; }));
   std::ifstream file(folder_ / "arguments");
@@ -131,7 +132,10 @@ TEST_F(LocalTrainersTest, OnlyLaunchedLeasesMayConnectAndOnlyOnce) {
   trainers_.TrainerClosed("j", 2);
 }
 
-TEST_F(LocalTrainersTest, MissingProgramIsToldAtLaunch) {
+TEST_F(LocalTrainersTest, MissingProgramIsToldBeforeAndAtLaunch) {
+  EXPECT_EQ(trainers_.Ready(), absl::FailedPreconditionError(
+                                   "this server cannot train: it has no worker program; install "
+                                   "atelier-worker beside atelier-server"));
   EXPECT_EQ(trainers_.Launch("j", 1).code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(jobs_.events(), IsEmpty());
 }

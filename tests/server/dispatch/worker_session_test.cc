@@ -62,7 +62,8 @@ class WorkerSessionTest : public ::testing::Test {
   QueueProbe queue_probe_{registry_};
   WorkerProbe worker_probe_{registry_, "here"};
   RequestQueue queue_{{}, clock_, queue_probe_};
-  Dispatcher dispatcher_{queue_, clock_};
+  DispatchProbe dispatch_probe_{registry_};
+  Dispatcher dispatcher_{queue_, clock_, dispatch_probe_};
   FakeJobs jobs_;
   FakeTrainers trainers_;
   std::shared_ptr<FakeTransport> control_ = std::make_shared<FakeTransport>();
@@ -295,6 +296,21 @@ TEST_F(WorkerSessionTest, FiguresAppearWithLabelsAndVanishWithTheWorker) {
   EXPECT_THAT(Metrics(), HasSubstr("worker=\"cpu-0\""));
   second->Close(absl::OkStatus());
   EXPECT_THAT(Metrics(), Not(HasSubstr("worker=\"cpu-0\"")));
+}
+
+TEST_F(WorkerSessionTest, DeviceMemoryIsShownWhereTheWorkerKnowsIt) {
+  auto session = Serving();
+  EXPECT_THAT(Metrics(), Not(HasSubstr("atelier_device_memory_bytes{")));
+  session->Close(absl::OkStatus());
+
+  auto telling = table_.Open(std::make_shared<FakeTransport>());
+  WorkerMessage hello = ServeHello();
+  hello.mutable_hello()->set_memory_bytes(1 << 30);
+  telling->OnMessage(Stream::kControl, hello);
+  EXPECT_THAT(Metrics(), HasSubstr("atelier_device_memory_bytes{device=\"cpu\",server=\"here\","
+                                   "worker=\"cpu-0\"} 1073741824"));
+  telling->Close(absl::OkStatus());
+  EXPECT_THAT(Metrics(), Not(HasSubstr("atelier_device_memory_bytes{")));
 }
 
 TEST_F(WorkerSessionTest, TrainerGetsItsJobAndItsUpdatesArriveInOrder) {

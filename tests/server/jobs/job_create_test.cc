@@ -90,6 +90,18 @@ TEST_F(JobCreateTest, UnknownAndEmptyDataSetsAreRefused) {
   EXPECT_TRUE(absl::IsFailedPrecondition(manager_->CreateJob(empty).status()));
 }
 
+TEST_F(JobCreateTest, WithoutAWayToTrainJobsAreRefusedButThoseThatAreThereStay) {
+  Begin();
+  Create("a");
+  launcher_.BeReady(absl::FailedPreconditionError("this server cannot train"));
+  EXPECT_EQ(manager_->CreateJob(Spec("b")).status(),
+            absl::FailedPreconditionError("this server cannot train"));
+  EXPECT_TRUE(absl::IsNotFound(manager_->GetJob("b").status()));
+  Create("a");  // the same again is that job
+  launcher_.BeReady(absl::OkStatus());
+  Create("b");
+}
+
 TEST_F(JobCreateTest, TooManyWaitingJobsAreRefusedWithARetryDelay) {
   options_.max_waiting = 2;
   Restart();

@@ -39,6 +39,10 @@ class FakeLauncher final : public TrainerLauncher {
     std::uint32_t kill_after_ms;
   };
 
+  absl::Status Ready() const override {
+    const absl::MutexLock lock(&mutex_);
+    return ready_;
+  }
   absl::Status Launch(std::string_view job_id, std::uint64_t fence) override {
     const absl::MutexLock lock(&mutex_);
     launches_.push_back({std::string(job_id), fence});
@@ -54,6 +58,10 @@ class FakeLauncher final : public TrainerLauncher {
     const absl::MutexLock lock(&mutex_);
     answer_ = status;
   }
+  void BeReady(const absl::Status& status) {
+    const absl::MutexLock lock(&mutex_);
+    ready_ = status;
+  }
   std::vector<TestLease> launches() const {
     const absl::MutexLock lock(&mutex_);
     return launches_;
@@ -65,6 +73,7 @@ class FakeLauncher final : public TrainerLauncher {
 
  private:
   mutable absl::Mutex mutex_;
+  absl::Status ready_ ABSL_GUARDED_BY(mutex_);
   absl::Status answer_ ABSL_GUARDED_BY(mutex_);
   std::vector<TestLease> launches_ ABSL_GUARDED_BY(mutex_);
   std::vector<Stopped> stops_ ABSL_GUARDED_BY(mutex_);

@@ -19,6 +19,18 @@ using v1::JOB_STATE_SUCCEEDED;
 
 class JobLifeTest : public JobHarness {
  protected:
+  // Everything that a watcher of this job is told in words.
+  std::vector<std::string> SentencesOf(const std::string& id) {
+    std::vector<std::string> sentences;
+    for (const v1::JobEvent& event : Events(id)) {
+      for (const std::string& sentence : {event.state().reason(), event.warning().message()}) {
+        if (!sentence.empty()) {
+          sentences.push_back(sentence);
+        }
+      }
+    }
+    return sentences;
+  }
   std::string Metrics() const { return prometheus::TextSerializer().Serialize(metrics_.Collect()); }
 };
 
@@ -140,8 +152,9 @@ TEST_F(JobLifeTest, ALostTrainerGoesOnFromItsNewestWholeCheckpoint) {
   EXPECT_EQ(second.fence, 2u);
   EXPECT_EQ(manager_->TrainerConnected("a", 2)->resume_directory(),
             AttemptFolder(first) / "checkpoints/step-400");
-  EXPECT_THAT(Get("a").warnings(),
-              ElementsAre("attempt 1 ended: killed by signal 9; going on from step 400"));
+  constexpr char kReason[] = "attempt 1 ended: killed by signal 9; going on from step 400";
+  EXPECT_THAT(Get("a").warnings(), ElementsAre(kReason));
+  EXPECT_THAT(SentencesOf("a"), ElementsAre(kReason)) << "a watcher is told once";
   Started(second);
   Finish(second, JobFinished::OUTCOME_SUCCEEDED);
   EXPECT_TRUE(Becomes("a", JOB_STATE_SUCCEEDED));
@@ -220,6 +233,9 @@ TEST_F(JobLifeTest, ATrainerThatNeverDialsInIsKilled) {
   EXPECT_EQ(launcher_.stops()[0].kill_after_ms, 0u);
   Lose(lease, "killed by signal 9");
   EXPECT_EQ(Launched(1).fence, 2u);
+  EXPECT_THAT(Get("a").warnings(),
+              ElementsAre("attempt 1 ended: the trainer did not dial in within 300 s and was "
+                          "killed; going on from step 0"));
 }
 
 TEST_F(JobLifeTest, AJobWhoseDataSetIsGoneFailsAtItsStart) {

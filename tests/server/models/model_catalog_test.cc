@@ -30,7 +30,7 @@ void WriteModel(const fs::path& folder, const std::string& text) {
   ModelSpec spec;
   spec.family = "faststyle";
   spec.tier = "lite";
-  spec.generator = "lite";
+  spec.architecture.generator = "lite";
   spec.parameters = 42;
   spec.default_precision = Precision::kBf16;
   spec.weights_sha256 = Sha256Hex(text);

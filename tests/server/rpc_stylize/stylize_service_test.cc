@@ -116,7 +116,8 @@ class StylizeServiceTest : public ::testing::Test {
   QueueProbe queue_probe_{registry_};
   StylizeProbe probe_{registry_};
   RequestQueue queue_{{.max_waiting = 1}, SystemClock(), queue_probe_};
-  Dispatcher dispatcher_{queue_, SystemClock()};
+  DispatchProbe dispatch_probe_{registry_};
+  Dispatcher dispatcher_{queue_, SystemClock(), dispatch_probe_};
   Admission admission_{models_, [] { return std::string("made-here"); }};
   StylizeService service_{admission_, queue_, probe_, SystemClock()};
   std::shared_ptr<HandPort> port_ = std::make_shared<HandPort>();
@@ -165,6 +166,27 @@ TEST_F(StylizeServiceTest, BadFieldIsNamedInTheDetails) {
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(FieldOf(status), "strength");
   EXPECT_THAT(Metrics(), HasSubstr("atelier_requests_total{code=\"INVALID_ARGUMENT\"} 1"));
+}
+
+TEST_F(StylizeServiceTest, RefusalsAreCountedByReason) {
+  const auto refuse = [this](auto spoil) {
+    v1::StylizeRequest request = request_;
+    spoil(request);
+    grpc::ClientContext context;
+    EXPECT_FALSE(stub_->Stylize(&context, request, &response_).ok());
+  };
+  refuse([](v1::StylizeRequest& request) { request.set_image("text"); });
+  refuse([](v1::StylizeRequest& request) { request.set_image(PngHeader(5000, 5000)); });
+  refuse([](v1::StylizeRequest& request) { request.set_quality(0); });
+  refuse([](v1::StylizeRequest& request) { request.set_seed(1); });
+  refuse([](v1::StylizeRequest& request) { request.clear_model(); });
+  refuse([](v1::StylizeRequest& request) { request.set_model("nobody"); });
+  queue_.Close(absl::UnavailableError("draining"));
+  refuse([](v1::StylizeRequest&) {});
+  for (const char* sample : {"bad_image\"} 2", "bad_field\"} 3", "unknown_model\"} 1",
+                             "unavailable\"} 1", "queue_full\"} 0", "other\"} 0"}) {
+    EXPECT_THAT(Metrics(), HasSubstr(std::string("atelier_rejections_total{reason=\"") + sample));
+  }
 }
 
 TEST_F(StylizeServiceTest, FortyMegabytesOfNoiseAreABadImage) {

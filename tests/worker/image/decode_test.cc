@@ -167,7 +167,7 @@ TEST(Decode, TurnsTheTransparentShadeOfAPngIntoAlpha) {
   };
   // In each the pixels alternate between the transparent shade and another.
   const Case cases[] = {{{16, 16, 1, 0}, repeated("\xaa", 32), std::string("\0\x01", 2)},
-                        {{16, 16, 4, 0}, repeated("\x73", 128), std::string("\0\x07", 2)},
+                        {{16, 16, 4, 0}, repeated("s", 128), std::string("\0\x07", 2)},
                         {{16, 16, 8, 0}, repeated("\x7f\x03", 128), std::string("\0\x7f", 2)},
                         {{16, 16, 16, 0}, repeated("\x7f\x01\x7f\x02", 128), "\x7f\x01"},
                         {{16, 16, 8, 2},

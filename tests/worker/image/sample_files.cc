@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <opencv2/imgcodecs.hpp>
 #include <opencv2/imgproc.hpp>
+#include <utility>
 
 #include "common/byte_order.h"
 #include "common/check.h"
@@ -48,7 +49,7 @@ namespace {
 std::vector<jpeg_scan_info> ManyScans(int scans) {
   std::vector<jpeg_scan_info> script;
   script.push_back({3, {0, 1, 2}, 0, 0, 0, 0});
-  for (int i = 0; static_cast<int>(script.size()) < scans; ++i) {
+  for (int i = 0; std::cmp_less(script.size(), scans); ++i) {
     const int coefficient = 1 + i % 63;
     script.push_back({1, {i / 63}, coefficient, coefficient, 0, 0});
   }
@@ -153,7 +154,7 @@ std::string Png(const PngLayout& layout, std::string_view rows, std::string_view
 
 std::string PngOf(const cv::Mat& pixels, std::string_view chunks) {
   ATELIER_CHECK(pixels.isContinuous());
-  const char color_type = pixels.channels() == 4 ? 6 : pixels.channels() == 3 ? 2 : 0;
+  const char color_type = pixels.channels() == 4 ? '\6' : pixels.channels() == 3 ? '\2' : '\0';
   return Png({pixels.cols, pixels.rows, 8, color_type},
              {reinterpret_cast<const char*>(pixels.data), pixels.total() * pixels.elemSize()},
              chunks);

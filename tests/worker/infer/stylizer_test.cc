@@ -31,7 +31,7 @@ class ModelFolder {
     EXPECT_TRUE(WriteFileAtomically(weights(), bytes).ok());
     spec_.family = "faststyle";
     spec_.tier = "lite";
-    spec_.generator = generator;
+    spec_.architecture.generator = generator;
     spec_.parameters = models::CountParameters(*network);
     spec_.weights_sha256 = Sha256Hex(bytes);
     spec_.weights_bytes = bytes.size();
@@ -163,14 +163,14 @@ TEST(StylizerLoad, ComparesWithTheChecksumOfTheCaller) {
 
 TEST(StylizerLoad, OfWeightsForAnotherGeneratorIsDataLoss) {
   ModelFolder folder("lite");
-  folder.spec().generator = "resnet-6";
+  folder.spec().architecture.generator = "resnet-6";
   folder.WriteSpec();
   EXPECT_EQ(folder.Load().status().code(), absl::StatusCode::kDataLoss);
 }
 
 TEST(StylizerLoad, OfAnUnknownGeneratorIsUnimplemented) {
   ModelFolder folder("lite");
-  folder.spec().generator = "resnet-12";
+  folder.spec().architecture.generator = "alien-12";
   folder.WriteSpec();
   EXPECT_EQ(folder.Load().status().code(), absl::StatusCode::kUnimplemented);
 }

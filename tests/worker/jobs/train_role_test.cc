@@ -133,6 +133,21 @@ TEST_F(TrainRoleTest, TellsItsLeaseAndReportsTheWholeRunInOrder) {
   EXPECT_EQ(seen.config.steps, 3);
 }
 
+TEST_F(TrainRoleTest, TheSameWarningIsToldOnce) {
+  Run([](const train::TrainJob&, train::Observer& observer,
+         const std::atomic<bool>&) -> absl::StatusOr<Outcome> {
+    for (const char* sentence : {"skipped a.jpg", "skipped b.jpg", "skipped a.jpg"}) {
+      observer.OnWarning(sentence);
+    }
+    return Outcome::kFinished;
+  });
+  server_.Send(Start());
+  EXPECT_EQ(AwaitUpdate().warning().message(), "skipped a.jpg");
+  EXPECT_EQ(AwaitUpdate().warning().message(), "skipped b.jpg");
+  EXPECT_TRUE(AwaitUpdate().has_finished());
+  EXPECT_EQ(Join(), 0);
+}
+
 TEST_F(TrainRoleTest, StopJobStopsTheTrainer) {
   Run(UntilStopped());
   server_.Send(Start());

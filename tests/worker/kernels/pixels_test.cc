@@ -107,7 +107,7 @@ TEST(ParallelFor, UsesTwoThreads) {
   std::atomic<std::int64_t> done = 0;
   ParallelFor(1000, 10, [&](std::int64_t first, std::int64_t last) {
     done += last - first;
-    const std::lock_guard lock(mutex);
+    const std::scoped_lock lock(mutex);
     threads.insert(std::this_thread::get_id());
   });
   EXPECT_EQ(done, 1000);

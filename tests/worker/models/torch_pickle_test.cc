@@ -68,8 +68,8 @@ TEST_P(TorchSaveLayouts, WithAnyDamagedByteAreReadOrRefused) {
 }
 
 // Files of the old layout, by hand.
-const std::string kMagic = "\x80\x02\x8a\x0al\xfc\x9c\x46\xf9\x20j\xa8P\x19.\x80\x02M\xe9\x03."s;
-const std::string kSystemInfo = "\x80\x02}."s;
+std::string Magic() { return "\x80\x02\x8a\x0al\xfc\x9c\x46\xf9\x20j\xa8P\x19.\x80\x02M\xe9\x03."; }
+std::string SystemInfo() { return "\x80\x02}."; }
 
 template <typename T>
 std::string Bytes(T value) {
@@ -98,7 +98,7 @@ std::string Tensor(const std::string& storage, const std::string& offset, const 
 
 std::string OldFile(const std::string& object, const std::string& keys,
                     const std::string& storages) {
-  return kMagic + kSystemInfo + "\x80\x02" + object + "." + "\x80\x02" + keys + "." + storages;
+  return Magic() + SystemInfo() + "\x80\x02" + object + "." + "\x80\x02" + keys + "." + storages;
 }
 
 // A state dict {"w": tensor} over one float storage "0" of `elements`, of which the file holds
@@ -108,12 +108,12 @@ std::string OneTensor(const std::string& tensor, std::int64_t stored) {
                  Bytes(stored) + std::string(static_cast<std::size_t>(stored) * 4, '\0'));
 }
 
-const std::string kTwo = Int(2) + "\x85";
-const std::string kOne = Int(1) + "\x85";
+std::string Two() { return Int(2) + "\x85"; }
+std::string One() { return Int(1) + "\x85"; }
 
 TEST(TorchPickle, ReadsAFileMadeByHand) {
-  const auto read =
-      ParseTorchPickle(OneTensor(Tensor(StorageId("FloatStorage", "0", 2), Int(0), kTwo, kOne), 2));
+  const auto read = ParseTorchPickle(
+      OneTensor(Tensor(StorageId("FloatStorage", "0", 2), Int(0), Two(), One()), 2));
   ASSERT_TRUE(read.ok()) << read.status();
   EXPECT_TRUE(torch::equal(read->at("w"), torch::zeros({2})));
 }
@@ -125,20 +125,20 @@ struct Hostile {
 
 std::vector<Hostile> HostileFiles() {
   const std::string storage = StorageId("FloatStorage", "0", 2);
-  const std::string good = Tensor(storage, Int(0), kTwo, kOne);
+  const std::string good = Tensor(storage, Int(0), Two(), One());
   const std::string big = Int(2147483647);
   const std::string huge_long = "\x8a\x08"s + std::string(7, '\xff') + "\x7f";
   const auto object = [](const std::string& opcodes) { return OldFile(opcodes, "]", ""); };
   return {
       {"OsSystem", object("cos\nsystem\n" + Text("echo harm") + "\x85R")},
       {"OsSystemInSystemInfo",
-       kMagic + "\x80\x02"s + "cos\nsystem\n" + Text("echo harm") + "\x85R."},
+       Magic() + "\x80\x02"s + "cos\nsystem\n" + Text("echo harm") + "\x85R."},
       {"PosixSystem", object("cposix\nsystem\n" + Text("id") + "\x85R")},
       {"BuiltinsEval", object("cbuiltins\neval\n" + Text("1") + "\x85R")},
       {"TorchLoad", object("ctorch\nload\n" + Text("x") + "\x85R")},
       {"StorageCalled", object("ctorch\nFloatStorage\n" + Int(5) + "\x85R")},
       {"UnknownStorageType",
-       OneTensor(Tensor(StorageId("EvilStorage", "0", 2), Int(0), kTwo, kOne), 2)},
+       OneTensor(Tensor(StorageId("EvilStorage", "0", 2), Int(0), Two(), One()), 2)},
       {"InstOpcode", object("(ios\nsystem\n")},
       {"ObjOpcode", object("(" + Text("x") + "o")},
       {"NewObjOpcode", object("ccollections\nOrderedDict\n)\x81")},
@@ -165,7 +165,7 @@ std::vector<Hostile> HostileFiles() {
       {"TopIsTensor",
        OldFile(good, "]" + Text("0") + "a", Bytes(std::int64_t{2}) + std::string(8, '\0'))},
       {"ValueIsNumber", object("}" + Text("epoch") + Int(3) + "s")},
-      {"KeyIsNumber", OneTensor(good, 2).replace(kMagic.size() + kSystemInfo.size() + 3,
+      {"KeyIsNumber", OneTensor(good, 2).replace(Magic().size() + SystemInfo().size() + 3,
                                                  Text("w").size(), Int(1))},
       {"SelfContainingList", object("]q\x01h\x01"
                                     "a"s)},
@@ -179,34 +179,34 @@ std::vector<Hostile> HostileFiles() {
                                return s;
                              }())},
       {"ManyMarks", object(std::string(4'500'000, '('))},
-      {"SizeBeyondStorage", OneTensor(Tensor(storage, Int(0), Int(3) + "\x85", kOne), 2)},
-      {"OffsetBeyondStorage", OneTensor(Tensor(storage, Int(1), kTwo, kOne), 2)},
-      {"NegativeOffset", OneTensor(Tensor(storage, Int(-1), kTwo, kOne), 2)},
-      {"OffsetOverflows", OneTensor(Tensor(storage, huge_long, kTwo, kOne), 2)},
-      {"NegativeSize", OneTensor(Tensor(storage, Int(0), Int(-2) + "\x85", kOne), 2)},
-      {"NegativeStride", OneTensor(Tensor(storage, Int(1), kTwo, Int(-1) + "\x85"), 2)},
-      {"StrideBeyondStorage", OneTensor(Tensor(storage, Int(0), kTwo, big + "\x85"), 2)},
-      {"StrideOverflows", OneTensor(Tensor(storage, Int(0), kTwo, huge_long + "\x85"), 2)},
+      {"SizeBeyondStorage", OneTensor(Tensor(storage, Int(0), Int(3) + "\x85", One()), 2)},
+      {"OffsetBeyondStorage", OneTensor(Tensor(storage, Int(1), Two(), One()), 2)},
+      {"NegativeOffset", OneTensor(Tensor(storage, Int(-1), Two(), One()), 2)},
+      {"OffsetOverflows", OneTensor(Tensor(storage, huge_long, Two(), One()), 2)},
+      {"NegativeSize", OneTensor(Tensor(storage, Int(0), Int(-2) + "\x85", One()), 2)},
+      {"NegativeStride", OneTensor(Tensor(storage, Int(1), Two(), Int(-1) + "\x85"), 2)},
+      {"StrideBeyondStorage", OneTensor(Tensor(storage, Int(0), Two(), big + "\x85"), 2)},
+      {"StrideOverflows", OneTensor(Tensor(storage, Int(0), Two(), huge_long + "\x85"), 2)},
       {"ZeroStrideBomb",
        OneTensor(Tensor(storage, Int(0), big + big + "\x86", Int(0) + Int(0) + "\x86"), 2)},
       {"SizesOverflow", OneTensor(Tensor(storage, Int(0), big + big + big + "\x87",
                                          Int(0) + Int(0) + Int(0) + "\x87"),
                                   2)},
-      {"RanksDiffer", OneTensor(Tensor(storage, Int(0), kTwo, Int(1) + Int(1) + "\x86"), 2)},
+      {"RanksDiffer", OneTensor(Tensor(storage, Int(0), Two(), Int(1) + Int(1) + "\x86"), 2)},
       {"TooManySides", OneTensor(Tensor(storage, Int(0),
                                         "(" + Int(1) + Int(1) + Int(1) + Int(1) + Int(1) + Int(1) +
                                             Int(1) + Int(1) + Int(1) + "t",
                                         "(" + Int(1) + Int(1) + Int(1) + Int(1) + Int(1) + Int(1) +
                                             Int(1) + Int(1) + Int(1) + "t"),
                                  2)},
-      {"SizeIsText", OneTensor(Tensor(storage, Int(0), Text("2") + "\x85", kOne), 2)},
+      {"SizeIsText", OneTensor(Tensor(storage, Int(0), Text("2") + "\x85", One()), 2)},
       {"StorageLargerThanFile",
        OldFile("}" + Text("w") +
-                   Tensor(StorageId("FloatStorage", "0", 2147483647), Int(0), kTwo, kOne) + "s",
+                   Tensor(StorageId("FloatStorage", "0", 2147483647), Int(0), Two(), One()) + "s",
                "]" + Text("0") + "a", Bytes(std::int64_t{2147483647}))},
       {"StorageOfNegativeLength",
        OldFile(
-           "}" + Text("w") + Tensor(StorageId("FloatStorage", "0", -1), Int(0), kTwo, kOne) + "s",
+           "}" + Text("w") + Tensor(StorageId("FloatStorage", "0", -1), Int(0), Two(), One()) + "s",
            "]" + Text("0") + "a", Bytes(std::int64_t{-1}))},
       {"StorageLengthDiffers", OneTensor(good, 3)},
       {"StorageMissing", OldFile("}" + Text("w") + good + "s", "]", "")},
@@ -214,12 +214,12 @@ std::vector<Hostile> HostileFiles() {
                                  Bytes(std::int64_t{2}) + std::string(8, '\0'))},
       {"StorageDescribedTwice",
        OldFile("}" + Text("w") + good + "s" + Text("v") +
-                   Tensor(StorageId("LongStorage", "0", 2), Int(0), kTwo, kOne) + "s",
+                   Tensor(StorageId("LongStorage", "0", 2), Int(0), Two(), One()) + "s",
                "]" + Text("0") + "a", Bytes(std::int64_t{2}) + std::string(16, '\0'))},
       {"StorageIsView",
        OneTensor(Tensor("(" + Text("storage") + "ctorch\nFloatStorage\n" + Text("0") + Text("cpu") +
                             Int(2) + "(" + Text("1") + Int(0) + Int(2) + "ttQ",
-                        Int(0), kTwo, kOne),
+                        Int(0), Two(), One()),
                  2)},
       {"NameTwice", OldFile("}" + Text("w") + good + "s" + Text("w") + good + "s",
                             "]" + Text("0") + "a", Bytes(std::int64_t{2}) + std::string(8, '\0'))},
@@ -227,7 +227,7 @@ std::vector<Hostile> HostileFiles() {
                                  Bytes(std::int64_t{2}) + std::string(8, '\0'))},
       {"Protocol0", "(lp0\n."},
       {"OtherVersion",
-       "\x80\x02\x8a\x0al\xfc\x9c\x46\xf9\x20j\xa8P\x19.\x80\x02M\xe8\x03."s + kSystemInfo},
+       "\x80\x02\x8a\x0al\xfc\x9c\x46\xf9\x20j\xa8P\x19.\x80\x02M\xe8\x03."s + SystemInfo()},
       {"ZipOfNothing", "PK\3\4" + std::string(100, '\0')},
       {"Empty", ""},
   };
@@ -246,11 +246,11 @@ TEST_P(HostilePickle, IsDataLossAndSaysNothingOfItsContents) {
 TEST(TorchPickle, BoundsTensorsThatShowOneStorageAgainAndAgain) {
   std::string object = "}" + Text("w0") +
                        Tensor(StorageId("FloatStorage", "0", 100'000) + "q\x01", Int(0),
-                              Int(100'000) + "\x85", kOne) +
+                              Int(100'000) + "\x85", One()) +
                        "s";
   for (int i = 1; i < 10; ++i) {
     object +=
-        Text("w" + std::to_string(i)) + Tensor("h\x01", Int(0), Int(100'000) + "\x85", kOne) + "s";
+        Text("w" + std::to_string(i)) + Tensor("h\x01", Int(0), Int(100'000) + "\x85", One()) + "s";
   }
   const std::string file = OldFile(object, "]" + Text("0") + "a",
                                    Bytes(std::int64_t{100'000}) + std::string(400'000, '\0'));

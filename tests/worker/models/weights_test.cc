@@ -119,7 +119,9 @@ TEST(GeneratorTable, MapsTiersToGenerators) {
   EXPECT_EQ(GeneratorForTier("base").value(), "resnet-6");
   EXPECT_EQ(GeneratorForTier("quality").value(), "resnet-9");
   EXPECT_EQ(GeneratorForTier("huge").status().code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(MakeGenerator("resnet-7").status().code(), absl::StatusCode::kUnimplemented);
+  EXPECT_EQ(MakeGenerator("alien-7").status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(MakeGenerator(Architecture{.generator = "alien-7"}).status().code(),
+            absl::StatusCode::kUnimplemented);
 }
 
 }  // namespace

@@ -117,7 +117,7 @@ TEST_P(EveryGenerator, GivesEveryParameterAGradient) {
 
 TEST(PatchDiscriminator, JudgesPatches) {
   PatchDiscriminator discriminator({});
-  const torch::Tensor judged = discriminator.forward(torch::zeros({2, 3, 256, 256}));
+  const torch::Tensor judged = discriminator.forward(torch::zeros({2, 3, 256, 256})).front();
   EXPECT_EQ(judged.sizes(), torch::IntArrayRef({2, 1, 30, 30}));
 }
 

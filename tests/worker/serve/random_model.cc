@@ -25,7 +25,7 @@ std::string WriteRandomModel(const std::filesystem::path& directory, std::uint64
   ModelSpec spec;
   spec.family = "faststyle";
   spec.tier = generator == "lite" ? "lite" : generator == "resnet-6" ? "base" : "quality";
-  spec.generator = generator;
+  spec.architecture.generator = generator;
   spec.parameters = models::CountParameters(**network);
   spec.weights_sha256 = *sha256;
   spec.weights_bytes = std::filesystem::file_size(file);

@@ -1,0 +1,31 @@
+// Which network a model is, as plain data: what model.json says of it, and what its weights must
+// fit.
+#pragma once
+
+#include <string>
+
+namespace atelier {
+
+// `generator`:
+//   "lite"             nn::LiteGenerator with its default options
+//   "resnet-<blocks>"  nn::ResnetGenerator: CycleGAN, pix2pix, CUT
+//   "unet-<2^downs>"   nn::UnetGenerator: pix2pix; "unet-128", "unet-256"
+//   "transformer"      nn::TransformerNet: pytorch/examples fast_neural_style
+//   "dcgan"            nn::DcganGenerator: pytorch/examples dcgan; noise to pattern
+struct Architecture {
+  std::string generator;
+  int base_channels = 0;  // of the layer next to the picture's side (ngf); 0 with "lite"
+  // "instance", "batch", "layer" or "none", as nn::NormKind; "resnet-*" and "unet-*" only.
+  std::string norm;
+  // nn::ResnetGenerator::Options of the same names; "resnet-*" only.
+  bool antialias = false;
+  bool resize_convolution = false;
+  bool multi_level = false;
+  // Noise to pattern only: numbers of noise and pixels a side; otherwise 0.
+  int latent_size = 0;
+  int image_size = 0;
+
+  friend bool operator==(const Architecture&, const Architecture&) = default;
+};
+
+}  // namespace atelier

@@ -1,0 +1,113 @@
+#include "common/family.h"
+
+namespace atelier {
+namespace {
+
+// The recipe of Zhu et al. 2017 (arXiv:1703.10593).
+void CycleganDefaults(TrainConfig& config) {
+  config.tier = "quality";
+  config.batch_size = 1;
+  config.gan.pool_size = 50;
+}
+
+// Isola et al. 2017 (arXiv:1611.07004).
+void Pix2pixDefaults(TrainConfig& config) {
+  config.generator = "unet-256";
+  config.batch_size = 1;
+  config.gan.loss = GanLoss::kVanilla;
+  config.gan.norm = "batch";
+}
+
+// Park et al. 2020 (arXiv:2007.15651).
+void CutDefaults(TrainConfig& config) {
+  config.generator = "cut-resnet-9";
+  config.batch_size = 1;
+  config.gan.antialias = true;
+}
+
+void FaststyleDefaults(TrainConfig& config) {
+  config.adam_beta2 = 0.99;
+  config.ema_decay = 0.99;
+  config.gradient_clip = 5;
+  config.gan.channels = 16;
+  config.gan.learning_rate = 2e-4;
+  config.gan.adam_beta1 = 0.5;
+  config.gan.adam_beta2 = 0.999;
+  config.schedule.final_share = 0.05;
+  config.schedule.warmup_steps = 20;
+}
+
+// Radford et al. 2015 (arXiv:1511.06434).
+void DcganDefaults(TrainConfig& config) {
+  config.generator = "dcgan";
+  config.image_size = 64;
+  config.batch_size = 32;
+  config.gan.loss = GanLoss::kVanilla;
+  config.gan.norm = "batch";
+  config.schedule.kind = ScheduleKind::kConstant;
+}
+
+// Gulrajani et al. 2017 (arXiv:1704.00028): gradient penalty 10, five critic steps, Adam (1e-4, 0,
+// 0.9), no batch norm in the critic.
+void WganDefaults(TrainConfig& config) {
+  DcganDefaults(config);
+  config.learning_rate = 1e-4;
+  config.adam_beta1 = 0;
+  config.adam_beta2 = 0.9;
+  config.gan.loss = GanLoss::kWasserstein;
+  config.gan.norm = "none";
+  config.gan.steps = 5;
+  config.gan.gradient_penalty_weight = 10;
+}
+
+void CganDefaults(TrainConfig& config) {
+  DcganDefaults(config);
+  config.gan.loss = GanLoss::kHinge;
+  config.gan.spectral_norm = true;
+  config.gan.norm = "none";
+}
+
+void VaeganDefaults(TrainConfig& config) { DcganDefaults(config); }
+
+}  // namespace
+
+const std::vector<Family>& Families() {
+  static const auto* const families = new std::vector<Family>{
+      {.name = "faststyle",
+       .has_style = true,
+       .options = {"faststyle"},
+       .set_defaults = FaststyleDefaults},
+      {.name = "cyclegan",
+       .has_style = true,
+       .options = {"cyclegan"},
+       .set_defaults = CycleganDefaults},
+      {.name = "cut", .has_style = true, .options = {"cut"}, .set_defaults = CutDefaults},
+      {.name = "pix2pix", .options = {"pix2pix"}, .set_defaults = Pix2pixDefaults},
+      {.name = "dcgan", .from_noise = true, .options = {"pattern"}, .set_defaults = DcganDefaults},
+      {.name = "wgan", .from_noise = true, .options = {"pattern"}, .set_defaults = WganDefaults},
+      {.name = "cgan",
+       .from_noise = true,
+       .has_labels = true,
+       .options = {"pattern"},
+       .set_defaults = CganDefaults},
+      {.name = "vaegan",
+       .from_noise = true,
+       .options = {"pattern", "vaegan"},
+       .set_defaults = VaeganDefaults},
+  };
+  return *families;
+}
+
+const Family* FindFamily(std::string_view name) {
+  if (name == "hdrgan") {
+    name = "vaegan";
+  }
+  for (const Family& family : Families()) {
+    if (family.name == name) {
+      return &family;
+    }
+  }
+  return nullptr;
+}
+
+}  // namespace atelier

@@ -1,0 +1,137 @@
+#include "common/train_settings.h"
+
+#include <algorithm>
+
+#include "common/family.h"
+#include "nlohmann/json.hpp"
+
+namespace atelier {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json Of(const GanConfig& gan) {
+  constexpr const char* kLosses[] = {"vanilla", "saturating", "least_squares", "hinge",
+                                     "wasserstein"};
+  constexpr const char* kKinds[] = {"patch", "pixel", "multi_scale", "projected"};
+  return {{"loss", kLosses[static_cast<int>(gan.loss)]},
+          {"discriminator", kKinds[static_cast<int>(gan.discriminator)]},
+          {"norm", gan.norm},
+          {"channels", gan.channels},
+          {"scales", gan.scales},
+          {"spectral_norm", gan.spectral_norm},
+          {"antialias", gan.antialias},
+          {"learning_rate", gan.learning_rate},
+          {"adam_beta1", gan.adam_beta1},
+          {"adam_beta2", gan.adam_beta2},
+          {"steps", gan.steps},
+          {"freeze_layers", gan.freeze_layers},
+          {"weight", gan.weight},
+          {"gradient_penalty_weight", gan.gradient_penalty_weight},
+          {"r1_weight", gan.r1_weight},
+          {"clip_weights", gan.clip_weights},
+          {"feature_matching_weight", gan.feature_matching_weight},
+          {"mode_seeking_weight", gan.mode_seeking_weight},
+          {"pool_size", gan.pool_size}};
+}
+
+Json Of(const ScheduleConfig& schedule) {
+  constexpr const char* kKinds[] = {"constant", "linear", "cosine"};
+  return {{"kind", kKinds[static_cast<int>(schedule.kind)]},
+          {"decay_from", schedule.decay_from},
+          {"final_share", schedule.final_share},
+          {"warmup_steps", schedule.warmup_steps}};
+}
+
+Json Of(const AugmentConfig& augment) {
+  return {{"rotation", augment.rotation},
+          {"shift", augment.shift},
+          {"shear", augment.shear},
+          {"zoom", augment.zoom},
+          {"flip", augment.flip},
+          {"border", augment.reflect ? "reflect" : "nearest"},
+          {"differentiable", augment.differentiable},
+          {"adaptive", augment.adaptive}};
+}
+
+Json Of(const FaststyleConfig& faststyle) {
+  return {{"content_weight", faststyle.content_weight},
+          {"style_weight", faststyle.style_weight},
+          {"total_variation_weight", faststyle.total_variation_weight},
+          {"adversarial_weight", faststyle.adversarial_weight},
+          {"luminance_weight", faststyle.luminance_weight},
+          {"color_weight", faststyle.color_weight},
+          {"chroma_weight", faststyle.chroma_weight},
+          {"style_size", faststyle.style_size}};
+}
+
+Json Of(const CutConfig& cut) {
+  return {{"nce_weight", cut.nce_weight}, {"layers", cut.layers},
+          {"patches", cut.patches},       {"temperature", cut.temperature},
+          {"identity", cut.identity},     {"flip_equivariance", cut.flip_equivariance}};
+}
+
+// The message `name` of TrainSpec.
+Json OptionsOf(std::string_view name, const TrainConfig& config) {
+  if (name == "faststyle") {
+    return Of(config.faststyle);
+  }
+  if (name == "cyclegan") {
+    return {{"cycle_weight", config.cyclegan.cycle_weight},
+            {"identity_weight", config.cyclegan.identity_weight}};
+  }
+  if (name == "pix2pix") {
+    return {{"l1_weight", config.pix2pix.l1_weight}, {"edges", config.pix2pix.edges}};
+  }
+  if (name == "cut") {
+    return Of(config.cut);
+  }
+  if (name == "pattern") {
+    return {{"architecture", config.pattern.classic ? "classic" : "dcgan"},
+            {"latent_size", config.pattern.latent_size},
+            {"resize_convolution", config.pattern.resize_convolution}};
+  }
+  const VaeganConfig& vaegan = config.vaegan;
+  return {{"reconstruction_weight", vaegan.reconstruction_weight},
+          {"kl_weight", vaegan.kl_weight},
+          {"feature_matching_weight", vaegan.feature_matching_weight},
+          {"regularization_weight", vaegan.regularization_weight}};
+}
+
+}  // namespace
+
+std::string TrainSettings(const TrainConfig& config) {
+  Json json = {{"family", config.family},
+               {"tier", config.tier},
+               {"generator", config.generator},
+               {"base_channels", config.base_channels},
+               {"content", config.content_dataset},
+               {"style", config.style_dataset},
+               {"steps", config.steps},
+               {"epochs", config.epochs},
+               {"batch_size", config.batch_size},
+               {"accumulate", config.accumulate},
+               {"image_size", config.image_size},
+               {"seed", config.seed},
+               {"sample_every_epochs", config.sample_every_epochs},
+               {"checkpoint_every_steps", config.checkpoint_every_steps},
+               {"keep_checkpoints", config.keep_checkpoints},
+               {"learning_rate", config.learning_rate},
+               {"adam_beta1", config.adam_beta1},
+               {"adam_beta2", config.adam_beta2},
+               {"precision", config.precision == Precision::kBf16 ? "bf16" : "fp32"},
+               {"ema_decay", config.ema_decay},
+               {"gradient_clip", config.gradient_clip},
+               {"init_from", config.init_from},
+               {"gan", Of(config.gan)},
+               {"schedule", Of(config.schedule)},
+               {"augment", Of(config.augment)}};
+  if (const Family* family = FindFamily(config.family); family != nullptr) {
+    for (const std::string_view name : family->options) {
+      json[std::string(name)] = OptionsOf(name, config);
+    }
+  }
+  return json.dump();
+}
+
+}  // namespace atelier

@@ -1,0 +1,63 @@
+"""Checks with Python's PyTorch what Atelier wrote: atelier_state_dict.pth (worker/models/torch_pickle_writer) and
+atelier_torchscript_*.pt (worker/models/torchscript_export), each a network filled with the numbers of reference.py. To write them anew:
+ATELIER_WRITE_GOLDEN=tests/golden build/release/tests/worker_models_test --gtest_filter='*Golden*'. Run: python check_interchange.py
+(torch 2.11); prints OK or fails."""
+import os
+
+import torch
+
+from make_interchange import filled_transformer
+from make_networks import ResnetGenerator
+from reference import fill, picture
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+SIZES = ((32, 40), (64, 48))
+
+
+def check_state_dict(network):
+    state = torch.load(os.path.join(HERE, "atelier_state_dict.pth"), weights_only=True)
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(state[name], tensor), name
+    loaded = ResnetGenerator(2, ngf=4).eval()
+    loaded.load_state_dict(state, strict=True)
+    for size in SIZES:
+        assert torch.equal(loaded(picture(*size)), network(picture(*size)))
+
+
+def check_torchscript(name, network, sizes=SIZES):
+    program = torch.jit.load(os.path.join(HERE, f"atelier_torchscript_{name}.pt"))
+    assert set(program.state_dict()) == set(network.state_dict()), name
+    for size in sizes:
+        difference = (program(picture(*size)) - network(picture(*size))).abs().max().item()
+        print(name, size, difference)
+        assert difference <= 1e-5
+    odd = program(picture(37, 51))
+    assert odd.shape == (1, 3, 37, 51) and odd.isfinite().all()
+
+
+class Scaled(torch.nn.Module):
+    """TransformerNet with [-1, 1] outside."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def state_dict(self):
+        return self.network.state_dict()
+
+    def forward(self, x):
+        return (self.network((x + 1) * 127.5) / 127.5 - 1).clamp(-1, 1)
+
+
+def main():
+    resnet = ResnetGenerator(2, ngf=4).eval()
+    fill(resnet)
+    with torch.no_grad():
+        check_state_dict(resnet)
+        check_torchscript("resnet", resnet)
+        check_torchscript("transformer", Scaled(filled_transformer()))
+    print("OK, torch", torch.__version__)
+
+
+if __name__ == "__main__":
+    main()

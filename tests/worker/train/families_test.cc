@@ -1,0 +1,278 @@
+// Every family on tiny sets: it learns what its sets have to teach, it goes on from a checkpoint
+// bit by bit, and what it leaves can be served.
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+#include <atomic>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "common/family.h"
+#include "common/files.h"
+#include "tests/support/temp_dir.h"
+#include "worker/image/codec.h"
+#include "worker/infer/stylizer.h"
+#include "worker/models/pattern_table.h"
+#include "worker/models/safetensors.h"
+#include "worker/models/weights.h"
+#include "worker/train/checkpoint.h"
+#include "worker/train/trainer.h"
+
+namespace atelier::train {
+namespace {
+
+namespace fs = std::filesystem;
+
+class QuietObserver final : public Observer {
+ public:
+  explicit QuietObserver(std::int64_t stop_at = 1'000'000) : stop_at_(stop_at) {}
+  void OnStart(std::int64_t) override {}
+  void OnProgress(const Progress& progress) override { last = progress; }
+  void OnSample(std::int64_t, const std::string&) override {}
+  void OnCheckpoint(std::int64_t step) override { stop = step >= stop_at_; }
+  void OnWarning(const std::string& sentence) override { warnings.push_back(sentence); }
+
+  std::atomic<bool> stop{false};
+  Progress last;
+  std::vector<std::string> warnings;
+
+ private:
+  std::int64_t stop_at_;
+};
+
+struct Color {
+  float red, green, blue;  // 0 to 1
+};
+
+// A soft pattern around a colour.
+torch::Tensor Picture(const Color& color, int seed, int height, int width) {
+  torch::manual_seed(seed);
+  const torch::Tensor waves =
+      torch::upsample_bicubic2d(torch::rand({1, 3, 5, 5}) * 0.3 - 0.15, {height, width}, false)[0];
+  const torch::Tensor base = torch::tensor({color.red, color.green, color.blue}).view({3, 1, 1});
+  return ((waves + base).clamp(0, 1) * 255).to(torch::kUInt8).permute({1, 2, 0}).contiguous();
+}
+
+void Write(const fs::path& path, const torch::Tensor& pixels) {
+  fs::create_directories(path.parent_path());
+  const auto png = image::EncodeImage(pixels, {}, {.format = ImageFormat::kPng});
+  ASSERT_TRUE(png.ok());
+  std::ofstream(path, std::ios::binary) << *png;
+}
+
+constexpr Color kBlue = {0.2F, 0.3F, 0.8F};
+constexpr Color kOrange = {0.9F, 0.5F, 0.2F};
+
+// Mean colour of pictures [N, 3, H, W] in [-1, 1], as 0 to 1.
+torch::Tensor MeanColor(const torch::Tensor& pictures) {
+  return pictures.to(torch::kFloat).mean({0, 2, 3}) / 2 + 0.5;
+}
+
+double DistanceTo(const Color& color, const torch::Tensor& mean) {
+  return (mean - torch::tensor({color.red, color.green, color.blue})).norm().item<double>();
+}
+
+struct Case {
+  const char* name;
+  std::function<void(TrainConfig&)> configure;
+};
+
+void PrintTo(const Case& c, std::ostream* out) { *out << c.name; }
+
+void Small(TrainConfig& config, const char* family) {
+  config = TrainConfig{};
+  config.family = family;
+  FindFamily(family)->set_defaults(config);
+  config.content_dataset = "content";
+  config.image_size = 64;
+  config.base_channels = 4;
+  config.gan.channels = 8;
+  config.batch_size = 2;
+  config.seed = 5;
+  config.steps = 60;
+  config.checkpoint_every_steps = 4;
+  config.sample_every_epochs = 1000;
+  config.precision = Precision::kFp32;
+  config.learning_rate = 2e-3;
+}
+
+const Case kCases[] = {
+    {"Cyclegan",
+     [](TrainConfig& config) {
+       Small(config, "cyclegan");
+       config.tier = "base";
+       config.ema_decay = 0.9;
+       config.steps = 40;
+     }},
+    {"Cut",
+     [](TrainConfig& config) {
+       Small(config, "cut");
+       config.generator = "cut-resnet-6";
+       config.cut.patches = 16;
+       config.cut.flip_equivariance = true;
+       config.steps = 60;
+     }},
+    {"Pix2pix",
+     [](TrainConfig& config) {
+       Small(config, "pix2pix");
+       config.generator = "unet-64";
+       config.accumulate = 2;
+     }},
+    {"Dcgan",
+     [](TrainConfig& config) {
+       Small(config, "dcgan");
+       config.learning_rate = 4e-3;
+       config.gan.learning_rate = 2e-3;
+       config.steps = 150;
+     }},
+    {"WganWithPenalty",
+     [](TrainConfig& config) {
+       Small(config, "wgan");
+       config.gan.steps = 2;
+     }},
+    {"WganWithClipping",
+     [](TrainConfig& config) {
+       Small(config, "wgan");
+       config.gan.steps = 2;
+       config.gan.gradient_penalty_weight = 0;
+       config.gan.clip_weights = 0.03;
+     }},
+    {"Cgan",
+     [](TrainConfig& config) {
+       Small(config, "cgan");
+       config.gan.mode_seeking_weight = 0.1;
+       config.steps = 150;
+     }},
+    {"Vaegan",
+     [](TrainConfig& config) {
+       Small(config, "vaegan");
+       config.learning_rate = 4e-3;
+       config.gan.learning_rate = 2e-3;
+       config.steps = 100;
+     }},
+    {"Classic",
+     [](TrainConfig& config) {
+       Small(config, "dcgan");
+       config.pattern.classic = true;
+       config.image_size = 56;
+       config.ema_decay = 0.9;
+     }},
+};
+
+class EveryFamily : public testing::TestWithParam<Case> {
+ protected:
+  void SetUp() override {
+    at::set_num_threads(2);
+    GetParam().configure(config_);
+    const Family& family = *FindFamily(config_.family);
+    for (int i = 0; i < 4; ++i) {
+      const std::string file = std::to_string(i) + ".png";
+      if (config_.family == "pix2pix") {
+        Write(root() / "content" / file,
+              torch::cat({Picture(kBlue, i, 80, 80), Picture(kOrange, i, 80, 80)}, 1));
+      } else if (family.has_labels) {
+        Write(root() / "content/blue" / file, Picture(kBlue, i, 80, 80));
+        Write(root() / "content/orange" / file, Picture(kOrange, 10 + i, 80, 80));
+      } else if (family.from_noise) {
+        Write(root() / "content" / file, Picture(kOrange, i, 80, 80));
+      } else {
+        Write(root() / "content" / file, Picture(kBlue, i, 80, 80));
+        Write(root() / "style" / file, Picture(kOrange, 20 + i, 80, 80));
+      }
+    }
+    if (family.has_style) {
+      config_.style_dataset = "style";
+    }
+  }
+
+  fs::path root() const { return directory_.path(); }
+
+  TrainJob Job(const std::string& attempt) const {
+    TrainJob job;
+    job.config = config_;
+    job.content_directory = root() / "content";
+    job.style_directory = config_.style_dataset.empty() ? fs::path() : root() / "style";
+    job.attempt_directory = root() / "attempts" / attempt;
+    job.feature_weights =
+        fs::path(ATELIER_BINARY_DIR) / "share/atelier/features/efficientnet_lite0.pth";
+    return job;
+  }
+
+  Outcome Run(const TrainJob& job, QuietObserver& observer) const {
+    const absl::StatusOr<Outcome> outcome = RunTraining(job, observer, observer.stop);
+    EXPECT_TRUE(outcome.ok()) << outcome.status();
+    return outcome.value_or(Outcome::kStopped);
+  }
+
+  // What the result of `job` makes: restyled content, or patterns, of label `label` if it has
+  // labels; [N, 3, H, W] in [-1, 1].
+  torch::Tensor Results(const TrainJob& job, int label = 0) const {
+    const fs::path folder = job.attempt_directory / "result";
+    const ModelSpec spec = ReadModelSpec(folder).value();
+    EXPECT_EQ(spec.family, config_.family);
+    if (models::IsPattern(spec.architecture)) {
+      const auto generator =
+          models::MakePatternGenerator(spec.architecture, static_cast<int>(spec.classes.size()))
+              .value();
+      const auto file = models::ReadSafetensors(folder / "weights.safetensors", 64u << 20);
+      EXPECT_TRUE(models::LoadWeights(*generator, file->tensors, /*strict=*/true).ok());
+      torch::manual_seed(1);
+      return generator->Generate(
+          torch::randn({8, spec.architecture.latent_size}),
+          spec.classes.empty() ? torch::Tensor() : torch::full({8}, label, torch::kInt64));
+    }
+    const auto stylizer = infer::Stylizer::Load({.directory = folder});
+    EXPECT_TRUE(stylizer.ok()) << stylizer.status();
+    const torch::Tensor photos = Picture(kBlue, 99, 72, 65).unsqueeze(0);
+    const auto styled = (*stylizer)->Stylize(photos, Precision::kFp32);
+    EXPECT_TRUE(styled.ok()) << styled.status();
+    return styled->permute({0, 3, 1, 2}).to(torch::kFloat) / 127.5 - 1;
+  }
+
+  TrainConfig config_;
+  test::TempDir directory_;
+};
+INSTANTIATE_TEST_SUITE_P(Families, EveryFamily, testing::ValuesIn(kCases),
+                         [](const auto& info) { return std::string(info.param.name); });
+
+TEST_P(EveryFamily, LearnsTheColoursOfItsSet) {
+  QuietObserver observer;
+  TrainJob before = Job("before");
+  before.config.steps = 1;
+  before.config.learning_rate = 1e-8;
+  ASSERT_EQ(Run(before, observer), Outcome::kFinished);
+  const TrainJob after = Job("after");
+  ASSERT_EQ(Run(after, observer), Outcome::kFinished);
+  const double at_first = DistanceTo(kOrange, MeanColor(Results(before, 1)));
+  const double at_last = DistanceTo(kOrange, MeanColor(Results(after, 1)));
+  EXPECT_LT(at_last, 0.6 * at_first) << "from " << at_first << " to " << at_last;
+  if (FindFamily(config_.family)->has_labels) {
+    EXPECT_LT(DistanceTo(kBlue, MeanColor(Results(after, 0))),
+              DistanceTo(kOrange, MeanColor(Results(after, 0))));
+    EXPECT_LT(DistanceTo(kOrange, MeanColor(Results(after, 1))),
+              DistanceTo(kBlue, MeanColor(Results(after, 1))));
+  }
+}
+
+TEST_P(EveryFamily, GoesOnFromACheckpointBitByBit) {
+  config_.steps = 8;
+  QuietObserver whole;
+  ASSERT_EQ(Run(Job("whole"), whole), Outcome::kFinished);
+  QuietObserver first(4);
+  ASSERT_EQ(Run(Job("first"), first), Outcome::kStopped);
+  TrainJob second = Job("second");
+  second.resume_directory = root() / "attempts/first/checkpoints/step-4";
+  QuietObserver rest;
+  ASSERT_EQ(Run(second, rest), Outcome::kFinished);
+  for (const char* file : {"result/weights.safetensors", "checkpoints/step-8/state.safetensors"}) {
+    EXPECT_EQ(*Sha256HexOfFile(root() / "attempts/whole" / file),
+              *Sha256HexOfFile(root() / "attempts/second" / file))
+        << file;
+  }
+}
+
+}  // namespace
+}  // namespace atelier::train

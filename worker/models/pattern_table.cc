@@ -1,0 +1,79 @@
+#include "worker/models/pattern_table.h"
+
+#include "worker/nn/classic_generator.h"
+#include "worker/nn/dcgan.h"
+
+namespace atelier::models {
+namespace {
+
+using GeneratorPtr = std::shared_ptr<nn::PatternGenerator>;
+
+GeneratorPtr MakeDcgan(const Architecture& architecture, int classes) {
+  return std::make_shared<nn::DcganGenerator>(
+      nn::DcganGenerator::Options{.side = architecture.image_size,
+                                  .latent_size = architecture.latent_size,
+                                  .ngf = architecture.base_channels,
+                                  .resize_convolution = architecture.resize_convolution,
+                                  .condition = {.entries = classes}});
+}
+
+GeneratorPtr MakeClassic(const Architecture& architecture, int classes) {
+  return std::make_shared<nn::ClassicGenerator>(
+      nn::ClassicGenerator::Options{.side = architecture.image_size,
+                                    .latent_size = architecture.latent_size,
+                                    .base_channels = architecture.base_channels,
+                                    .resize_convolution = architecture.resize_convolution,
+                                    .condition = {.entries = classes}});
+}
+
+struct Row {
+  std::string_view name;
+  int least_side;  // pixels; twice and four times as many are possible too, and so on
+  int most_side;
+  GeneratorPtr (*make)(const Architecture& architecture, int classes);
+};
+
+constexpr Row kPatterns[] = {{"dcgan", 64, 256, MakeDcgan}, {"classic", 28, 224, MakeClassic}};
+
+bool HasSide(const Row& row, int side) {
+  for (int possible = row.least_side; possible <= row.most_side; possible *= 2) {
+    if (possible == side) {
+      return true;
+    }
+  }
+  return false;
+}
+
+}  // namespace
+
+absl::StatusOr<GeneratorPtr> MakePatternGenerator(const Architecture& architecture, int classes) {
+  for (const Row& row : kPatterns) {
+    if (row.name != architecture.generator) {
+      continue;
+    }
+    if (!HasSide(row, architecture.image_size) || architecture.latent_size < 1 ||
+        architecture.base_channels < 1) {
+      return absl::InvalidArgumentError(
+          "a generator \"" + architecture.generator + "\" of " +
+          std::to_string(architecture.image_size) + " px, " +
+          std::to_string(architecture.latent_size) + " numbers of noise and " +
+          std::to_string(architecture.base_channels) + " channels cannot be made");
+    }
+    GeneratorPtr generator = row.make(architecture, classes);
+    generator->eval();
+    return generator;
+  }
+  return absl::UnimplementedError("This build has no pattern generator called \"" +
+                                  architecture.generator + "\"; update the worker.");
+}
+
+bool IsPattern(const Architecture& architecture) {
+  for (const Row& row : kPatterns) {
+    if (row.name == architecture.generator) {
+      return true;
+    }
+  }
+  return false;
+}
+
+}  // namespace atelier::models

@@ -1,0 +1,219 @@
+#include "worker/train/adversary.h"
+
+#include <torch/torch.h>
+
+#include <utility>
+
+#include "common/status_macros.h"
+#include "worker/models/feature_network.h"
+#include "worker/models/generator_table.h"
+#include "worker/nn/multi_scale_discriminator.h"
+#include "worker/nn/patch_discriminator.h"
+#include "worker/nn/pixel_discriminator.h"
+#include "worker/nn/projected_discriminator.h"
+#include "worker/train/adversarial_loss.h"
+#include "worker/train/autocast.h"
+#include "worker/train/image_losses.h"
+#include "worker/train/random.h"
+
+namespace atelier::train {
+namespace {
+
+using Judgement = nn::Discriminator::Judgement;
+
+// What pictures are augmented for.
+enum Role : std::int64_t { kReal = 0, kFake = 1, kOfGenerator = 2, kRoles = 3 };
+
+LearnerOptions OptionsOf(const TrainConfig& config) {
+  const GanConfig& gan = config.gan;
+  return {.learning_rate = gan.learning_rate > 0 ? gan.learning_rate : config.learning_rate,
+          .beta1 = gan.adam_beta1 < 0 ? config.adam_beta1 : gan.adam_beta1,
+          .beta2 = gan.adam_beta2 < 0 ? config.adam_beta2 : gan.adam_beta2};
+}
+
+absl::StatusOr<std::shared_ptr<nn::Discriminator>> Build(
+    const GanConfig& config, int in_channels, const std::filesystem::path& feature_weights) {
+  ATELIER_ASSIGN_OR_RETURN(const nn::NormKind norm, models::NormKindOf(config.norm));
+  const nn::PatchDiscriminator::Options patch = {.in_channels = in_channels,
+                                                 .ndf = config.channels,
+                                                 .norm = norm,
+                                                 .spectral_norm = config.spectral_norm,
+                                                 .antialias = config.antialias};
+  switch (config.discriminator) {
+    case DiscriminatorKind::kPixel:
+      return std::make_shared<nn::PixelDiscriminator>(
+          nn::PixelDiscriminator::Options{.in_channels = in_channels,
+                                          .ndf = config.channels,
+                                          .norm = norm,
+                                          .spectral_norm = config.spectral_norm});
+    case DiscriminatorKind::kMultiScale:
+      return std::make_shared<nn::MultiScaleDiscriminator>(
+          nn::MultiScaleDiscriminator::Options{.scales = config.scales, .patch = patch});
+    case DiscriminatorKind::kProjected: {
+      ATELIER_ASSIGN_OR_RETURN(auto network, models::LoadEfficientNetLite(0, feature_weights));
+      return std::make_shared<nn::ProjectedDiscriminator>(
+          nn::ProjectedDiscriminator::Options{.channels = config.channels}, std::move(network));
+    }
+    case DiscriminatorKind::kPatch:
+      break;
+  }
+  return std::make_shared<nn::PatchDiscriminator>(patch);
+}
+
+// What the losses compute on is fp32, whatever the networks computed in.
+Judgement Wide(Judgement judgement) {
+  for (torch::Tensor& logits : judgement.logits) {
+    logits = logits.to(torch::kFloat);
+  }
+  return judgement;
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<nn::Discriminator>> MakeDiscriminator(
+    const GanConfig& config, int in_channels, const std::filesystem::path& feature_weights,
+    const at::Generator& random) {
+  ATELIER_ASSIGN_OR_RETURN(auto network, Build(config, in_channels, feature_weights));
+  network->InitializeWeights(random);
+  const auto layers = static_cast<int>(network->Layers().size());
+  if (config.freeze_layers >= layers) {
+    return absl::InvalidArgumentError("train.gan.freeze_layers must be below " +
+                                      std::to_string(layers) +
+                                      ", the number of layers that this discriminator has");
+  }
+  network->FreezeLayers(config.freeze_layers);
+  return network;
+}
+
+Adversary::Adversary(std::string name, std::int64_t index, const TrainConfig& config,
+                     std::shared_ptr<torch::nn::Module> network, Judge judge)
+    : name_(std::move(name)),
+      index_(index),
+      config_(config),
+      network_(std::move(network)),
+      judge_(std::move(judge)),
+      learner_(name_, network_, OptionsOf(config)),
+      pool_(config.gan.pool_size) {
+  for (const torch::Tensor& parameter : network_->parameters()) {
+    if (parameter.requires_grad()) {
+      learning_.push_back(parameter);
+    }
+  }
+}
+
+Adversary::Adversary(std::string name, std::int64_t index, const TrainConfig& config,
+                     const std::shared_ptr<nn::Discriminator>& network)
+    : Adversary(std::move(name), index, config, network,
+                [network](const torch::Tensor& pictures, const torch::Tensor&) {
+                  return network->Judge(pictures);
+                }) {}
+
+double Adversary::Learn(const torch::Tensor& real, const torch::Tensor& fake, std::int64_t step,
+                        const torch::Tensor& condition) {
+  const torch::Tensor shown =
+      pool_.Exchange(fake, KeyedRandom(config_.seed, step, index_, Purpose::kPool));
+  const torch::Tensor real_seen = Augment(real, step, kReal);
+  const torch::Tensor fake_seen = Augment(shown.detach(), step, kFake);
+  Judgement of_real;
+  Judgement of_fake;
+  {
+    const Autocast autocast(config_.precision);
+    of_real = Wide(judge_(real_seen, condition));
+    of_fake = Wide(judge_(fake_seen, condition));
+  }
+  if (config_.augment.adaptive) {
+    probability_.Observe(of_real.logits);
+  }
+  torch::Tensor loss = DiscriminatorLoss(config_.gan.loss, of_real.logits, of_fake.logits) +
+                       Penalties(real_seen, fake_seen, step, condition);
+  learner_.ZeroGradients();
+  loss.backward();
+  if (learner_.Step() && config_.gan.clip_weights > 0) {
+    ClipWeights(*network_, config_.gan.clip_weights);
+  }
+  return loss.item<double>();
+}
+
+torch::Tensor Adversary::Augment(const torch::Tensor& pictures, std::int64_t step,
+                                 std::int64_t role) const {
+  if (!config_.augment.differentiable) {
+    return pictures;
+  }
+  const double probability = config_.augment.adaptive ? probability_.probability() : 1.0;
+  std::vector<DiffAugmentDraw> draws;
+  for (std::int64_t i = 0; i < pictures.size(0); ++i) {
+    // Unique for up to 1000 pictures a step and any number of adversaries.
+    const std::int64_t sample = (index_ * kRoles + role) * 1000 + i;
+    draws.push_back(
+        DrawDiffAugment(pictures.size(2), pictures.size(3), probability,
+                        KeyedRandom(config_.seed, step, sample, Purpose::kDiffAugment)));
+  }
+  return DiffAugment(pictures, draws);
+}
+
+// In fp32: gradients of gradients have too wide a range for bf16.
+torch::Tensor Adversary::Penalties(const torch::Tensor& real, const torch::Tensor& fake,
+                                   std::int64_t step, const torch::Tensor& condition) const {
+  const Critic critic = [&](const torch::Tensor& pictures) {
+    return judge_(pictures, condition).logits;
+  };
+  torch::Tensor penalty = torch::zeros({});
+  if (config_.gan.gradient_penalty_weight > 0) {
+    const torch::Tensor shares =
+        PenaltyShares(config_.seed, step, index_ * real.size(0), real.size(0));
+    penalty =
+        penalty + config_.gan.gradient_penalty_weight * GradientPenalty(critic, real, fake, shares);
+  }
+  if (config_.gan.r1_weight > 0) {
+    penalty = penalty + config_.gan.r1_weight * R1Penalty(critic, real);
+  }
+  return penalty;
+}
+
+Judgement Adversary::Look(const torch::Tensor& pictures, const torch::Tensor& condition) {
+  // The gradient passes through the discriminator without touching it.
+  for (torch::Tensor& weight : learning_) {
+    weight.set_requires_grad(false);
+  }
+  Judgement judgement;
+  {
+    const Autocast autocast(config_.precision);
+    judgement = Wide(judge_(pictures, condition));
+  }
+  for (torch::Tensor& weight : learning_) {
+    weight.set_requires_grad(true);
+  }
+  return judgement;
+}
+
+torch::Tensor Adversary::GeneratorLoss(const torch::Tensor& fake, const torch::Tensor& real,
+                                       std::int64_t step, const torch::Tensor& condition) {
+  const Judgement of_fake = Look(Augment(fake, step, kOfGenerator), condition);
+  torch::Tensor loss = config_.gan.weight * train::GeneratorLoss(config_.gan.loss, of_fake.logits);
+  if (config_.gan.feature_matching_weight > 0) {
+    Judgement of_real;
+    {
+      const torch::NoGradGuard no_grad;
+      of_real = Look(Augment(real, step, kReal), condition);
+    }
+    loss = loss + config_.gan.feature_matching_weight *
+                      FeatureMatching(of_fake.features, of_real.features);
+  }
+  return loss;
+}
+
+void Adversary::Save(models::TensorMap& state) const {
+  learner_.Save(state);
+  pool_.Save(name_, state);
+  if (config_.augment.adaptive) {
+    probability_.Save(name_, state);
+  }
+}
+
+absl::Status Adversary::Load(const models::TensorMap& state) {
+  ATELIER_RETURN_IF_ERROR(learner_.Load(state));
+  ATELIER_RETURN_IF_ERROR(pool_.Load(name_, state));
+  return config_.augment.adaptive ? probability_.Load(name_, state) : absl::OkStatus();
+}
+
+}  // namespace atelier::train

@@ -1,0 +1,81 @@
+// A discriminator that learns, with everything that the families vary about it: the form of the
+// loss, penalties, its memory of earlier pictures, and how the generator learns from it.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/train_config.h"
+#include "worker/models/safetensors.h"
+#include "worker/nn/discriminator.h"
+#include "worker/train/diff_augment.h"
+#include "worker/train/image_pool.h"
+#include "worker/train/learner.h"
+
+namespace atelier::train {
+
+// The discriminator of `config`, with fresh weights from `random`, its first gan.freeze_layers
+// frozen. The projected one needs the feature network: DATA_LOSS, NOT_FOUND.
+absl::StatusOr<std::shared_ptr<nn::Discriminator>> MakeDiscriminator(
+    const GanConfig& config, int in_channels, const std::filesystem::path& feature_weights,
+    const at::Generator& random);
+
+// How a network judges pictures float [N, C, H, W]; `condition` is undefined where there is none.
+using Judge = std::function<nn::Discriminator::Judgement(const torch::Tensor& pictures,
+                                                         const torch::Tensor& condition)>;
+
+// Not thread-safe.
+class Adversary {
+ public:
+  // `name` is the prefix of its tensors in a checkpoint; `index` tells several adversaries of a
+  // step apart where they draw randomly. `judge` calls `network`.
+  Adversary(std::string name, std::int64_t index, const TrainConfig& config,
+            std::shared_ptr<torch::nn::Module> network, Judge judge);
+  Adversary(std::string name, std::int64_t index, const TrainConfig& config,
+            const std::shared_ptr<nn::Discriminator>& network);
+
+  // One step of the discriminator on as many real as generated pictures, in [-1, 1]; no gradient
+  // reaches them. Returns its loss with penalties. `step` keys its draws.
+  double Learn(const torch::Tensor& real, const torch::Tensor& fake, std::int64_t step,
+               const torch::Tensor& condition = {});
+
+  // The loss of the generator that made `fake`, scalar, times gan.weight; the discriminator itself
+  // gets no gradient. gan.feature_matching_weight adds the distance to the features of `real`.
+  // `step` keys its draws.
+  torch::Tensor GeneratorLoss(const torch::Tensor& fake, const torch::Tensor& real,
+                              std::int64_t step, const torch::Tensor& condition = {});
+
+  // The judgement of pictures, in the precision of the job, differentiable with respect to them
+  // only.
+  nn::Discriminator::Judgement Look(const torch::Tensor& pictures,
+                                    const torch::Tensor& condition = {});
+
+  void SetRateShare(double share) { learner_.SetRateShare(share); }
+  void Save(models::TensorMap& state) const;
+  absl::Status Load(const models::TensorMap& state);
+
+ private:
+  // What augment.differentiable does to pictures before they are judged; `role` tells the real ones
+  // from the others.
+  torch::Tensor Augment(const torch::Tensor& pictures, std::int64_t step, std::int64_t role) const;
+  torch::Tensor Penalties(const torch::Tensor& real, const torch::Tensor& fake, std::int64_t step,
+                          const torch::Tensor& condition) const;
+
+  const std::string name_;
+  const std::int64_t index_;
+  const TrainConfig config_;
+  const std::shared_ptr<torch::nn::Module> network_;
+  const Judge judge_;
+  std::vector<torch::Tensor> learning_;  // the weights that are not frozen
+  Learner learner_;
+  ImagePool pool_;
+  AdaptiveProbability probability_;
+};
+
+}  // namespace atelier::train

@@ -1,0 +1,38 @@
+// What a training step learns from.
+#pragma once
+
+#include <torch/types.h>
+
+#include <cstdint>
+
+namespace atelier::train {
+
+// How a family uses its data sets.
+enum class BatchKind {
+  kContent,     // pictures of the content set; a style set, if any, is read as a whole
+  kUnpaired,    // pictures of the content set and, drawn independently, of the style set
+  kSideBySide,  // content pictures hold the input (left half) and the target (right half)
+  kEdges,       // content pictures are the targets; the inputs are edges drawn from them
+};
+
+// Pictures are float [N, 3, S, S] in [-1, 1], channels last.
+struct Batch {
+  torch::Tensor content;          // or input
+  torch::Tensor target;           // or a picture of the style set; undefined with kContent
+  torch::Tensor labels;           // int64 [N], places in ImageFolder::labels() of the content set
+  std::int64_t first_sample = 0;  // index of its first sample since the beginning of training
+};
+
+// The pictures [first, first + count) of a batch.
+inline Batch Narrow(const Batch& batch, std::int64_t first, std::int64_t count) {
+  Batch part;
+  part.content = batch.content.narrow(0, first, count);
+  part.labels = batch.labels.narrow(0, first, count);
+  if (batch.target.defined()) {
+    part.target = batch.target.narrow(0, first, count);
+  }
+  part.first_sample = batch.first_sample + first;
+  return part;
+}
+
+}  // namespace atelier::train

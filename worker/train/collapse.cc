@@ -1,0 +1,64 @@
+#include "worker/train/collapse.h"
+
+#include <cmath>
+#include <vector>
+
+#include "common/check.h"
+#include "common/status_macros.h"
+#include "worker/train/saved_state.h"
+
+namespace atelier::train {
+
+double MeanPairwiseDistance(const torch::Tensor& samples) {
+  ATELIER_CHECK(samples.size(0) >= 2);
+  torch::NoGradGuard no_grad;
+  const torch::Tensor rows = samples.to(torch::kFloat64).flatten(1);
+  return torch::pdist(rows).mean().item<double>() / std::sqrt(static_cast<double>(rows.size(1)));
+}
+
+bool CollapseAlarm::Report(double generated, double real) {
+  // Written so that a distance which is no number counts as low.
+  if (generated >= options_.ratio * real) {
+    low_ = 0;
+    return false;
+  }
+  ++low_;
+  return low_ == options_.patience;
+}
+
+void CollapseAlarm::Save(const std::string& name, models::TensorMap& state) const {
+  SaveNumbers(state, name + "#collapse", {static_cast<double>(low_)});
+}
+
+absl::Status CollapseAlarm::Load(const std::string& name, const models::TensorMap& state) {
+  ATELIER_ASSIGN_OR_RETURN(const std::vector<double> saved,
+                           LoadNumbers(state, name + "#collapse", 1));
+  low_ = static_cast<int>(saved[0]);
+  return absl::OkStatus();
+}
+
+bool BestByMetric::Report(std::int64_t step, double metric) {
+  if (std::isfinite(metric) && (step_ < 0 || metric < metric_)) {
+    step_ = step;
+    metric_ = metric;
+    worse_ = 0;
+    return true;
+  }
+  ++worse_;
+  return false;
+}
+
+void BestByMetric::Save(const std::string& name, models::TensorMap& state) const {
+  SaveNumbers(state, name + "#best",
+              {static_cast<double>(step_), metric_, static_cast<double>(worse_)});
+}
+
+absl::Status BestByMetric::Load(const std::string& name, const models::TensorMap& state) {
+  ATELIER_ASSIGN_OR_RETURN(const std::vector<double> saved, LoadNumbers(state, name + "#best", 3));
+  step_ = static_cast<std::int64_t>(saved[0]);
+  metric_ = saved[1];
+  worse_ = static_cast<std::int64_t>(saved[2]);
+  return absl::OkStatus();
+}
+
+}  // namespace atelier::train

@@ -1,0 +1,185 @@
+#include "worker/train/cut.h"
+
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "common/errors.h"
+#include "common/status_macros.h"
+#include "worker/nn/resnet_generator.h"
+#include "worker/train/adversary.h"
+#include "worker/train/autocast.h"
+#include "worker/train/averaging.h"
+#include "worker/train/patch_nce.h"
+#include "worker/train/picture_generator.h"
+#include "worker/train/random.h"
+#include "worker/train/schedule.h"
+
+namespace atelier::train {
+namespace {
+
+class CutStep final : public TrainStep {
+ public:
+  CutStep(const TrainConfig& config, std::shared_ptr<nn::ResnetGenerator> generator,
+          std::shared_ptr<nn::Generator> average, PatchProjector projector,
+          const std::shared_ptr<nn::Discriminator>& discriminator)
+      : config_(config),
+        generator_(std::move(generator)),
+        projector_(std::move(projector)),
+        learner_("generator", generator_, GeneratorOptions(config)),
+        projector_learner_("projector", projector_.ptr(), GeneratorOptions(config)),
+        adversary_("discriminator", 0, config, discriminator),
+        average_(std::move(average), generator_, config.ema_decay) {}
+
+  std::map<std::string, double> Run(const Batch& batch, std::int64_t step) override;
+
+  double learning_rate() const override { return learner_.learning_rate(); }
+  torch::nn::Module& result() override { return average_.result(); }
+  std::vector<torch::nn::Module*> generators() override {
+    return {generator_.get(), &average_.result()};
+  }
+  void Describe(ModelSpec& spec) const override { DescribePictureGenerator(config_, spec); }
+  std::vector<torch::Tensor> Sample(const torch::Tensor& pictures) override {
+    return {pictures, Restyle(average_.result(), pictures, config_.precision)};
+  }
+
+  TensorMap State() override {
+    TensorMap state;
+    learner_.Save(state);
+    projector_learner_.Save(state);
+    adversary_.Save(state);
+    average_.Save(state);
+    return state;
+  }
+
+  absl::Status LoadState(const TensorMap& state) override {
+    ATELIER_RETURN_IF_ERROR(learner_.Load(state));
+    ATELIER_RETURN_IF_ERROR(projector_learner_.Load(state));
+    ATELIER_RETURN_IF_ERROR(adversary_.Load(state));
+    return average_.Load(state);
+  }
+
+ private:
+  Losses PartLosses(const Batch& part, std::int64_t draw, double* discriminator_loss);
+  torch::Tensor Nce(const torch::Tensor& source, const torch::Tensor& result, bool flipped,
+                    KeyedRandom random);
+
+  const TrainConfig config_;
+  const std::shared_ptr<nn::ResnetGenerator> generator_;
+  PatchProjector projector_;
+  Learner learner_;
+  Learner projector_learner_;
+  Adversary adversary_;
+  Average<nn::Generator> average_;
+};
+
+torch::Tensor CutStep::Nce(const torch::Tensor& source, const torch::Tensor& result, bool flipped,
+                           KeyedRandom random) {
+  std::vector<torch::Tensor> queries;
+  std::vector<torch::Tensor> keys;
+  {
+    const Autocast autocast(config_.precision);
+    queries = generator_->Features(result, config_.cut.layers);
+    keys = generator_->Features(source, config_.cut.layers);
+  }
+  if (flipped) {
+    for (torch::Tensor& features : queries) {
+      features = features.flip(3);
+    }
+  }
+  const std::vector<torch::Tensor> places = DrawPatches(keys, config_.cut.patches, random);
+  return PatchNce(projector_->forward(queries, places), projector_->forward(keys, places),
+                  source.size(0), config_.cut.temperature);
+}
+
+Losses CutStep::PartLosses(const Batch& part, std::int64_t draw, double* discriminator_loss) {
+  KeyedRandom random(config_.seed, draw, 0, Purpose::kPatches);
+  const bool flipped = config_.cut.flip_equivariance && random.Below(2) == 1;
+  const bool identity = config_.cut.identity && config_.cut.nce_weight > 0;
+  torch::Tensor sources = identity ? torch::cat({part.content, part.target}) : part.content;
+  if (flipped) {
+    sources = sources.flip(3);
+  }
+  torch::Tensor results;
+  {
+    const Autocast autocast(config_.precision);
+    results = generator_->forward(sources).to(torch::kFloat);
+  }
+  const std::int64_t count = part.content.size(0);
+  const torch::Tensor made = results.narrow(0, 0, count);
+  *discriminator_loss = adversary_.Learn(part.target, made, draw);
+  Losses losses = {{"adversarial", adversary_.GeneratorLoss(made, part.target, draw)}};
+  if (config_.cut.nce_weight > 0) {
+    const double weight = config_.cut.nce_weight * (identity ? 0.5 : 1.0);
+    losses["nce"] = weight * Nce(part.content, made, flipped, random);
+    if (identity) {
+      const KeyedRandom other(config_.seed, draw, 1, Purpose::kPatches);
+      losses["nce_identity"] =
+          weight * Nce(part.target, results.narrow(0, count, count), flipped, other);
+    }
+  }
+  return losses;
+}
+
+std::map<std::string, double> CutStep::Run(const Batch& batch, std::int64_t step) {
+  const double rate = RateShare(config_.schedule, step, config_.steps);
+  adversary_.SetRateShare(rate);
+  for (Learner* learner : {&learner_, &projector_learner_}) {
+    learner->SetRateShare(rate);
+    learner->ZeroGradients();
+  }
+  std::map<std::string, double> values;
+  const double share = 1.0 / config_.accumulate;
+  for (std::int64_t i = 0; i < config_.accumulate; ++i) {
+    const Batch part = Narrow(batch, i * config_.batch_size, config_.batch_size);
+    double discriminator_loss = 0;
+    const Losses losses = PartLosses(part, step * config_.accumulate + i, &discriminator_loss);
+    (Sum(losses) * share).backward();
+    AddValues(losses, share, values);
+    values["discriminator"] += share * discriminator_loss;
+  }
+  learner_.Step();
+  projector_learner_.Step();
+  average_.Update(step);
+  return values;
+}
+
+// The channels of the generator's layers that are compared.
+std::vector<std::int64_t> ChannelsOf(nn::ResnetGenerator& generator,
+                                     const std::vector<int>& layers) {
+  const torch::NoGradGuard no_grad;
+  std::vector<std::int64_t> channels;
+  for (const torch::Tensor& features : generator.Features(torch::zeros({1, 3, 32, 32}), layers)) {
+    channels.push_back(features.size(1));
+  }
+  return channels;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<TrainStep>> MakeCutStep(const StepInputs& inputs) {
+  TrainConfig config = inputs.config;
+  std::ranges::sort(config.cut.layers);
+  KeyedRandom random(config.seed, 0, 0, Purpose::kInit);
+  ATELIER_ASSIGN_OR_RETURN(auto made, MakePictureGenerator(config, MakeRandom(random.Next())));
+  auto generator = std::dynamic_pointer_cast<nn::ResnetGenerator>(made);
+  if (generator == nullptr) {
+    return InvalidField("train.generator",
+                        "must be a ResNet for the family \"cut\", for example \"cut-resnet-9\"");
+  }
+  if (config.cut.layers.back() >= generator->layers()) {
+    return InvalidField("train.cut.layers", "must be below " + std::to_string(generator->layers()) +
+                                                ", the number of layers that this generator has");
+  }
+  ATELIER_ASSIGN_OR_RETURN(auto average, MakePictureGenerator(config, MakeRandom(0)));
+  ATELIER_ASSIGN_OR_RETURN(auto discriminator,
+                           MakeDiscriminator(config.gan, /*in_channels=*/3, inputs.feature_weights,
+                                             MakeRandom(random.Next())));
+  PatchProjector projector(ChannelsOf(*generator, config.cut.layers));
+  projector->InitializeWeights(MakeRandom(random.Next()));
+  return std::make_unique<CutStep>(config, std::move(generator), std::move(average),
+                                   std::move(projector), discriminator);
+}
+
+}  // namespace atelier::train

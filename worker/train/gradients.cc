@@ -1,0 +1,116 @@
+#include "worker/train/gradients.h"
+
+#include <cmath>
+#include <utility>
+
+#include "common/check.h"
+#include "common/status_macros.h"
+#include "worker/train/saved_state.h"
+
+namespace atelier::train {
+
+double GradientNorm(const Parameters& parameters) {
+  double square = 0;
+  for (const torch::Tensor& parameter : parameters) {
+    if (parameter.grad().defined()) {
+      const double norm = parameter.grad().norm().item<double>();
+      square += norm * norm;
+    }
+  }
+  return std::sqrt(square);
+}
+
+void ScaleGradients(const Parameters& parameters, double factor) {
+  torch::NoGradGuard no_grad;
+  for (const torch::Tensor& parameter : parameters) {
+    if (parameter.grad().defined()) {
+      parameter.grad().mul_(factor);
+    }
+  }
+}
+
+double ClipGradients(const Parameters& parameters, double largest) {
+  ATELIER_CHECK(largest > 0);
+  const double norm = GradientNorm(parameters);
+  if (std::isfinite(norm) && norm > largest) {
+    ScaleGradients(parameters, largest / (norm + 1e-6));
+  }
+  return norm;
+}
+
+double AccumulateGradients(int parts, const std::function<torch::Tensor(int part)>& loss) {
+  ATELIER_CHECK(parts >= 1);
+  double mean = 0;
+  for (int part = 0; part < parts; ++part) {
+    const torch::Tensor share = loss(part) / static_cast<double>(parts);
+    share.backward();
+    mean += share.item<double>();
+  }
+  return mean;
+}
+
+NanGuard::NanGuard(int most_skips) : most_skips_(most_skips) { ATELIER_CHECK(most_skips >= 1); }
+
+NanGuard::Action NanGuard::Report(bool finite) {
+  if (finite) {
+    skips_ = 0;
+    restored_ = false;
+    return Action::kGoOn;
+  }
+  ++skips_;
+  if (skips_ < most_skips_) {
+    return Action::kSkipped;
+  }
+  skips_ = 0;
+  if (restored_ || last_good_.empty()) {
+    return Action::kGiveUp;
+  }
+  restored_ = true;
+  return Action::kRestore;
+}
+
+void NanGuard::Keep(models::TensorMap state) {
+  if (skips_ == 0 && !restored_) {
+    last_good_ = std::move(state);
+  }
+}
+
+void NanGuard::Save(const std::string& name, models::TensorMap& state) const {
+  SaveNumbers(state, name + "#guard", {static_cast<double>(skips_), restored_ ? 1.0 : 0.0});
+}
+
+absl::Status NanGuard::Load(const std::string& name, const models::TensorMap& state) {
+  ATELIER_ASSIGN_OR_RETURN(const std::vector<double> saved, LoadNumbers(state, name + "#guard", 2));
+  skips_ = static_cast<int>(saved[0]);
+  restored_ = saved[1] != 0;
+  return absl::OkStatus();
+}
+
+bool LossScaler::Unscale(const Parameters& parameters) {
+  const bool finite = std::isfinite(GradientNorm(parameters));
+  ScaleGradients(parameters, 1.0 / scale_);
+  if (!finite) {
+    scale_ *= options_.backoff;
+    finite_steps_ = 0;
+    return false;
+  }
+  ++finite_steps_;
+  if (finite_steps_ == options_.growth_interval) {
+    scale_ *= options_.growth;
+    finite_steps_ = 0;
+  }
+  return true;
+}
+
+void LossScaler::Save(const std::string& name, models::TensorMap& state) const {
+  SaveNumbers(state, name + "#scale", {scale_, static_cast<double>(finite_steps_)});
+}
+
+absl::Status LossScaler::Load(const std::string& name, const models::TensorMap& state) {
+  ATELIER_ASSIGN_OR_RETURN(const std::vector<double> saved, LoadNumbers(state, name + "#scale", 2));
+  scale_ = saved[0];
+  finite_steps_ = static_cast<int>(saved[1]);
+  return absl::OkStatus();
+}
+
+}  // namespace atelier::train

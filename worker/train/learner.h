@@ -1,0 +1,59 @@
+// A network that learns: its weights, its Adam (Kingma and Ba 2015), and what a checkpoint keeps of
+// both. The families' steps are made of these. Not thread-safe.
+#pragma once
+
+#include <ATen/core/Generator.h>
+#include <torch/nn/module.h>
+#include <torch/optim/adam.h>
+
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "worker/models/safetensors.h"
+
+namespace atelier::train {
+
+struct LearnerOptions {
+  double learning_rate = 2e-4;
+  double beta1 = 0.5;
+  double beta2 = 0.999;
+  double gradient_clip = 0;  // largest norm of the gradient; 0: off
+};
+
+// A CPU generator for networks' initial weights and for noise.
+at::Generator MakeRandom(std::uint64_t seed);
+
+void WantGradients(torch::nn::Module& module, bool wanted);
+
+class Learner {
+ public:
+  // `name` is the prefix of its tensors in a checkpoint. The network's weights are laid out as
+  // channels_last and it is put into training mode. Parameters that want no gradient are left
+  // alone.
+  Learner(std::string name, std::shared_ptr<torch::nn::Module> network,
+          const LearnerOptions& options);
+
+  // The share of the learning rate that the next Step takes.
+  void SetRateShare(double share);
+  double learning_rate() const;
+
+  void ZeroGradients();
+  // Adam's step on the gradients that are there. False, and nothing changes, when they are not all
+  // finite.
+  bool Step();
+
+  // Weights and buffers as "NAME.KEY", moments as "NAME.KEY#exp_avg", "#exp_avg_sq" and "#step", as
+  // copies on the CPU.
+  void Save(models::TensorMap& state) const;
+  // DATA_LOSS: a tensor is missing or has another shape.
+  absl::Status Load(const models::TensorMap& state);
+
+ private:
+  const std::string name_;
+  const std::shared_ptr<torch::nn::Module> network_;
+  const LearnerOptions options_;
+  torch::optim::Adam optimizer_;
+};
+
+}  // namespace atelier::train

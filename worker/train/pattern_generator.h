@@ -1,0 +1,34 @@
+// What the families that start from noise share.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/architecture.h"
+#include "common/train_config.h"
+#include "worker/nn/pattern_discriminator.h"
+#include "worker/nn/pattern_generator.h"
+
+namespace atelier::train {
+
+Architecture PatternArchitecture(const TrainConfig& config);
+
+// With fresh weights from `random`. INVALID_ARGUMENT: a size that the layout does not have.
+absl::StatusOr<std::shared_ptr<nn::PatternGenerator>> MakeFreshPatternGenerator(
+    const TrainConfig& config, int classes, const at::Generator& random);
+absl::StatusOr<std::shared_ptr<nn::PatternDiscriminator>> MakePatternDiscriminator(
+    const TrainConfig& config, int classes, const at::Generator& random);
+
+// Standard normal [count, latent_size]; each row is a function of (seed, sample, draw) alone, so
+// that batches and ranks change nothing.
+torch::Tensor LatentNoise(const TrainConfig& config, std::int64_t first_sample, std::int64_t count,
+                          std::int64_t draw);
+
+// Rows for the sample grid: four of eight patterns of fixed noise in evaluation mode, one label a
+// row where there are labels.
+std::vector<torch::Tensor> PatternRows(nn::PatternGenerator& generator, const TrainConfig& config,
+                                       int classes);
+
+}  // namespace atelier::train
