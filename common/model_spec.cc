@@ -52,7 +52,7 @@ absl::Status ReadOptional(const Json& object, const char* key, int most, int& ou
   }
   std::uint64_t number = 0;
   ATELIER_RETURN_IF_ERROR(ReadNumber(object, key, number));
-  if (number > static_cast<std::uint64_t>(most)) {
+  if (std::cmp_greater(number, most)) {
     return Damaged(std::string("\"") + key + "\" is above " + std::to_string(most));
   }
   out = static_cast<int>(number);

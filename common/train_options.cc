@@ -200,11 +200,11 @@ absl::Status CheckTrainOptions(const Family& family, const TrainConfig& config) 
   }
   if (gan.steps > 1 && (!family.from_noise || config.family == "vaegan")) {
     return InvalidField("train.gan.steps",
-                        "above 1 is for the families \"dcgan\", \"wgan\" and \"cgan\"");
+                        R"(above 1 is for the families "dcgan", "wgan" and "cgan")");
   }
   if (gan.mode_seeking_weight > 0 && (!family.from_noise || config.family == "vaegan")) {
     return InvalidField("train.gan.mode_seeking_weight",
-                        "is for the families \"dcgan\", \"wgan\" and \"cgan\"");
+                        R"(is for the families "dcgan", "wgan" and "cgan")");
   }
   if (family.from_noise && gan.discriminator != DiscriminatorKind::kPatch) {
     return InvalidField("train.gan.discriminator",

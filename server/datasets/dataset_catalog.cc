@@ -85,6 +85,23 @@ Dataset Scan(const std::string& name, const fs::path& directory) {
   return dataset;
 }
 
+// For whoever asked for a name that there is not.
+std::string WhatThereIs(const std::map<std::string, fs::path>& folders) {
+  constexpr std::size_t kMostNames = 10;
+  if (folders.empty()) {
+    return "this server has none, start it with --dataset NAME=DIR";
+  }
+  std::string names;
+  std::size_t count = 0;
+  for (const auto& [name, folder] : folders) {
+    if (++count > kMostNames) {
+      return "among others there are " + names;
+    }
+    names += (names.empty() ? "" : ", ") + name;
+  }
+  return "there is " + names;
+}
+
 }  // namespace
 
 absl::StatusOr<std::pair<std::string, fs::path>> DatasetCatalog::ParseFlag(std::string_view value) {
@@ -138,7 +155,9 @@ absl::StatusOr<Dataset> DatasetCatalog::Find(std::string_view name) const {
   const std::map<std::string, fs::path> folders = Folders();
   const auto found = folders.find(std::string(name));
   if (found == folders.end()) {
-    return NotFoundResource("dataset", name, "there is no data set \"" + std::string(name) + "\"");
+    return NotFoundResource(
+        "dataset", name,
+        "there is no data set \"" + std::string(name) + "\"; " + WhatThereIs(folders));
   }
   return Scan(found->first, found->second);
 }

@@ -29,9 +29,9 @@ struct JobOptions {
   // A trainer that has not dialled in after this long is killed: it hangs. A machine under load may
   // need most of a minute to load LibTorch at a high niceness.
   absl::Duration start_timeout = absl::Minutes(5);
-  // From CancelJob to the kill of a trainer that does not stop; the contract allows 10 s to the end
-  // of the job.
-  absl::Duration cancel_grace = absl::Milliseconds(8500);
+  // From CancelJob to the kill of a trainer that does not stop. The contract allows 10 s to the end
+  // of the job; a machine under load needs some of them to take a killed process of gigabytes away.
+  absl::Duration cancel_grace = absl::Seconds(6);
   // How long to wait before what the disk or the launcher refused is tried again.
   absl::Duration retry_delay = absl::Seconds(2);
   // Stored progress events of a job are at least this far apart.

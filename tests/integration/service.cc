@@ -24,9 +24,13 @@ std::string WordBehind(const std::string& text, const std::string& key) {
   return text.substr(begin, text.find_first_of(" \n", begin) - begin);
 }
 
+// Empty when it cannot be read. A process that ends between opening and reading its file in /proc
+// is a read error, which an istreambuf_iterator would throw: operator<< catches it.
 std::string Contents(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  const std::ifstream file(path, std::ios::binary);
+  std::ostringstream text;
+  text << file.rdbuf();
+  return text.str();
 }
 
 // The fields of /proc/PID/stat behind the program's name (which may hold anything), see proc(5).

@@ -49,6 +49,10 @@ class TrainProgramsTest : public ::testing::Test {
     return events;
   }
 
+  static absl::Time TimeOf(const v1::JobEvent& event) {
+    return absl::FromUnixSeconds(event.time().seconds()) + absl::Nanoseconds(event.time().nanos());
+  }
+
   static v1::Job Get(Service& service, const std::string& job_id) {
     v1::GetJobRequest request;
     request.set_job_id(job_id);
@@ -184,10 +188,16 @@ TEST_F(TrainProgramsTest, ACancelledJobEndsWithinTenSeconds) {
   AwaitCheckpoint(service, "cancelled");
   v1::CancelJobRequest cancel;
   cancel.set_job_id("cancelled");
-  const absl::Time start = absl::Now();
   EXPECT_TRUE(service.client().CancelJob(cancel).ok());
-  EXPECT_EQ(Watch(service, "cancelled").back().state().state(), v1::JOB_STATE_CANCELLED);
-  EXPECT_LT(absl::Now() - start, absl::Seconds(10));  // what the proto promises
+  const std::vector<v1::JobEvent> events = Watch(service, "cancelled");
+  ASSERT_GE(events.size(), 2);
+  EXPECT_EQ(events.back().state().state(), v1::JOB_STATE_CANCELLED);
+  absl::Time asked = absl::InfinitePast();
+  for (const v1::JobEvent& event : events) {
+    asked = event.state().state() == v1::JOB_STATE_CANCELLING ? TimeOf(event) : asked;
+  }
+  // The promise of the proto, by the server's clock: how fast this test reads is not part of it.
+  EXPECT_LE(TimeOf(events.back()) - asked, absl::Seconds(10));
 }
 
 TEST_F(TrainProgramsTest, MetricsShowARunningJobAndForgetItWhenItEnds) {
@@ -199,7 +209,8 @@ TEST_F(TrainProgramsTest, MetricsShowARunningJobAndForgetItWhenItEnds) {
   const v1::Job job = Get(service, "shown");
   ASSERT_FALSE(job.progress().losses().empty());
   for (const auto& [name, value] : job.progress().losses()) {
-    const auto loss = service.Metric("atelier_training_loss{job=\"shown\",loss=\"" + name + "\"}");
+    const auto loss =
+        service.Metric(R"(atelier_training_loss{job="shown",loss=")" + name + R"("})");
     EXPECT_TRUE(loss.has_value()) << name;
   }
   EXPECT_GT(service.Metric("atelier_training_images_per_second{job=\"shown\"}").value_or(0), 0);

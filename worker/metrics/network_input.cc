@@ -23,7 +23,7 @@ InputSize FitShortSide(InputSize size, std::int64_t short_side) {
 torch::Tensor ToNetworkInput(const torch::Tensor& picture, InputSize size) {
   ATELIER_CHECK(picture.dim() == 3 && picture.size(2) == 3 &&
                 picture.scalar_type() == torch::kByte);
-  const torch::Tensor pixels = picture.permute({2, 0, 1}).unsqueeze(0).to(torch::kFloat32);
+  torch::Tensor pixels = picture.permute({2, 0, 1}).unsqueeze(0).to(torch::kFloat32);
   if (picture.size(0) == size.height && picture.size(1) == size.width) {
     return pixels;
   }

@@ -37,7 +37,7 @@ class TorchScriptNetwork final : public FeatureNetwork {
       return absl::InvalidArgumentError("the network " + name_ + " returns a " + output.tagKind() +
                                         " where one tensor [N, F] is wanted");
     }
-    const torch::Tensor features = output.toTensor();
+    const torch::Tensor& features = output.toTensor();
     if (features.dim() != 2 || features.size(0) != 1 || features.size(1) == 0 ||
         !features.is_floating_point()) {
       return absl::InvalidArgumentError("the network " + name_ + " returns a tensor of shape " +

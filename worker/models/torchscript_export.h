@@ -28,7 +28,9 @@ absl::StatusOr<std::string> SerializeTorchScript(nn::Generator& generator,
 absl::Status WriteTorchScript(const std::filesystem::path& path, nn::Generator& generator,
                               const Architecture& architecture);
 
-// Of pictures in [-1, 1].
-inline constexpr double kParityTolerance = 1e-5;
+// Of pictures in [-1, 1]: about an eightieth of a step of 8-bit pixels. Not less, because both
+// sides round: against float64 the program of CUT's generator with 9 blocks and 64 channels is off
+// by up to 6e-6, the network by 2e-5. Networks of a few channels agree to 1e-5.
+inline constexpr double kParityTolerance = 1e-4;
 
 }  // namespace atelier::models

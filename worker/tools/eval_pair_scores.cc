@@ -82,7 +82,7 @@ void PairScores::EndPicture(const std::string& name) {
 void PairScores::WriteTo(EvalReport& report) const {
   if (!style_gain_.empty()) {
     report.AddSeries("style_gain", "style gain", style_gain_,
-                     "1 is the paintings' manner, 0 the photograph's; higher is more style");
+                     "0 is the photograph's own; higher is more style");
     report.AddSeries("style_distance", "style distance", result_distance_,
                      "of the photographs " + std::to_string(photo_distance_.Mean()));
     report.AddDetail("style_distance_of_photos", photo_distance_.Mean());

@@ -36,7 +36,7 @@ PatchProjectorImpl::PatchProjectorImpl(const std::vector<std::int64_t>& channels
                                        std::int64_t width) {
   for (const std::int64_t in : channels) {
     const std::string name = "mlp_" + std::to_string(layers_.size());
-    layers_.push_back(
+    layers_.emplace_back(
         register_module(name, torch::nn::Sequential(torch::nn::Linear(in, width), torch::nn::ReLU(),
                                                     torch::nn::Linear(width, width))));
   }

@@ -122,6 +122,7 @@ class Run {
   absl::Time began_ = absl::Now();
   absl::Time last_report_ = absl::InfinitePast();
   std::int64_t reported_step_ = -1;
+  std::int64_t saved_step_ = -1;  // of this attempt's newest checkpoint
 };
 
 absl::Status Run::Warn(const std::string& sentence) {
@@ -136,8 +137,9 @@ absl::Status Run::WarnOfSkipped(const std::string& name, const ImageFolder& fold
   }
   return skipped.empty() ? absl::OkStatus()
                          : Warn("data set " + name + ": " + std::to_string(skipped.size()) +
-                                " unreadable files skipped, " + std::to_string(folder.size()) +
-                                " pictures used");
+                                (skipped.size() == 1 ? " unreadable file skipped, "
+                                                     : " unreadable files skipped, ") +
+                                std::to_string(folder.size()) + " pictures used");
 }
 
 absl::Status Run::Prepare() {
@@ -201,7 +203,9 @@ absl::StatusOr<Outcome> Run::Execute() {
   progress_.epoch = EpochAt(progress_.step);
   observer_.OnStart(progress_.step);
   ATELIER_RETURN_IF_ERROR(Loop());
-  ATELIER_RETURN_IF_ERROR(Save());
+  if (saved_step_ != progress_.step) {
+    ATELIER_RETURN_IF_ERROR(Save());
+  }
   if (progress_.step < progress_.steps) {
     return Outcome::kStopped;
   }
@@ -311,6 +315,7 @@ absl::Status Run::Save() {
   alarm_.Save("alarm", checkpoint.state);
   ATELIER_RETURN_IF_ERROR(SaveCheckpoint(job_.attempt_directory / "checkpoints", checkpoint,
                                          job_.config.keep_checkpoints));
+  saved_step_ = progress_.step;
   observer_.OnCheckpoint(progress_.step);
   return log_.Line("checkpoint at step " + std::to_string(progress_.step));
 }

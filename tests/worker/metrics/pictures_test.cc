@@ -45,21 +45,21 @@ class LiteMetrics : public testing::Test {
   static void SetUpTestSuite() {
     ASSERT_TRUE(std::filesystem::exists(FeatureWeights(1)))
         << FeatureWeights(1) << " is missing; run scripts/install-deps";
-    network_ = LiteNetwork::Load(1, FeatureWeights(1)).value();
+    network = LiteNetwork::Load(1, FeatureWeights(1)).value();
   }
-  static void TearDownTestSuite() { network_.reset(); }
+  static void TearDownTestSuite() { network.reset(); }
 
   static Layers LayersOf(const torch::Tensor& picture) {
-    return network_->Layers(picture, LiteNetwork::SizeFor(picture)).value();
+    return network->Layers(picture, LiteNetwork::SizeFor(picture)).value();
   }
 
-  static std::unique_ptr<LiteNetwork> network_;
+  static std::unique_ptr<LiteNetwork> network;
 };
-std::unique_ptr<LiteNetwork> LiteMetrics::network_;
+std::unique_ptr<LiteNetwork> LiteMetrics::network;
 
 TEST_F(LiteMetrics, PooledFeaturesEqualThePythonPackage) {
-  EXPECT_EQ(network_->name(), "EfficientNet-Lite1");
-  const torch::Tensor pooled = network_->Pooled(Photo()).value();
+  EXPECT_EQ(network->name(), "EfficientNet-Lite1");
+  const torch::Tensor pooled = network->Pooled(Photo()).value();
   EXPECT_EQ(pooled.sizes(), torch::IntArrayRef({80}));
   const torch::Tensor expected = Golden("pooled");
   EXPECT_LE((pooled - expected).abs().max().item<double>(),
@@ -90,7 +90,7 @@ TEST_F(LiteMetrics, EqualPicturesAreAtDistanceZero) {
 
 TEST_F(LiteMetrics, SmallAndLongPicturesHaveFeatures) {
   for (const auto& [height, width] : {std::pair(16, 16), std::pair(16, 100), std::pair(400, 17)}) {
-    const auto pooled = network_->Pooled(TestPicture(height, width, 0));
+    const auto pooled = network->Pooled(TestPicture(height, width, 0));
     ASSERT_TRUE(pooled.ok()) << pooled.status();
     EXPECT_TRUE(torch::isfinite(*pooled).all().item<bool>());
   }

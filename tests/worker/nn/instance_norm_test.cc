@@ -29,12 +29,13 @@ double Worst(const torch::Tensor& a, const torch::Tensor& b) {
   return (a.to(torch::kDouble) - b.to(torch::kDouble)).abs().max().item<double>();
 }
 
-const std::vector<std::vector<std::int64_t>> kShapes = {
-    {1, 3, 1, 2}, {2, 5, 7, 9}, {3, 24, 33, 47}, {1, 64, 40, 60}};
+std::vector<std::vector<std::int64_t>> Shapes() {
+  return {{1, 3, 1, 2}, {2, 5, 7, 9}, {3, 24, 33, 47}, {1, 64, 40, 60}};
+}
 
 TEST(InstanceNorm, EqualsTheReference) {
   const torch::NoGradGuard no_grad;
-  for (const auto& shape : kShapes) {
+  for (const auto& shape : Shapes()) {
     const torch::Tensor x = Random(shape) * 3 + 1;
     const torch::Tensor weight = Random({shape[1]});
     const torch::Tensor bias = Random({shape[1]});
@@ -93,7 +94,7 @@ TEST(InstanceNorm, DependsOnNeitherBatchNorThreadsByOneBit) {
 }
 
 TEST(InstanceNorm, HasTheReferencesGradients) {
-  for (const auto& shape : kShapes) {
+  for (const auto& shape : Shapes()) {
     const torch::Tensor x = (Random(shape) * 2 + 1).requires_grad_();
     const torch::Tensor weight = Random({shape[1]}).requires_grad_();
     const torch::Tensor bias = Random({shape[1]}).requires_grad_();

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "tests/golden/reference.h"
+#include "tests/worker/nn/numbers.h"
 #include "worker/models/safetensors.h"
 #include "worker/models/weights.h"
 #include "worker/nn/lite_generator.h"
@@ -35,17 +36,6 @@ constexpr LiteNetwork::Options kTiny{.stem_channels = 4,
                                      .head_channels = 4};
 constexpr StyleEncoderImpl::Options kTinyStyle{.base_channels = 4, .hidden = 8, .code_size = 6};
 constexpr int kStyles = 3;
-
-at::Generator Random(std::uint64_t seed) { return at::make_generator<at::CPUGeneratorImpl>(seed); }
-
-torch::Tensor Numbers(std::uint64_t first, const std::vector<std::int64_t>& shape) {
-  torch::Tensor numbers = torch::empty(shape);
-  float* values = numbers.data_ptr<float>();
-  for (std::int64_t i = 0; i < numbers.numel(); ++i) {
-    values[i] = static_cast<float>(golden::Uniform(first + static_cast<std::uint64_t>(i)));
-  }
-  return numbers;
-}
 
 torch::Tensor Four(std::int64_t height, std::int64_t width) {
   const torch::Tensor a = Picture(height, width);
@@ -101,6 +91,18 @@ TEST(ModulatedInstanceNorm, EqualsConditionalInstanceNormInPyTorch) {
   expect_near(x.grad(), "gradient_x");
   expect_near(gamma.grad(), "gradient_gamma");
   expect_near(beta.grad(), "gradient_beta");
+}
+
+TEST(ModulatedInstanceNorm, GivesAPictureTheSameBitsAloneAndInABatch) {
+  const torch::Tensor x = Numbers(0, {3, 8, 19, 21});
+  const torch::Tensor scale = Numbers(9000, {3, 8});
+  const torch::Tensor shift = Numbers(9500, {3, 8});
+  const torch::Tensor together = ModulatedInstanceNorm(x, scale, shift);
+  for (std::int64_t i = 0; i < 3; ++i) {
+    const torch::Tensor alone =
+        ModulatedInstanceNorm(x.narrow(0, i, 1), scale.narrow(0, i, 1), shift.narrow(0, i, 1));
+    EXPECT_TRUE(torch::equal(alone, together.narrow(0, i, 1))) << i;
+  }
 }
 
 // A style of the table is a lite generator whose norms have the scales and shifts of its row.

@@ -2,11 +2,14 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
+#include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <map>
 #include <string>
 #include <vector>
 
+#include "common/family.h"
 #include "tests/golden/reference.h"
 #include "worker/models/safetensors.h"
 #include "worker/train/train_step.h"
@@ -23,33 +26,45 @@ TensorMap Golden() {
       .tensors;
 }
 
+// Weights of norms are near 1, as prepare() of make_pattern_networks.py has them; other buffers
+// stay.
+bool IsBuffer(const std::string& name) {
+  return name.ends_with("filt") || name.ends_with("running_mean") ||
+         name.ends_with("running_var") || name.ends_with("num_batches_tracked");
+}
+
 // Fills each network of a step's state as fill() of reference.py does.
 TensorMap Filled(const TensorMap& state) {
   std::map<std::string, std::map<std::string, std::vector<std::int64_t>>> networks;
   for (const auto& [name, tensor] : state) {
     const std::size_t dot = name.find('.');
-    if (dot != std::string::npos) {
+    if (dot != std::string::npos && !IsBuffer(name)) {
       networks[name.substr(0, dot)][name.substr(dot + 1)] = tensor.sizes().vec();
     }
   }
   TensorMap filled = state;
   for (const auto& [network, shapes] : networks) {
     for (const auto& [name, tensor] : golden::Fill(shapes)) {
-      filled[network + "." + name] = tensor;
+      const bool norm = tensor.dim() == 1 && name.ends_with("weight");
+      std::string full_name = network;
+      full_name.append(".").append(name);
+      filled[full_name] = norm ? tensor + 1 : tensor;
     }
   }
   return filled;
 }
 
-// A convolution's bias in front of an instance norm has no effect: its gradient is rounding noise.
-bool HasNoEffect(const std::string& name) {
-  if (name.find(".bias") == std::string::npos) {
+// The layers of "model" that keep a bias with an effect: in front of an instance norm it has none,
+// and its gradient is rounding noise.
+using Layers = std::vector<std::string>;
+
+bool HasNoEffect(const std::string& name, const Layers& biased) {
+  const std::size_t model = name.find(".model.");
+  if (model == std::string::npos || name.find(".bias") == std::string::npos) {
     return false;
   }
-  const bool generator = name.find("generator") != std::string::npos;
-  const std::string layer = name.substr(name.find(".model.") + 1);
-  return generator ? !layer.starts_with("model.23.bias")
-                   : !layer.starts_with("model.0.bias") && !layer.starts_with("model.11.bias");
+  return std::ranges::none_of(
+      biased, [&](const std::string& layer) { return name.find(layer) != std::string::npos; });
 }
 
 // Sums of thousands of terms in another order differ by some 1e-5 of the largest. Adam divides by
@@ -67,47 +82,90 @@ void ExpectEqual(const std::string& name, const torch::Tensor& actual,
   EXPECT_LE(error.max().item<double>(), 1e-5 * scale) << name;
 }
 
-TEST(StepsGolden, OneStepOfCycleganIsThatOfPyTorch) {
+TrainConfig Tiny(const char* family) {
   TrainConfig config;
-  config.family = "cyclegan";
-  config.generator = "resnet-6";
-  config.base_channels = 4;
+  config.family = family;
+  FindFamily(family)->set_defaults(config);
   config.gan.channels = 4;
-  config.gan.pool_size = 50;
+  config.base_channels = 4;
   config.batch_size = 1;
   config.steps = 100;
   config.precision = Precision::kFp32;
-  const ImageFolder* const no_folder = nullptr;
-  const auto row = FindStepRow("cyclegan");
+  return config;
+}
+
+// Takes one step from the golden weights and compares losses, gradients and weights.
+void ExpectGoldenStep(const std::string& golden_name, const TrainConfig& config, const Batch& batch,
+                      const Layers& biased) {
+  const auto row = FindStepRow(config.family);
   ASSERT_TRUE(row.ok());
   const ImageFolder unused;
-  auto step = (*row)->make(
-      {.config = config, .feature_weights = "", .content = unused, .style = no_folder});
+  auto step =
+      (*row)->make({.config = config, .feature_weights = "", .content = unused, .style = nullptr});
   ASSERT_TRUE(step.ok()) << step.status();
   ASSERT_TRUE((*step)->LoadState(Filled((*step)->State())).ok());
+  const std::map<std::string, double> losses = (*step)->Run(batch, 0);
+  const TensorMap state = (*step)->State();
+  const TensorMap golden = Golden();
+  const std::string folder = golden_name + "/";
+  const std::string loss_prefix = folder + "loss/";
+  int compared = 0;
+  for (const auto& [name, expected] : golden) {
+    if (name.starts_with(loss_prefix)) {
+      const auto value = expected.item<double>();
+      EXPECT_NEAR(losses.at(name.substr(loss_prefix.size())), value, 1e-5 * std::abs(value))
+          << name;
+      ++compared;
+    } else if (name.starts_with(folder) && !HasNoEffect(name, biased)) {
+      ExpectEqual(name, state.at(name.substr(folder.size())), expected, golden);
+      ++compared;
+    }
+  }
+  EXPECT_GE(compared, 20);
+}
 
+Batch UnpairedBatch() {
   Batch batch;
   batch.content = golden::Picture(32, 32);
   batch.target = -0.8 * golden::Picture(40, 40).slice(2, 8).slice(3, 8);
   batch.labels = torch::zeros({1}, torch::kInt64);
-  const std::map<std::string, double> losses = (*step)->Run(batch, 0);
+  return batch;
+}
 
-  int compared = 0;
-  const TensorMap state = (*step)->State();
-  const TensorMap golden = Golden();
-  for (const auto& [name, expected] : golden) {
-    const std::string prefix = "cyclegan/loss/";
-    if (name.starts_with(prefix)) {
-      EXPECT_NEAR(losses.at(name.substr(prefix.size())), expected.item<double>(),
-                  1e-5 * std::abs(expected.item<double>()))
-          << name;
-      ++compared;
-    } else if (name.starts_with("cyclegan/") && !HasNoEffect(name)) {
-      ExpectEqual(name, state.at(name.substr(9)), expected, golden);
-      ++compared;
-    }
+TEST(StepsGolden, OneStepOfCycleganIsThatOfPyTorch) {
+  TrainConfig config = Tiny("cyclegan");
+  config.generator = "resnet-6";
+  ExpectGoldenStep("cyclegan", config, UnpairedBatch(),
+                   {"model.23.bias", "discriminator_a.model.0.bias", "model.11.bias"});
+}
+
+TEST(StepsGolden, OneStepOfCutIsThatOfPyTorch) {
+  TrainConfig config = Tiny("cut");
+  config.generator = "cut-resnet-6";
+  config.cut.layers = {0, 4, 8};
+  config.cut.patches = 16;
+  ExpectGoldenStep(
+      "cut", config, UnpairedBatch(),
+      {"generator.model.27.bias", "discriminator.model.0.bias", "discriminator.model.14.bias"});
+}
+
+class PatternGolden : public testing::TestWithParam<const char*> {};
+INSTANTIATE_TEST_SUITE_P(Families, PatternGolden, testing::Values("dcgan", "wgan"));
+
+TEST_P(PatternGolden, OneStepIsThatOfPyTorch) {
+  TrainConfig config = Tiny(GetParam());
+  config.base_channels = 2;
+  config.gan.channels = 2;
+  config.batch_size = 2;
+  config.pattern.latent_size = 20;
+  config.gan.steps = 1;
+  if (config.gan.norm == "none") {
+    config.gan.norm = "layer";
   }
-  EXPECT_GE(compared, 60);
+  Batch batch;
+  batch.content = torch::cat({golden::Picture(64, 64), -0.5 * golden::Picture(64, 64)});
+  batch.labels = torch::zeros({2}, torch::kInt64);
+  ExpectGoldenStep(GetParam(), config, batch, {});
 }
 
 }  // namespace
