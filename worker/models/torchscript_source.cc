@@ -94,7 +94,8 @@ class Body {
     std::string path = "self";
     while (!layer.empty()) {
       const std::size_t dot = layer.find('.');
-      path = "getattr(" + path + ", \"" + std::string(layer.substr(0, dot)) + "\")";
+      path.insert(0, "getattr(");
+      path.append(", \"").append(layer.substr(0, dot)).append("\")");
       layer.remove_prefix(dot == std::string_view::npos ? layer.size() : dot + 1);
     }
     return path;

@@ -65,7 +65,8 @@ ClassicGenerator::ClassicGenerator(const Options& options)
   dense_ = register_module(
       "dense",
       torch::nn::Linear(
-          torch::nn::LinearOptions(joined_size(), channels * kFirstSide * kFirstSide).bias(false)));
+          torch::nn::LinearOptions(joined_size(), std::int64_t{channels} * kFirstSide * kFirstSide)
+              .bias(false)));
   PushNormRelu(*main_, channels);
   for (int left = doublings; left >= 0; --left) {
     const bool last = left == 0;

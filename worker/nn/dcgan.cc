@@ -15,7 +15,7 @@ namespace {
 // How often 4 pixels are doubled until half of `side` is reached.
 int Doublings(int side) {
   ATELIER_CHECK(side == 64 || side == 128 || side == 256);
-  return std::bit_width(static_cast<unsigned>(side)) - 4;
+  return static_cast<int>(std::bit_width(static_cast<unsigned>(side))) - 4;
 }
 
 // The whole batch at once: picture by picture (nn::UpConv) costs seven times as much at 4x4 pixels

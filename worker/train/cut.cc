@@ -166,7 +166,7 @@ absl::StatusOr<std::unique_ptr<TrainStep>> MakeCutStep(const StepInputs& inputs)
   auto generator = std::dynamic_pointer_cast<nn::ResnetGenerator>(made);
   if (generator == nullptr) {
     return InvalidField("train.generator",
-                        "must be a ResNet for the family \"cut\", for example \"cut-resnet-9\"");
+                        R"(must be a ResNet for the family "cut", for example "cut-resnet-9")");
   }
   if (config.cut.layers.back() >= generator->layers()) {
     return InvalidField("train.cut.layers", "must be below " + std::to_string(generator->layers()) +

@@ -31,8 +31,8 @@ class CycleganStep final : public TrainStep {
         to_content_(std::move(to_content.generator)),
         to_style_learner_("generator_a", to_style_, GeneratorOptions(config)),
         to_content_learner_("generator_b", to_content_, GeneratorOptions(config)),
-        style_adversary_("discriminator_a", 0, config, std::move(to_style.discriminator)),
-        content_adversary_("discriminator_b", 1, config, std::move(to_content.discriminator)),
+        style_adversary_("discriminator_a", 0, config, to_style.discriminator),
+        content_adversary_("discriminator_b", 1, config, to_content.discriminator),
         average_(std::move(average), to_style_, config.ema_decay) {}
 
   std::map<std::string, double> Run(const Batch& batch, std::int64_t step) override;

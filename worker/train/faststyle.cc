@@ -45,12 +45,12 @@ class FaststyleStep final : public TrainStep {
  public:
   FaststyleStep(const TrainConfig& config, std::shared_ptr<nn::Generator> generator,
                 std::shared_ptr<nn::Generator> average,
-                std::shared_ptr<nn::Discriminator> discriminator,
+                const std::shared_ptr<nn::Discriminator>& discriminator,
                 std::shared_ptr<nn::EfficientNetLite> network, StyleSet style)
       : config_(config),
         generator_(std::move(generator)),
         generator_learner_("generator", generator_, GeneratorOptions(config)),
-        adversary_("discriminator", 0, config, std::move(discriminator)),
+        adversary_("discriminator", 0, config, discriminator),
         average_(std::move(average), generator_, config.ema_decay),
         network_(std::move(network)),
         style_(std::move(style)) {}
@@ -272,8 +272,7 @@ absl::StatusOr<std::unique_ptr<TrainStep>> MakeFaststyleStep(const StepInputs& i
                      {config.image_size, std::max(config.image_size, config.faststyle.style_size)},
                      *network));
   return std::make_unique<FaststyleStep>(config, std::move(generator), std::move(average),
-                                         std::move(discriminator), std::move(network),
-                                         std::move(set));
+                                         discriminator, std::move(network), std::move(set));
 }
 
 }  // namespace atelier::train

@@ -8,6 +8,7 @@
 
 #include "common/status_macros.h"
 #include "worker/nn/memory_format.h"
+#include "worker/train/gradients.h"
 
 namespace atelier::train {
 namespace {
@@ -33,25 +34,6 @@ std::vector<torch::Tensor> Learning(const torch::nn::Module& network) {
     }
   }
   return parameters;
-}
-
-double GradientNorm(const std::vector<torch::Tensor>& parameters) {
-  double square = 0;
-  for (const torch::Tensor& parameter : parameters) {
-    if (parameter.grad().defined()) {
-      const double norm = parameter.grad().norm().item<double>();
-      square += norm * norm;
-    }
-  }
-  return std::sqrt(square);
-}
-
-void ScaleGradients(const std::vector<torch::Tensor>& parameters, double factor) {
-  for (const torch::Tensor& parameter : parameters) {
-    if (parameter.grad().defined()) {
-      parameter.grad().mul_(factor);
-    }
-  }
 }
 
 }  // namespace

@@ -156,10 +156,10 @@ absl::Status Run::Prepare() {
                                                          content_, kSamplePictures));
   if (job_.resume_directory.empty()) {
     ATELIER_RETURN_IF_ERROR(job_.init_directory.empty() ? absl::OkStatus() : StartFromModel());
+    guard_.Keep(step_->State());
   } else {
     ATELIER_RETURN_IF_ERROR(Resume());
   }
-  guard_.Keep(step_->State());
   return absl::OkStatus();
 }
 
@@ -186,6 +186,8 @@ absl::Status Run::Resume() {
         "the checkpoint was made with other settings; start the job under a new id");
   }
   ATELIER_RETURN_IF_ERROR(step_->LoadState(checkpoint.state));
+  // Before its counters: in a row of skipped steps it would keep nothing.
+  guard_.Keep(step_->State());
   ATELIER_RETURN_IF_ERROR(guard_.Load("guard", checkpoint.state));
   ATELIER_RETURN_IF_ERROR(alarm_.Load("alarm", checkpoint.state));
   progress_.step = checkpoint.step;
