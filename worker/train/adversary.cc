@@ -3,6 +3,7 @@
 #include <torch/torch.h>
 
 #include <utility>
+#include <vector>
 
 #include "common/status_macros.h"
 #include "worker/models/feature_network.h"
@@ -86,20 +87,14 @@ absl::StatusOr<std::shared_ptr<nn::Discriminator>> MakeDiscriminator(
 }
 
 Adversary::Adversary(std::string name, std::int64_t index, const TrainConfig& config,
-                     std::shared_ptr<torch::nn::Module> network, Judge judge)
+                     std::shared_ptr<nn::Discriminator> network, Judge judge)
     : name_(std::move(name)),
       index_(index),
       config_(config),
       network_(std::move(network)),
       judge_(std::move(judge)),
       learner_(name_, network_, OptionsOf(config)),
-      pool_(config.gan.pool_size) {
-  for (const torch::Tensor& parameter : network_->parameters()) {
-    if (parameter.requires_grad()) {
-      learning_.push_back(parameter);
-    }
-  }
-}
+      pool_(config.gan.pool_size) {}
 
 Adversary::Adversary(std::string name, std::int64_t index, const TrainConfig& config,
                      const std::shared_ptr<nn::Discriminator>& network)
@@ -172,17 +167,13 @@ torch::Tensor Adversary::Penalties(const torch::Tensor& real, const torch::Tenso
 
 Judgement Adversary::Look(const torch::Tensor& pictures, const torch::Tensor& condition) {
   // The gradient passes through the discriminator without touching it.
-  for (torch::Tensor& weight : learning_) {
-    weight.set_requires_grad(false);
-  }
+  network_->WantGradients(false);
   Judgement judgement;
   {
     const Autocast autocast(config_.precision);
     judgement = Wide(judge_(pictures, condition));
   }
-  for (torch::Tensor& weight : learning_) {
-    weight.set_requires_grad(true);
-  }
+  network_->WantGradients(true);
   return judgement;
 }
 

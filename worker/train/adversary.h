@@ -7,7 +7,6 @@
 #include <functional>
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -31,12 +30,12 @@ using Judge = std::function<nn::Discriminator::Judgement(const torch::Tensor& pi
                                                          const torch::Tensor& condition)>;
 
 // Not thread-safe.
-class Adversary {
+class Adversary final : public Saved {
  public:
   // `name` is the prefix of its tensors in a checkpoint; `index` tells several adversaries of a
   // step apart where they draw randomly. `judge` calls `network`.
   Adversary(std::string name, std::int64_t index, const TrainConfig& config,
-            std::shared_ptr<torch::nn::Module> network, Judge judge);
+            std::shared_ptr<nn::Discriminator> network, Judge judge);
   Adversary(std::string name, std::int64_t index, const TrainConfig& config,
             const std::shared_ptr<nn::Discriminator>& network);
 
@@ -57,8 +56,8 @@ class Adversary {
                                     const torch::Tensor& condition = {});
 
   void SetRateShare(double share) { learner_.SetRateShare(share); }
-  void Save(models::TensorMap& state) const;
-  absl::Status Load(const models::TensorMap& state);
+  void Save(models::TensorMap& state) const override;
+  absl::Status Load(const models::TensorMap& state) override;
 
  private:
   // What augment.differentiable does to pictures before they are judged; `role` tells the real ones
@@ -70,9 +69,8 @@ class Adversary {
   const std::string name_;
   const std::int64_t index_;
   const TrainConfig config_;
-  const std::shared_ptr<torch::nn::Module> network_;
+  const std::shared_ptr<nn::Discriminator> network_;
   const Judge judge_;
-  std::vector<torch::Tensor> learning_;  // the weights that are not frozen
   Learner learner_;
   ImagePool pool_;
   AdaptiveProbability probability_;

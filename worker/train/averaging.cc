@@ -10,14 +10,6 @@
 #include "worker/train/saved_state.h"
 
 namespace atelier::train {
-namespace {
-
-torch::Tensor CpuCopy(const torch::Tensor& tensor) {
-  return tensor.detach().to(torch::kCPU, /*non_blocking=*/false, /*copy=*/true).contiguous();
-}
-
-}  // namespace
-
 double KeepShare(double decay, std::int64_t step) {
   return std::min(decay, static_cast<double>(step + 2) / static_cast<double>(step + 11));
 }
@@ -26,6 +18,9 @@ WeightAverage::WeightAverage(std::string name, std::shared_ptr<torch::nn::Module
                              std::shared_ptr<torch::nn::Module> source, double decay)
     : name_(std::move(name)), mean_(std::move(mean)), source_(std::move(source)), decay_(decay) {
   ATELIER_CHECK(decay >= 0 && decay < 1);
+  if (!on()) {
+    return;
+  }
   torch::NoGradGuard no_grad;
   const std::vector<torch::Tensor> weights = source_->parameters();
   std::vector<torch::Tensor> means = mean_->parameters();

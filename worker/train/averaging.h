@@ -12,6 +12,7 @@
 
 #include "absl/status/status.h"
 #include "worker/models/safetensors.h"
+#include "worker/train/saved_state.h"
 
 namespace atelier::train {
 
@@ -21,10 +22,10 @@ namespace atelier::train {
 double KeepShare(double decay, std::int64_t step);
 
 // Everything of Average that does not depend on the network's type. Not thread-safe.
-class WeightAverage {
+class WeightAverage : public Saved {
  public:
   // Both networks have the same architecture. The mean starts as `source`, in its memory layout,
-  // and wants no gradients. decay in [0, 1); 0: off.
+  // and wants no gradients. decay in [0, 1); 0: off, and `mean` is not looked at and may be null.
   WeightAverage(std::string name, std::shared_ptr<torch::nn::Module> mean,
                 std::shared_ptr<torch::nn::Module> source, double decay);
 
@@ -33,10 +34,9 @@ class WeightAverage {
   // After the optimiser's step `step`, counted from 0.
   void Update(std::int64_t step);
 
-  // As NAME.KEY, copies on the CPU; nothing when off.
-  void Save(models::TensorMap& state) const;
-  // DATA_LOSS: a tensor is missing or has another shape.
-  absl::Status Load(const models::TensorMap& state);
+  // As NAME.KEY; nothing when off.
+  void Save(models::TensorMap& state) const override;
+  absl::Status Load(const models::TensorMap& state) override;
 
  private:
   std::string name_;

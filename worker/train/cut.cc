@@ -10,68 +10,39 @@
 #include "worker/nn/resnet_generator.h"
 #include "worker/train/adversary.h"
 #include "worker/train/autocast.h"
-#include "worker/train/averaging.h"
+#include "worker/train/gradients.h"
 #include "worker/train/patch_nce.h"
 #include "worker/train/picture_generator.h"
 #include "worker/train/random.h"
-#include "worker/train/schedule.h"
 
 namespace atelier::train {
 namespace {
 
-class CutStep final : public TrainStep {
+class CutStep final : public PictureStep {
  public:
   CutStep(const TrainConfig& config, std::shared_ptr<nn::ResnetGenerator> generator,
-          std::shared_ptr<nn::Generator> average, PatchProjector projector,
+          std::shared_ptr<nn::Generator> mean, PatchProjector projector,
           const std::shared_ptr<nn::Discriminator>& discriminator)
-      : config_(config),
-        generator_(std::move(generator)),
+      : PictureStep(config, generator, std::move(mean)),
+        resnet_(std::move(generator)),
         projector_(std::move(projector)),
-        learner_("generator", generator_, GeneratorOptions(config)),
         projector_learner_("projector", projector_.ptr(), GeneratorOptions(config)),
-        adversary_("discriminator", 0, config, discriminator),
-        average_(std::move(average), generator_, config.ema_decay) {}
+        adversary_("discriminator", 0, config, discriminator) {}
 
   std::map<std::string, double> Run(const Batch& batch, std::int64_t step) override;
 
-  double learning_rate() const override { return learner_.learning_rate(); }
-  torch::nn::Module& result() override { return average_.result(); }
-  std::vector<torch::nn::Module*> generators() override {
-    return {generator_.get(), &average_.result()};
-  }
-  void Describe(ModelSpec& spec) const override { DescribePictureGenerator(config_, spec); }
-  std::vector<torch::Tensor> Sample(const torch::Tensor& pictures) override {
-    return {pictures, Restyle(average_.result(), pictures, config_.precision)};
-  }
-
-  TensorMap State() override {
-    TensorMap state;
-    learner_.Save(state);
-    projector_learner_.Save(state);
-    adversary_.Save(state);
-    average_.Save(state);
-    return state;
-  }
-
-  absl::Status LoadState(const TensorMap& state) override {
-    ATELIER_RETURN_IF_ERROR(learner_.Load(state));
-    ATELIER_RETURN_IF_ERROR(projector_learner_.Load(state));
-    ATELIER_RETURN_IF_ERROR(adversary_.Load(state));
-    return average_.Load(state);
-  }
-
  private:
+  std::vector<Saved*> parts() override {
+    return {&learner_, &projector_learner_, &adversary_, &average_};
+  }
   Losses PartLosses(const Batch& part, std::int64_t draw, double* discriminator_loss);
   torch::Tensor Nce(const torch::Tensor& source, const torch::Tensor& result, bool flipped,
                     KeyedRandom random);
 
-  const TrainConfig config_;
-  const std::shared_ptr<nn::ResnetGenerator> generator_;
+  const std::shared_ptr<nn::ResnetGenerator> resnet_;  // the generator, for its features
   PatchProjector projector_;
-  Learner learner_;
   Learner projector_learner_;
   Adversary adversary_;
-  Average<nn::Generator> average_;
 };
 
 torch::Tensor CutStep::Nce(const torch::Tensor& source, const torch::Tensor& result, bool flipped,
@@ -80,8 +51,8 @@ torch::Tensor CutStep::Nce(const torch::Tensor& source, const torch::Tensor& res
   std::vector<torch::Tensor> keys;
   {
     const Autocast autocast(config_.precision);
-    queries = generator_->Features(result, config_.cut.layers);
-    keys = generator_->Features(source, config_.cut.layers);
+    queries = resnet_->Features(result, config_.cut.layers);
+    keys = resnet_->Features(source, config_.cut.layers);
   }
   if (flipped) {
     for (torch::Tensor& features : queries) {
@@ -101,14 +72,10 @@ Losses CutStep::PartLosses(const Batch& part, std::int64_t draw, double* discrim
   if (flipped) {
     sources = sources.flip(3);
   }
-  torch::Tensor results;
-  {
-    const Autocast autocast(config_.precision);
-    results = generator_->forward(sources).to(torch::kFloat);
-  }
+  const torch::Tensor results = Forward(*generator_, sources, config_.precision);
   const std::int64_t count = part.content.size(0);
   const torch::Tensor made = results.narrow(0, 0, count);
-  *discriminator_loss = adversary_.Learn(part.target, made, draw);
+  *discriminator_loss += adversary_.Learn(part.target, made, draw);
   Losses losses = {{"adversarial", adversary_.GeneratorLoss(made, part.target, draw)}};
   if (config_.cut.nce_weight > 0) {
     const double weight = config_.cut.nce_weight * (identity ? 0.5 : 1.0);
@@ -123,22 +90,17 @@ Losses CutStep::PartLosses(const Batch& part, std::int64_t draw, double* discrim
 }
 
 std::map<std::string, double> CutStep::Run(const Batch& batch, std::int64_t step) {
-  const double rate = RateShare(config_.schedule, step, config_.steps);
+  const double rate = Rate(step);
   adversary_.SetRateShare(rate);
   for (Learner* learner : {&learner_, &projector_learner_}) {
     learner->SetRateShare(rate);
     learner->ZeroGradients();
   }
-  std::map<std::string, double> values;
-  const double share = 1.0 / config_.accumulate;
-  for (std::int64_t i = 0; i < config_.accumulate; ++i) {
-    const Batch part = Narrow(batch, i * config_.batch_size, config_.batch_size);
-    double discriminator_loss = 0;
-    const Losses losses = PartLosses(part, step * config_.accumulate + i, &discriminator_loss);
-    (Sum(losses) * share).backward();
-    AddValues(losses, share, values);
-    values["discriminator"] += share * discriminator_loss;
-  }
+  double discriminator_loss = 0;
+  std::map<std::string, double> values = AccumulateGradients(config_.accumulate, [&](int i) {
+    return PartLosses(PartOf(batch, i), step * config_.accumulate + i, &discriminator_loss);
+  });
+  values["discriminator"] = discriminator_loss / config_.accumulate;
   learner_.Step();
   projector_learner_.Step();
   average_.Update(step);
@@ -172,13 +134,13 @@ absl::StatusOr<std::unique_ptr<TrainStep>> MakeCutStep(const StepInputs& inputs)
     return InvalidField("train.cut.layers", "must be below " + std::to_string(generator->layers()) +
                                                 ", the number of layers that this generator has");
   }
-  ATELIER_ASSIGN_OR_RETURN(auto average, MakePictureGenerator(config, MakeRandom(0)));
+  ATELIER_ASSIGN_OR_RETURN(auto mean, MakePictureMean(config));
   ATELIER_ASSIGN_OR_RETURN(auto discriminator,
                            MakeDiscriminator(config.gan, /*in_channels=*/3, inputs.feature_weights,
                                              MakeRandom(random.Next())));
   PatchProjector projector(ChannelsOf(*generator, config.cut.layers));
   projector->InitializeWeights(MakeRandom(random.Next()));
-  return std::make_unique<CutStep>(config, std::move(generator), std::move(average),
+  return std::make_unique<CutStep>(config, std::move(generator), std::move(mean),
                                    std::move(projector), discriminator);
 }
 

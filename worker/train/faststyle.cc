@@ -9,11 +9,10 @@
 #include "worker/models/feature_network.h"
 #include "worker/train/adversary.h"
 #include "worker/train/autocast.h"
-#include "worker/train/averaging.h"
+#include "worker/train/gradients.h"
 #include "worker/train/losses.h"
 #include "worker/train/picture_generator.h"
 #include "worker/train/random.h"
-#include "worker/train/schedule.h"
 #include "worker/train/style_set.h"
 
 namespace atelier::train {
@@ -41,44 +40,18 @@ torch::Tensor Directions(KeyedRandom& random) {
   return torch::cat({torch::eye(3), drawn / drawn.norm(2, 1, true)});
 }
 
-class FaststyleStep final : public TrainStep {
+class FaststyleStep final : public PictureStep {
  public:
   FaststyleStep(const TrainConfig& config, std::shared_ptr<nn::Generator> generator,
-                std::shared_ptr<nn::Generator> average,
+                std::shared_ptr<nn::Generator> mean,
                 const std::shared_ptr<nn::Discriminator>& discriminator,
                 std::shared_ptr<nn::EfficientNetLite> network, StyleSet style)
-      : config_(config),
-        generator_(std::move(generator)),
-        generator_learner_("generator", generator_, GeneratorOptions(config)),
+      : PictureStep(config, std::move(generator), std::move(mean)),
         adversary_("discriminator", 0, config, discriminator),
-        average_(std::move(average), generator_, config.ema_decay),
         network_(std::move(network)),
         style_(std::move(style)) {}
 
   std::map<std::string, double> Run(const Batch& batch, std::int64_t step) override;
-  double learning_rate() const override { return generator_learner_.learning_rate(); }
-  torch::nn::Module& result() override { return average_.result(); }
-  std::vector<torch::nn::Module*> generators() override {
-    return {generator_.get(), &average_.result()};
-  }
-  void Describe(ModelSpec& spec) const override { DescribePictureGenerator(config_, spec); }
-  std::vector<torch::Tensor> Sample(const torch::Tensor& pictures) override {
-    return {pictures, Restyle(average_.result(), pictures, config_.precision)};
-  }
-
-  TensorMap State() override {
-    TensorMap state;
-    generator_learner_.Save(state);
-    adversary_.Save(state);
-    average_.Save(state);
-    return state;
-  }
-
-  absl::Status LoadState(const TensorMap& state) override {
-    ATELIER_RETURN_IF_ERROR(generator_learner_.Load(state));
-    ATELIER_RETURN_IF_ERROR(adversary_.Load(state));
-    return average_.Load(state);
-  }
 
  private:
   struct Choice {
@@ -86,6 +59,7 @@ class FaststyleStep final : public TrainStep {
     std::size_t scale = 0;
   };
 
+  std::vector<Saved*> parts() override { return {&learner_, &adversary_, &average_}; }
   Choice ChoosePaintings(const torch::Tensor& photo_colors, KeyedRandom& random) const;
   torch::Tensor StyleLoss(const std::vector<torch::Tensor>& grams, const Choice& choice) const;
   torch::Tensor ContentLoss(const std::vector<torch::Tensor>& result,
@@ -102,11 +76,7 @@ class FaststyleStep final : public TrainStep {
     return network_->Features(pictures);
   }
 
-  const TrainConfig config_;
-  const std::shared_ptr<nn::Generator> generator_;
-  Learner generator_learner_;
   Adversary adversary_;
-  Average<nn::Generator> average_;
   const std::shared_ptr<nn::EfficientNetLite> network_;
   const StyleSet style_;
 };
@@ -212,30 +182,22 @@ Losses FaststyleStep::Perceptual(const torch::Tensor& result, const torch::Tenso
 
 std::map<std::string, double> FaststyleStep::Run(const Batch& batch, std::int64_t step) {
   // The discriminator keeps its rate to the end.
-  generator_learner_.SetRateShare(RateShare(config_.schedule, step, config_.steps));
-  generator_learner_.ZeroGradients();
-  std::map<std::string, double> values;
-  const double share = 1.0 / config_.accumulate;
-  for (std::int64_t i = 0; i < config_.accumulate; ++i) {
-    const Batch part = Narrow(batch, i * config_.batch_size, config_.batch_size);
+  learner_.SetRateShare(Rate(step));
+  learner_.ZeroGradients();
+  double discriminator_loss = 0;
+  std::map<std::string, double> values = AccumulateGradients(config_.accumulate, [&](int i) {
     KeyedRandom random(config_.seed, step, i, Purpose::kStyle);
-    const Losses losses = LossesOf(part.content, step, random, &values["discriminator"]);
-    (Sum(losses) * share).backward();
-    AddValues(losses, share, values);
-  }
-  generator_learner_.Step();
+    return LossesOf(PartOf(batch, i).content, step, random, &discriminator_loss);
+  });
+  values["discriminator"] = discriminator_loss;
+  learner_.Step();
   average_.Update(step);
   return values;
 }
 
 Losses FaststyleStep::LossesOf(const torch::Tensor& content, std::int64_t step, KeyedRandom& random,
                                double* discriminator_loss) {
-  torch::Tensor result;
-  {
-    const Autocast autocast(config_.precision);
-    result = generator_->forward(content);
-  }
-  result = result.to(torch::kFloat32);
+  const torch::Tensor result = Forward(*generator_, content, config_.precision);
 
   const std::int64_t jitter = std::min<std::int64_t>(kMaxJitter, content.size(2) / 8);
   const std::int64_t side = content.size(2) - jitter;
@@ -261,7 +223,7 @@ absl::StatusOr<std::unique_ptr<TrainStep>> MakeFaststyleStep(const StepInputs& i
   const TrainConfig& config = inputs.config;
   KeyedRandom random(config.seed, 0, 0, Purpose::kInit);
   ATELIER_ASSIGN_OR_RETURN(auto generator, MakePictureGenerator(config, MakeRandom(random.Next())));
-  ATELIER_ASSIGN_OR_RETURN(auto average, MakePictureGenerator(config, MakeRandom(0)));
+  ATELIER_ASSIGN_OR_RETURN(auto mean, MakePictureMean(config));
   ATELIER_ASSIGN_OR_RETURN(auto discriminator,
                            MakeDiscriminator(config.gan, /*in_channels=*/3, inputs.feature_weights,
                                              MakeRandom(random.Next())));
@@ -271,7 +233,7 @@ absl::StatusOr<std::unique_ptr<TrainStep>> MakeFaststyleStep(const StepInputs& i
       StyleSet::Make(*inputs.style,
                      {config.image_size, std::max(config.image_size, config.faststyle.style_size)},
                      *network));
-  return std::make_unique<FaststyleStep>(config, std::move(generator), std::move(average),
+  return std::make_unique<FaststyleStep>(config, std::move(generator), std::move(mean),
                                          discriminator, std::move(network), std::move(set));
 }
 

@@ -38,15 +38,25 @@ double ClipGradients(const Parameters& parameters, double largest) {
   return norm;
 }
 
-double AccumulateGradients(int parts, const std::function<torch::Tensor(int part)>& loss) {
+std::map<std::string, double> AccumulateGradients(int parts,
+                                                  const std::function<Losses(int part)>& losses) {
   ATELIER_CHECK(parts >= 1);
-  double mean = 0;
+  const double share = 1.0 / parts;
+  std::map<std::string, double> means;
   for (int part = 0; part < parts; ++part) {
-    const torch::Tensor share = loss(part) / static_cast<double>(parts);
-    share.backward();
-    mean += share.item<double>();
+    torch::Tensor total = torch::zeros({});
+    const Losses of_part = losses(part);
+    for (const auto& [name, loss] : of_part) {
+      total = total + loss;
+    }
+    (total * share).backward();
+    for (const auto& [name, loss] : of_part) {
+      const double value = share * loss.item<double>();
+      means[name] += value;
+      means["total"] += value;
+    }
   }
-  return mean;
+  return means;
 }
 
 NanGuard::NanGuard(int most_skips) : most_skips_(most_skips) { ATELIER_CHECK(most_skips >= 1); }

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -26,9 +27,14 @@ double ClipGradients(const Parameters& parameters, double largest);
 
 void ScaleGradients(const Parameters& parameters, double factor);
 
-// Gradient accumulation: runs backward() on losses of `parts` equal parts of a batch, each divided
-// by `parts`, so that the gradients add up to those of the mean. Returns the mean loss.
-double AccumulateGradients(int parts, const std::function<torch::Tensor(int part)>& loss);
+// Scalars by name; what is minimised is their sum.
+using Losses = std::map<std::string, torch::Tensor>;
+
+// Gradient accumulation: runs backward() on the sums of the losses of `parts` equal parts of a
+// batch, each times 1 / parts, so that the gradients add up to those of the mean. Returns the mean
+// losses by name, with the mean of their sums as "total".
+std::map<std::string, double> AccumulateGradients(int parts,
+                                                  const std::function<Losses(int part)>& losses);
 
 // Counts steps whose losses or gradients were not finite and says when to go back. Pure logic; the
 // trainer does what it says. Not thread-safe.

@@ -9,22 +9,10 @@
 #include "common/status_macros.h"
 #include "worker/nn/memory_format.h"
 #include "worker/train/gradients.h"
+#include "worker/train/random.h"
 
 namespace atelier::train {
 namespace {
-
-torch::Tensor Copy(const torch::Tensor& tensor) {
-  return tensor.detach().to(torch::kCPU, /*non_blocking=*/false, /*copy=*/true).contiguous();
-}
-
-absl::StatusOr<torch::Tensor> Find(const models::TensorMap& state, const std::string& name,
-                                   torch::IntArrayRef shape) {
-  const auto it = state.find(name);
-  if (it == state.end() || it->second.sizes() != shape) {
-    return absl::DataLossError("the checkpoint lacks " + name + ", or it has another shape");
-  }
-  return it->second;
-}
 
 std::vector<torch::Tensor> Learning(const torch::nn::Module& network) {
   std::vector<torch::Tensor> parameters;
@@ -38,12 +26,17 @@ std::vector<torch::Tensor> Learning(const torch::nn::Module& network) {
 
 }  // namespace
 
+LearnerOptions GeneratorOptions(const TrainConfig& config) {
+  return {.learning_rate = config.learning_rate,
+          .beta1 = config.adam_beta1,
+          .beta2 = config.adam_beta2,
+          .gradient_clip = config.gradient_clip};
+}
+
 at::Generator MakeRandom(std::uint64_t seed) { return at::detail::createCPUGenerator(seed); }
 
-void WantGradients(torch::nn::Module& module, bool wanted) {
-  for (torch::Tensor& parameter : module.parameters()) {
-    parameter.set_requires_grad(wanted);
-  }
+at::Generator DropoutRandom(const TrainConfig& config, std::int64_t step) {
+  return MakeRandom(KeyedRandom(config.seed, step, 0, Purpose::kDropout).Next());
 }
 
 Learner::Learner(std::string name, std::shared_ptr<torch::nn::Module> network,
@@ -71,7 +64,7 @@ double Learner::learning_rate() const {
 void Learner::ZeroGradients() { optimizer_.zero_grad(); }
 
 bool Learner::Step() {
-  const std::vector<torch::Tensor>& parameters = optimizer_.param_groups().front().params();
+  const Parameters& parameters = optimizer_.param_groups().front().params();
   const double norm = GradientNorm(parameters);
   if (!std::isfinite(norm)) {
     return false;
@@ -85,42 +78,45 @@ bool Learner::Step() {
 
 void Learner::Save(models::TensorMap& state) const {
   for (const auto& item : network_->named_buffers()) {
-    state[name_ + "." + item.key()] = Copy(item.value());
+    state[name_ + "." + item.key()] = CpuCopy(item.value());
   }
   for (const auto& item : network_->named_parameters()) {
     const std::string name = name_ + "." + item.key();
-    state[name] = Copy(item.value());
+    state[name] = CpuCopy(item.value());
     const auto it = optimizer_.state().find(item.value().unsafeGetTensorImpl());
     if (it == optimizer_.state().end()) {
       continue;  // before the first step
     }
     const auto& adam = static_cast<const torch::optim::AdamParamState&>(*it->second);
-    state[name + "#exp_avg"] = Copy(adam.exp_avg());
-    state[name + "#exp_avg_sq"] = Copy(adam.exp_avg_sq());
+    state[name + "#exp_avg"] = CpuCopy(adam.exp_avg());
+    state[name + "#exp_avg_sq"] = CpuCopy(adam.exp_avg_sq());
     state[name + "#step"] = torch::tensor({adam.step()}, torch::kInt64);
   }
 }
 
 absl::Status Learner::Load(const models::TensorMap& state) {
   torch::NoGradGuard no_grad;
+  // The saved tensor `name`, as `like` is.
+  const auto find = [&state](const std::string& name, const torch::Tensor& like) {
+    return FindTensor(state, name, like.sizes(), like.scalar_type());
+  };
   for (auto& item : network_->named_buffers()) {
     ATELIER_ASSIGN_OR_RETURN(const torch::Tensor saved,
-                             Find(state, name_ + "." + item.key(), item.value().sizes()));
+                             find(name_ + "." + item.key(), item.value()));
     item.value().copy_(saved);
   }
   for (auto& item : network_->named_parameters()) {
     const std::string name = name_ + "." + item.key();
     torch::Tensor& weight = item.value();
-    ATELIER_ASSIGN_OR_RETURN(const torch::Tensor saved, Find(state, name, weight.sizes()));
+    ATELIER_ASSIGN_OR_RETURN(const torch::Tensor saved, find(name, weight));
     weight.copy_(saved);
     if (!state.contains(name + "#step")) {
       continue;
     }
-    ATELIER_ASSIGN_OR_RETURN(const torch::Tensor step, Find(state, name + "#step", {1}));
-    ATELIER_ASSIGN_OR_RETURN(const torch::Tensor avg,
-                             Find(state, name + "#exp_avg", weight.sizes()));
-    ATELIER_ASSIGN_OR_RETURN(const torch::Tensor avg_sq,
-                             Find(state, name + "#exp_avg_sq", weight.sizes()));
+    ATELIER_ASSIGN_OR_RETURN(const torch::Tensor step,
+                             FindTensor(state, name + "#step", {1}, torch::kInt64));
+    ATELIER_ASSIGN_OR_RETURN(const torch::Tensor avg, find(name + "#exp_avg", weight));
+    ATELIER_ASSIGN_OR_RETURN(const torch::Tensor avg_sq, find(name + "#exp_avg_sq", weight));
     auto adam = std::make_unique<torch::optim::AdamParamState>();
     adam->step(step.item<std::int64_t>());
     // The moments take the weight's memory layout, as Adam's own do.

@@ -10,7 +10,9 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "common/train_config.h"
 #include "worker/models/safetensors.h"
+#include "worker/train/saved_state.h"
 
 namespace atelier::train {
 
@@ -21,12 +23,16 @@ struct LearnerOptions {
   double gradient_clip = 0;  // largest norm of the gradient; 0: off
 };
 
+// The generator's of a job.
+LearnerOptions GeneratorOptions(const TrainConfig& config);
+
 // A CPU generator for networks' initial weights and for noise.
 at::Generator MakeRandom(std::uint64_t seed);
 
-void WantGradients(torch::nn::Module& module, bool wanted);
+// For the masks of dropout in step `step`.
+at::Generator DropoutRandom(const TrainConfig& config, std::int64_t step);
 
-class Learner {
+class Learner final : public Saved {
  public:
   // `name` is the prefix of its tensors in a checkpoint. The network's weights are laid out as
   // channels_last and it is put into training mode. Parameters that want no gradient are left
@@ -43,11 +49,9 @@ class Learner {
   // finite.
   bool Step();
 
-  // Weights and buffers as "NAME.KEY", moments as "NAME.KEY#exp_avg", "#exp_avg_sq" and "#step", as
-  // copies on the CPU.
-  void Save(models::TensorMap& state) const;
-  // DATA_LOSS: a tensor is missing or has another shape.
-  absl::Status Load(const models::TensorMap& state);
+  // Weights and buffers as "NAME.KEY", moments as "NAME.KEY#exp_avg", "#exp_avg_sq" and "#step".
+  void Save(models::TensorMap& state) const override;
+  absl::Status Load(const models::TensorMap& state) override;
 
  private:
   const std::string name_;

@@ -39,6 +39,25 @@ absl::StatusOr<std::shared_ptr<nn::PatternGenerator>> MakeFreshPatternGenerator(
   return generator;
 }
 
+absl::StatusOr<std::shared_ptr<nn::PatternGenerator>> MakePatternMean(const TrainConfig& config,
+                                                                      int classes) {
+  if (config.ema_decay == 0) {
+    return nullptr;
+  }
+  return models::MakePatternGenerator(PatternArchitecture(config), classes);
+}
+
+void DescribePattern(const TrainConfig& config, const std::vector<std::string>& classes,
+                     ModelSpec& spec) {
+  spec.tier = "";
+  spec.architecture = PatternArchitecture(config);
+  spec.classes = classes;
+  spec.capabilities = {"generate", "seed", "truncation", "interpolation"};
+  if (!classes.empty()) {
+    spec.capabilities.emplace_back("label");
+  }
+}
+
 absl::StatusOr<std::shared_ptr<nn::PatternDiscriminator>> MakePatternDiscriminator(
     const TrainConfig& config, int classes, const at::Generator& random) {
   std::shared_ptr<nn::PatternDiscriminator> discriminator;

@@ -7,6 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "common/architecture.h"
+#include "common/model_spec.h"
 #include "common/train_config.h"
 #include "worker/nn/pattern_discriminator.h"
 #include "worker/nn/pattern_generator.h"
@@ -18,8 +19,15 @@ Architecture PatternArchitecture(const TrainConfig& config);
 // With fresh weights from `random`. INVALID_ARGUMENT: a size that the layout does not have.
 absl::StatusOr<std::shared_ptr<nn::PatternGenerator>> MakeFreshPatternGenerator(
     const TrainConfig& config, int classes, const at::Generator& random);
+// For the running mean of its weights, which are not set yet; null when `config` wants none.
+absl::StatusOr<std::shared_ptr<nn::PatternGenerator>> MakePatternMean(const TrainConfig& config,
+                                                                      int classes);
 absl::StatusOr<std::shared_ptr<nn::PatternDiscriminator>> MakePatternDiscriminator(
     const TrainConfig& config, int classes, const at::Generator& random);
+
+// Sets tier, architecture, classes and capabilities of model.json.
+void DescribePattern(const TrainConfig& config, const std::vector<std::string>& classes,
+                     ModelSpec& spec);
 
 // Standard normal [count, latent_size]; each row is a function of (seed, sample, draw) alone, so
 // that batches and ranks change nothing.

@@ -35,16 +35,23 @@ absl::StatusOr<std::shared_ptr<nn::Generator>> MakePictureGenerator(const TrainC
   return generator;
 }
 
+absl::StatusOr<std::shared_ptr<nn::Generator>> MakePictureMean(const TrainConfig& config) {
+  if (config.ema_decay == 0) {
+    return nullptr;
+  }
+  ATELIER_ASSIGN_OR_RETURN(const Architecture architecture, ArchitectureFor(config));
+  return models::MakeGenerator(architecture);
+}
+
 void DescribePictureGenerator(const TrainConfig& config, ModelSpec& spec) {
   spec.tier = config.generator.empty() ? config.tier : "";
   spec.architecture = ArchitectureFor(config).value();  // the generator was made from it
 }
 
-LearnerOptions GeneratorOptions(const TrainConfig& config) {
-  return {.learning_rate = config.learning_rate,
-          .beta1 = config.adam_beta1,
-          .beta2 = config.adam_beta2,
-          .gradient_clip = config.gradient_clip};
+torch::Tensor Forward(nn::Generator& generator, const torch::Tensor& pictures,
+                      Precision precision) {
+  const Autocast autocast(precision);
+  return generator.forward(pictures).to(torch::kFloat);
 }
 
 torch::Tensor Restyle(nn::Generator& generator, const torch::Tensor& pictures,
@@ -54,27 +61,10 @@ torch::Tensor Restyle(nn::Generator& generator, const torch::Tensor& pictures,
   generator.eval();
   std::vector<torch::Tensor> results;
   for (const torch::Tensor& picture : pictures.split(1)) {
-    const Autocast autocast(precision);
-    results.push_back(generator.forward(picture).to(torch::kFloat));
+    results.push_back(Forward(generator, picture, precision));
   }
   generator.train(was_training);
   return torch::cat(results);
-}
-
-torch::Tensor Sum(const Losses& losses) {
-  torch::Tensor total = torch::zeros({});
-  for (const auto& [name, loss] : losses) {
-    total = total + loss;
-  }
-  return total;
-}
-
-void AddValues(const Losses& losses, double share, std::map<std::string, double>& values) {
-  for (const auto& [name, loss] : losses) {
-    const double value = share * loss.item<double>();
-    values[name] += value;
-    values["total"] += value;
-  }
 }
 
 }  // namespace atelier::train

@@ -1,18 +1,17 @@
 // What the families that make pictures from pictures share: the generator that a job's
-// configuration asks for, and the sums of its losses.
+// configuration asks for, and how it is run.
 #pragma once
 
 #include <ATen/core/Generator.h>
 
-#include <map>
 #include <memory>
-#include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "common/model_spec.h"
 #include "common/train_config.h"
 #include "worker/nn/generator.h"
-#include "worker/train/learner.h"
+#include "worker/train/generator_step.h"
 
 namespace atelier::train {
 
@@ -22,20 +21,30 @@ absl::StatusOr<std::shared_ptr<nn::Generator>> MakePictureGenerator(const TrainC
                                                                     const at::Generator& random,
                                                                     bool dropout = false);
 
+// For the running mean of its weights, which are not set yet; null when `config` wants none.
+absl::StatusOr<std::shared_ptr<nn::Generator>> MakePictureMean(const TrainConfig& config);
+
 // Sets tier and architecture of model.json.
 void DescribePictureGenerator(const TrainConfig& config, ModelSpec& spec);
 
-LearnerOptions GeneratorOptions(const TrainConfig& config);
+// The result in fp32, whatever `precision` it is computed in.
+torch::Tensor Forward(nn::Generator& generator, const torch::Tensor& pictures, Precision precision);
 
 // float [N, 3, S, S] in [-1, 1] → the same in fp32, picture by picture, without gradients and in
 // evaluation mode: for sample grids.
 torch::Tensor Restyle(nn::Generator& generator, const torch::Tensor& pictures, Precision precision);
 
-// Scalars by name.
-using Losses = std::map<std::string, torch::Tensor>;
+// A step whose result restyles pictures.
+class PictureStep : public GeneratorStep<nn::Generator> {
+ public:
+  void Describe(ModelSpec& spec) const final { DescribePictureGenerator(config_, spec); }
+  // The pictures over their results.
+  std::vector<torch::Tensor> Sample(const torch::Tensor& pictures) override {
+    return {pictures, Restyle(average_.result(), pictures, config_.precision)};
+  }
 
-torch::Tensor Sum(const Losses& losses);
-// Adds `share` times each loss, and their sum as "total", to `values`.
-void AddValues(const Losses& losses, double share, std::map<std::string, double>& values);
+ protected:
+  using GeneratorStep::GeneratorStep;
+};
 
 }  // namespace atelier::train

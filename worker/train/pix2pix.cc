@@ -6,88 +6,51 @@
 
 #include "common/status_macros.h"
 #include "worker/train/adversary.h"
-#include "worker/train/autocast.h"
-#include "worker/train/averaging.h"
+#include "worker/train/gradients.h"
 #include "worker/train/image_losses.h"
 #include "worker/train/picture_generator.h"
 #include "worker/train/random.h"
-#include "worker/train/schedule.h"
 
 namespace atelier::train {
 namespace {
 
-class Pix2pixStep final : public TrainStep {
+class Pix2pixStep final : public PictureStep {
  public:
   Pix2pixStep(const TrainConfig& config, std::shared_ptr<nn::Generator> generator,
-              std::shared_ptr<nn::Generator> average,
+              std::shared_ptr<nn::Generator> mean,
               const std::shared_ptr<nn::Discriminator>& discriminator)
-      : config_(config),
-        generator_(std::move(generator)),
-        learner_("generator", generator_, GeneratorOptions(config)),
-        adversary_("discriminator", 0, config, discriminator),
-        average_(std::move(average), generator_, config.ema_decay) {}
+      : PictureStep(config, std::move(generator), std::move(mean)),
+        adversary_("discriminator", 0, config, discriminator) {}
 
   std::map<std::string, double> Run(const Batch& batch, std::int64_t step) override;
 
-  double learning_rate() const override { return learner_.learning_rate(); }
-  torch::nn::Module& result() override { return average_.result(); }
-  std::vector<torch::nn::Module*> generators() override {
-    return {generator_.get(), &average_.result()};
-  }
-  void Describe(ModelSpec& spec) const override { DescribePictureGenerator(config_, spec); }
-  std::vector<torch::Tensor> Sample(const torch::Tensor& pictures) override {
-    return {pictures, Restyle(average_.result(), pictures, config_.precision)};
-  }
-
-  TensorMap State() override {
-    TensorMap state;
-    learner_.Save(state);
-    adversary_.Save(state);
-    average_.Save(state);
-    return state;
-  }
-
-  absl::Status LoadState(const TensorMap& state) override {
-    ATELIER_RETURN_IF_ERROR(learner_.Load(state));
-    ATELIER_RETURN_IF_ERROR(adversary_.Load(state));
-    return average_.Load(state);
-  }
-
  private:
-  torch::Tensor Forward(const torch::Tensor& input) const {
-    const Autocast autocast(config_.precision);
-    return generator_->forward(input).to(torch::kFloat);
-  }
+  std::vector<Saved*> parts() override { return {&learner_, &adversary_, &average_}; }
+  Losses PartLosses(const Batch& part, std::int64_t draw, double* discriminator_loss);
 
-  const TrainConfig config_;
-  const std::shared_ptr<nn::Generator> generator_;
-  Learner learner_;
   Adversary adversary_;
-  Average<nn::Generator> average_;
 };
 
+Losses Pix2pixStep::PartLosses(const Batch& part, std::int64_t draw, double* discriminator_loss) {
+  const torch::Tensor made = Forward(*generator_, part.content, config_.precision);
+  const torch::Tensor real_pair = torch::cat({part.content, part.target}, 1);
+  const torch::Tensor made_pair = torch::cat({part.content, made}, 1);
+  *discriminator_loss += adversary_.Learn(real_pair, made_pair, draw);
+  return {{"adversarial", adversary_.GeneratorLoss(made_pair, real_pair, draw)},
+          {"l1", config_.pix2pix.l1_weight * AbsoluteDistance(made, part.target)}};
+}
+
 std::map<std::string, double> Pix2pixStep::Run(const Batch& batch, std::int64_t step) {
-  const double rate = RateShare(config_.schedule, step, config_.steps);
+  const double rate = Rate(step);
   learner_.SetRateShare(rate);
   adversary_.SetRateShare(rate);
-  generator_->SetDropoutRandom(
-      MakeRandom(KeyedRandom(config_.seed, step, 0, Purpose::kDropout).Next()));
+  generator_->SetDropoutRandom(DropoutRandom(config_, step));
   learner_.ZeroGradients();
-  std::map<std::string, double> values;
-  const double share = 1.0 / config_.accumulate;
-  for (std::int64_t i = 0; i < config_.accumulate; ++i) {
-    const Batch part = Narrow(batch, i * config_.batch_size, config_.batch_size);
-    const torch::Tensor made = Forward(part.content);
-    const torch::Tensor real_pair = torch::cat({part.content, part.target}, 1);
-    const torch::Tensor made_pair = torch::cat({part.content, made}, 1);
-    values["discriminator"] +=
-        share * adversary_.Learn(real_pair, made_pair, step * config_.accumulate + i);
-    const Losses losses = {{"adversarial", adversary_.GeneratorLoss(made_pair, real_pair,
-                                                                    step * config_.accumulate + i)},
-                           {"l1", config_.pix2pix.l1_weight * AbsoluteDistance(made, part.target)}};
-    (Sum(losses) * share).backward();
-    AddValues(losses, share, values);
-  }
+  double discriminator_loss = 0;
+  std::map<std::string, double> values = AccumulateGradients(config_.accumulate, [&](int i) {
+    return PartLosses(PartOf(batch, i), step * config_.accumulate + i, &discriminator_loss);
+  });
+  values["discriminator"] = discriminator_loss / config_.accumulate;
   learner_.Step();
   average_.Update(step);
   return values;
@@ -100,11 +63,11 @@ absl::StatusOr<std::unique_ptr<TrainStep>> MakePix2pixStep(const StepInputs& inp
   KeyedRandom random(config.seed, 0, 0, Purpose::kInit);
   ATELIER_ASSIGN_OR_RETURN(
       auto generator, MakePictureGenerator(config, MakeRandom(random.Next()), /*dropout=*/true));
-  ATELIER_ASSIGN_OR_RETURN(auto average, MakePictureGenerator(config, MakeRandom(0)));
+  ATELIER_ASSIGN_OR_RETURN(auto mean, MakePictureMean(config));
   ATELIER_ASSIGN_OR_RETURN(auto discriminator,
                            MakeDiscriminator(config.gan, /*in_channels=*/6, inputs.feature_weights,
                                              MakeRandom(random.Next())));
-  return std::make_unique<Pix2pixStep>(config, std::move(generator), std::move(average),
+  return std::make_unique<Pix2pixStep>(config, std::move(generator), std::move(mean),
                                        discriminator);
 }
 

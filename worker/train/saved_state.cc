@@ -8,6 +8,10 @@
 
 namespace atelier::train {
 
+at::Tensor CpuCopy(const at::Tensor& tensor) {
+  return tensor.detach().to(at::kCPU, /*non_blocking=*/false, /*copy=*/true).contiguous();
+}
+
 absl::StatusOr<at::Tensor> FindTensor(const models::TensorMap& state, const std::string& name) {
   const auto it = state.find(name);
   if (it == state.end()) {

@@ -1,5 +1,5 @@
-// What the small stateful parts of training (pool, schedule, alarms) share to get into a checkpoint
-// and back. Pure functions.
+// What the stateful parts of training share to get into a checkpoint and back. The functions are
+// pure.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -13,6 +13,19 @@
 #include "worker/models/safetensors.h"
 
 namespace atelier::train {
+
+// A part of a training step that a checkpoint keeps. Not thread-safe.
+class Saved {
+ public:
+  virtual ~Saved() = default;
+  // Adds its tensors, copies on the CPU, under names of its own.
+  virtual void Save(models::TensorMap& state) const = 0;
+  // DATA_LOSS: a tensor is missing or has another shape or type.
+  virtual absl::Status Load(const models::TensorMap& state) = 0;
+};
+
+// Detached, contiguous, on the CPU, sharing no memory.
+at::Tensor CpuCopy(const at::Tensor& tensor);
 
 // DATA_LOSS: it is missing.
 absl::StatusOr<at::Tensor> FindTensor(const models::TensorMap& state, const std::string& name);

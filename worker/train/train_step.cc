@@ -1,5 +1,6 @@
 #include "worker/train/train_step.h"
 
+#include "common/status_macros.h"
 #include "worker/train/cut.h"
 #include "worker/train/cyclegan.h"
 #include "worker/train/faststyle.h"
@@ -29,6 +30,21 @@ constexpr StepRow kSteps[] = {
 };
 
 }  // namespace
+
+TensorMap TrainStep::State() {
+  TensorMap state;
+  for (const Saved* part : parts()) {
+    part->Save(state);
+  }
+  return state;
+}
+
+absl::Status TrainStep::LoadState(const TensorMap& state) {
+  for (Saved* part : parts()) {
+    ATELIER_RETURN_IF_ERROR(part->Load(state));
+  }
+  return absl::OkStatus();
+}
 
 absl::StatusOr<const StepRow*> FindStepRow(std::string_view family) {
   for (const StepRow& row : kSteps) {

@@ -18,6 +18,7 @@
 #include "worker/models/safetensors.h"
 #include "worker/train/batch.h"
 #include "worker/train/image_folder.h"
+#include "worker/train/saved_state.h"
 
 namespace atelier::train {
 
@@ -50,9 +51,13 @@ class TrainStep {
 
   // Everything that a bit-equal continuation needs: weights, buffers and optimiser moments of all
   // networks, and what else changes from step to step.
-  virtual TensorMap State() = 0;
-  // DATA_LOSS: a tensor is missing or has another shape.
-  virtual absl::Status LoadState(const TensorMap& state) = 0;
+  TensorMap State();
+  // DATA_LOSS: a tensor is missing or has another shape or type.
+  absl::Status LoadState(const TensorMap& state);
+
+ protected:
+  // What State is made of.
+  virtual std::vector<Saved*> parts() = 0;
 };
 
 // What a step is made from. The folders are read while it is made and not kept.

@@ -187,7 +187,7 @@ absl::Status Run::Resume() {
   }
   ATELIER_RETURN_IF_ERROR(step_->LoadState(checkpoint.state));
   // Before its counters: in a row of skipped steps it would keep nothing.
-  guard_.Keep(step_->State());
+  guard_.Keep(checkpoint.state);
   ATELIER_RETURN_IF_ERROR(guard_.Load("guard", checkpoint.state));
   ATELIER_RETURN_IF_ERROR(alarm_.Load("alarm", checkpoint.state));
   progress_.step = checkpoint.step;

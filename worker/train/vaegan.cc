@@ -8,12 +8,11 @@
 #include "worker/nn/vae.h"
 #include "worker/train/adversary.h"
 #include "worker/train/autocast.h"
-#include "worker/train/averaging.h"
+#include "worker/train/generator_step.h"
+#include "worker/train/gradients.h"
 #include "worker/train/image_losses.h"
 #include "worker/train/pattern_generator.h"
-#include "worker/train/picture_generator.h"
 #include "worker/train/random.h"
-#include "worker/train/schedule.h"
 
 namespace atelier::train {
 namespace {
@@ -21,33 +20,20 @@ namespace {
 // The draws of noise for one picture.
 enum Draw : std::int64_t { kPrior = 0, kPosterior = 1 };
 
-class VaeganStep final : public TrainStep {
+class VaeganStep final : public GeneratorStep<nn::PatternGenerator> {
  public:
   VaeganStep(const TrainConfig& config, std::shared_ptr<nn::PatternEncoder> encoder,
              std::shared_ptr<nn::PatternGenerator> generator,
-             std::shared_ptr<nn::PatternGenerator> average,
+             std::shared_ptr<nn::PatternGenerator> mean,
              const std::shared_ptr<nn::PatternDiscriminator>& discriminator)
-      : config_(config),
+      : GeneratorStep(config, std::move(generator), std::move(mean)),
         encoder_(std::move(encoder)),
-        generator_(std::move(generator)),
         discriminator_(discriminator),
         encoder_learner_("encoder", encoder_, GeneratorOptions(config)),
-        generator_learner_("generator", generator_, GeneratorOptions(config)),
-        adversary_("discriminator", 0, config, discriminator),
-        average_(std::move(average), generator_, config.ema_decay) {}
+        adversary_("discriminator", 0, config, discriminator) {}
 
   std::map<std::string, double> Run(const Batch& batch, std::int64_t step) override;
-
-  double learning_rate() const override { return generator_learner_.learning_rate(); }
-  torch::nn::Module& result() override { return average_.result(); }
-  std::vector<torch::nn::Module*> generators() override {
-    return {generator_.get(), &average_.result()};
-  }
-  void Describe(ModelSpec& spec) const override {
-    spec.tier = "";
-    spec.architecture = PatternArchitecture(config_);
-    spec.capabilities = {"generate", "seed", "truncation", "interpolation"};
-  }
+  void Describe(ModelSpec& spec) const override { DescribePattern(config_, {}, spec); }
   // Pictures, their reconstructions, and patterns from noise.
   std::vector<torch::Tensor> Sample(const torch::Tensor& pictures) override {
     encoder_->eval();
@@ -62,33 +48,16 @@ class VaeganStep final : public TrainStep {
     return rows;
   }
 
-  TensorMap State() override {
-    TensorMap state;
-    encoder_learner_.Save(state);
-    generator_learner_.Save(state);
-    adversary_.Save(state);
-    average_.Save(state);
-    return state;
-  }
-
-  absl::Status LoadState(const TensorMap& state) override {
-    ATELIER_RETURN_IF_ERROR(encoder_learner_.Load(state));
-    ATELIER_RETURN_IF_ERROR(generator_learner_.Load(state));
-    ATELIER_RETURN_IF_ERROR(adversary_.Load(state));
-    return average_.Load(state);
-  }
-
  private:
+  std::vector<Saved*> parts() override {
+    return {&encoder_learner_, &learner_, &adversary_, &average_};
+  }
   Losses PartLosses(const Batch& part, std::int64_t draw, double* discriminator_loss);
 
-  const TrainConfig config_;
   const std::shared_ptr<nn::PatternEncoder> encoder_;
-  const std::shared_ptr<nn::PatternGenerator> generator_;
   const std::shared_ptr<nn::PatternDiscriminator> discriminator_;
   Learner encoder_learner_;
-  Learner generator_learner_;
   Adversary adversary_;
-  Average<nn::PatternGenerator> average_;
 };
 
 Losses VaeganStep::PartLosses(const Batch& part, std::int64_t draw, double* discriminator_loss) {
@@ -107,7 +76,7 @@ Losses VaeganStep::PartLosses(const Batch& part, std::int64_t draw, double* disc
     invented = generator_->forward(LatentNoise(config_, part.first_sample, count, kPrior), {})
                    .to(torch::kFloat);
   }
-  *discriminator_loss =
+  *discriminator_loss +=
       adversary_.Learn(torch::cat({real, real}), torch::cat({rebuilt, invented}), draw);
   const nn::Discriminator::Judgement of_real = adversary_.Look(real);
   const nn::Discriminator::Judgement of_rebuilt = adversary_.Look(rebuilt);
@@ -123,26 +92,20 @@ Losses VaeganStep::PartLosses(const Batch& part, std::int64_t draw, double* disc
 }
 
 std::map<std::string, double> VaeganStep::Run(const Batch& batch, std::int64_t step) {
-  const double rate = RateShare(config_.schedule, step, config_.steps);
+  const double rate = Rate(step);
   adversary_.SetRateShare(rate);
-  for (Learner* learner : {&encoder_learner_, &generator_learner_}) {
+  for (Learner* learner : {&encoder_learner_, &learner_}) {
     learner->SetRateShare(rate);
     learner->ZeroGradients();
   }
-  discriminator_->SetDropoutRandom(
-      MakeRandom(KeyedRandom(config_.seed, step, 0, Purpose::kDropout).Next()));
-  std::map<std::string, double> values;
-  const double share = 1.0 / config_.accumulate;
-  for (std::int64_t i = 0; i < config_.accumulate; ++i) {
-    const Batch part = Narrow(batch, i * config_.batch_size, config_.batch_size);
-    double discriminator_loss = 0;
-    const Losses losses = PartLosses(part, step * config_.accumulate + i, &discriminator_loss);
-    (Sum(losses) * share).backward();
-    AddValues(losses, share, values);
-    values["discriminator"] += share * discriminator_loss;
-  }
+  discriminator_->SetDropoutRandom(DropoutRandom(config_, step));
+  double discriminator_loss = 0;
+  std::map<std::string, double> values = AccumulateGradients(config_.accumulate, [&](int i) {
+    return PartLosses(PartOf(batch, i), step * config_.accumulate + i, &discriminator_loss);
+  });
+  values["discriminator"] = discriminator_loss / config_.accumulate;
   encoder_learner_.Step();
-  generator_learner_.Step();
+  learner_.Step();
   average_.Update(step);
   return values;
 }
@@ -154,8 +117,7 @@ absl::StatusOr<std::unique_ptr<TrainStep>> MakeVaeganStep(const StepInputs& inpu
   KeyedRandom random(config.seed, 0, 0, Purpose::kInit);
   ATELIER_ASSIGN_OR_RETURN(
       auto generator, MakeFreshPatternGenerator(config, /*classes=*/0, MakeRandom(random.Next())));
-  ATELIER_ASSIGN_OR_RETURN(auto average,
-                           MakeFreshPatternGenerator(config, /*classes=*/0, MakeRandom(0)));
+  ATELIER_ASSIGN_OR_RETURN(auto mean, MakePatternMean(config, /*classes=*/0));
   ATELIER_ASSIGN_OR_RETURN(auto discriminator, MakePatternDiscriminator(config, /*classes=*/0,
                                                                         MakeRandom(random.Next())));
   auto encoder = std::make_shared<nn::PatternEncoder>(
@@ -164,7 +126,7 @@ absl::StatusOr<std::unique_ptr<TrainStep>> MakeVaeganStep(const StepInputs& inpu
                                   .base_channels = PatternArchitecture(config).base_channels});
   encoder->InitializeWeights(MakeRandom(random.Next()));
   return std::make_unique<VaeganStep>(config, std::move(encoder), std::move(generator),
-                                      std::move(average), discriminator);
+                                      std::move(mean), discriminator);
 }
 
 }  // namespace atelier::train

@@ -202,9 +202,11 @@ TEST(AveragingTest, ResumesBitForBit) {
 TEST(GradientsTest, ClippingKeepsTheDirectionAndPartsAddUpToTheMean) {
   const torch::Tensor w = torch::tensor({3.0f, 4.0f}).set_requires_grad(true);
   const torch::Tensor unused = torch::ones({2}).set_requires_grad(true);
-  const double mean =
-      AccumulateGradients(2, [&](int part) { return (w * w).sum() * (part + 0.5); });
-  EXPECT_THAT(mean, DoubleNear(25.0, 1e-5));
+  const auto means = AccumulateGradients(
+      2, [&](int part) { return Losses{{"a", (w * w).sum() * part}, {"b", (w * w).sum() * 0.5}}; });
+  EXPECT_THAT(means.at("a"), DoubleNear(12.5, 1e-5));
+  EXPECT_THAT(means.at("b"), DoubleNear(12.5, 1e-5));
+  EXPECT_THAT(means.at("total"), DoubleNear(25.0, 1e-5));
   EXPECT_TRUE(torch::allclose(w.grad(), torch::tensor({6.0f, 8.0f})));
   EXPECT_THAT(ClipGradients({w, unused}, 20.0), DoubleNear(10.0, 1e-5));
   EXPECT_TRUE(torch::allclose(w.grad(), torch::tensor({6.0f, 8.0f})));

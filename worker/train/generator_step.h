@@ -1,0 +1,52 @@
+// What the steps of all families have in common: a generator that becomes the result, its Adam, and
+// the running mean of its weights.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "common/train_config.h"
+#include "worker/train/averaging.h"
+#include "worker/train/batch.h"
+#include "worker/train/learner.h"
+#include "worker/train/schedule.h"
+#include "worker/train/train_step.h"
+
+namespace atelier::train {
+
+// Network: nn::Generator or nn::PatternGenerator.
+template <typename Network>
+class GeneratorStep : public TrainStep {
+ public:
+  double learning_rate() const final { return learner_.learning_rate(); }
+  torch::nn::Module& result() final { return average_.result(); }
+  std::vector<torch::nn::Module*> generators() final {
+    return {generator_.get(), &average_.result()};
+  }
+
+ protected:
+  // `mean`: a network like `generator`, or null without ema_decay. `name`: the generator's in a
+  // checkpoint.
+  GeneratorStep(const TrainConfig& config, std::shared_ptr<Network> generator,
+                std::shared_ptr<Network> mean, std::string name = "generator")
+      : config_(config),
+        generator_(std::move(generator)),
+        learner_(std::move(name), generator_, GeneratorOptions(config)),
+        average_(std::move(mean), generator_, config.ema_decay) {}
+
+  // The share of the learning rates at step `step`.
+  double Rate(std::int64_t step) const { return RateShare(config_.schedule, step, config_.steps); }
+  // The i-th of the `accumulate` parts of a batch.
+  Batch PartOf(const Batch& batch, std::int64_t i) const {
+    return Narrow(batch, i * config_.batch_size, config_.batch_size);
+  }
+
+  const TrainConfig config_;
+  const std::shared_ptr<Network> generator_;
+  Learner learner_;
+  Average<Network> average_;
+};
+
+}  // namespace atelier::train
