@@ -1,9 +1,12 @@
 #include "common/image_header.h"
 
+#include <algorithm>
+#include <array>
 #include <cstddef>
 #include <string>
 
 #include "absl/status/status.h"
+#include "absl/strings/ascii.h"
 #include "common/byte_order.h"
 #include "common/errors.h"
 
@@ -293,6 +296,12 @@ absl::StatusOr<ImageHeader> ReadImageHeader(std::string_view bytes) {
     return Refuse(std::string("is ") + name + " file; convert it to JPEG, PNG or WebP");
   }
   return Refuse("is not a JPEG, PNG or WebP file; convert it to one of these");
+}
+
+bool HasPictureExtension(const std::filesystem::path& path) {
+  constexpr std::array<std::string_view, 4> kExtensions = {".jpg", ".jpeg", ".png", ".webp"};
+  const std::string extension = absl::AsciiStrToLower(path.extension().string());
+  return std::find(kExtensions.begin(), kExtensions.end(), extension) != kExtensions.end();
 }
 
 const char* ImageFormatName(ImageFormat format) {

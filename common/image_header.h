@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <string_view>
 
 #include "absl/status/statusor.h"
@@ -28,6 +29,9 @@ struct ImageHeader {
 // is cut off or contradicts itself, a side outside 16..4096, an animated PNG or WebP. Never
 // allocates; safe on any bytes.
 absl::StatusOr<ImageHeader> ReadImageHeader(std::string_view bytes);
+
+// Whether a file is called like a picture: .jpg, .jpeg, .png or .webp, in any case.
+bool HasPictureExtension(const std::filesystem::path& path);
 
 const char* ImageFormatName(ImageFormat format);  // "jpeg", "png", "webp"
 

@@ -2,11 +2,13 @@
 // numbers that may come as strings, unknown keys as errors. Not thread-safe.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -43,22 +45,23 @@ class ObjectReader final {
   void ReadBool(const std::string& key, bool& out);
   // An empty string leaves `out` alone.
   void ReadString(const std::string& key, std::string& out);
-  // One of `names`; `out` becomes its value.
-  template <typename Value>
-  void ReadChoice(const std::string& key, const std::vector<std::pair<std::string, Value>>& choices,
-                  Value& out) {
-    std::string name;
-    ReadString(key, name);
-    if (name.empty()) {
+  // One of the names, of which `out` becomes the value. An empty string leaves `out` alone.
+  template <typename Choice, std::size_t kCount, typename Value>
+  void ReadChoice(const std::string& key,
+                  const std::pair<std::string_view, Choice> (&choices)[kCount], Value& out) {
+    std::string wanted;
+    ReadString(key, wanted);
+    if (wanted.empty()) {
       return;
     }
     std::string allowed;
-    for (const auto& [choice, value] : choices) {
-      if (choice == name) {
+    for (const auto& [name, value] : choices) {
+      if (name == wanted) {
         out = value;
         return;
       }
-      allowed += (allowed.empty() ? "\"" : ", \"") + choice + "\"";
+      allowed += allowed.empty() ? "\"" : ", \"";
+      allowed.append(name) += '"';
     }
     Fail(key, "must be one of " + allowed);
   }

@@ -8,6 +8,7 @@
 #include "common/family.h"
 #include "common/json_reader.h"
 #include "common/names.h"
+#include "common/option_names.h"
 #include "common/status_macros.h"
 #include "common/train_options.h"
 #include "nlohmann/json.hpp"
@@ -77,13 +78,12 @@ void ReadNumbers(ObjectReader& reader, TrainConfig& config) {
   reader.ReadDouble("adam_beta1", below_one, "from 0 to below 1", config.adam_beta1);
   reader.ReadDouble("ema_decay", below_one, "from 0 to below 1", config.ema_decay);
   reader.ReadWeight("gradient_clip", config.gradient_clip);
-  reader.ReadChoice<Precision>("precision",
-                               {{"PRECISION_FP32", Precision::kFp32},
-                                {"PRECISION_BF16", Precision::kBf16},
-                                {"fp32", Precision::kFp32},
-                                {"bf16", Precision::kBf16},
-                                {"PRECISION_UNSPECIFIED", config.precision}},
-                               config.precision);
+  const OptionName<Precision> precisions[] = {{"PRECISION_FP32", Precision::kFp32},
+                                              {"PRECISION_BF16", Precision::kBf16},
+                                              {"fp32", Precision::kFp32},
+                                              {"bf16", Precision::kBf16},
+                                              {"PRECISION_UNSPECIFIED", config.precision}};
+  reader.ReadChoice("precision", precisions, config.precision);
 }
 
 void ReadGenerator(ObjectReader& reader, const Family& family, TrainConfig& config) {

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <string>
+#include <string_view>
 
 #include "common/errors.h"
+#include "common/option_names.h"
 #include "common/status_macros.h"
 
 namespace atelier {
@@ -14,25 +16,16 @@ using Json = nlohmann::json;
 bool IsShare(double value) { return value >= 0 && value <= 1; }
 constexpr const char* kShareRange = "from 0 to 1";
 
+// Norms are known by their names everywhere.
+constexpr OptionName<std::string_view> kNorms[] = {
+    {"instance", "instance"}, {"batch", "batch"}, {"layer", "layer"}, {"none", "none"}};
+
 absl::Status ReadGan(const Json& object, TrainConfig& train) {
   ObjectReader reader(object, "train.gan.");
   GanConfig& config = train.gan;
-  reader.ReadChoice<GanLoss>("loss",
-                             {{"vanilla", GanLoss::kVanilla},
-                              {"saturating", GanLoss::kSaturating},
-                              {"least_squares", GanLoss::kLeastSquares},
-                              {"hinge", GanLoss::kHinge},
-                              {"wasserstein", GanLoss::kWasserstein}},
-                             config.loss);
-  reader.ReadChoice<DiscriminatorKind>("discriminator",
-                                       {{"patch", DiscriminatorKind::kPatch},
-                                        {"pixel", DiscriminatorKind::kPixel},
-                                        {"multi_scale", DiscriminatorKind::kMultiScale},
-                                        {"projected", DiscriminatorKind::kProjected}},
-                                       config.discriminator);
-  reader.ReadChoice<std::string>(
-      "norm", {{"instance", "instance"}, {"batch", "batch"}, {"layer", "layer"}, {"none", "none"}},
-      config.norm);
+  reader.ReadChoice("loss", kGanLossNames, config.loss);
+  reader.ReadChoice("discriminator", kDiscriminatorNames, config.discriminator);
+  reader.ReadChoice("norm", kNorms, config.norm);
   reader.Read("channels", 1, 256, true, config.channels);
   reader.Read("scales", 1, 3, true, config.scales);
   reader.ReadBool("spectral_norm", config.spectral_norm);
@@ -52,11 +45,7 @@ absl::Status ReadGan(const Json& object, TrainConfig& train) {
 absl::Status ReadSchedule(const Json& object, TrainConfig& train) {
   ObjectReader reader(object, "train.schedule.");
   ScheduleConfig& config = train.schedule;
-  reader.ReadChoice<ScheduleKind>("kind",
-                                  {{"constant", ScheduleKind::kConstant},
-                                   {"linear", ScheduleKind::kLinear},
-                                   {"cosine", ScheduleKind::kCosine}},
-                                  config.kind);
+  reader.ReadChoice("kind", kScheduleNames, config.kind);
   reader.ReadDouble("decay_from", IsShare, kShareRange, config.decay_from);
   reader.ReadDouble("final_share", IsShare, kShareRange, config.final_share);
   reader.Read("warmup_steps", 0, 1'000'000, false, config.warmup_steps);
@@ -75,7 +64,7 @@ absl::Status ReadAugment(const Json& object, TrainConfig& train) {
       "zoom", [](double value) { return value >= 0 && value < 1; }, "from 0 to below 1",
       config.zoom);
   reader.ReadBool("flip", config.flip);
-  reader.ReadChoice<bool>("border", {{"reflect", true}, {"nearest", false}}, config.reflect);
+  reader.ReadChoice("border", kBorderNames, config.reflect);
   reader.ReadBool("differentiable", config.differentiable);
   reader.ReadBool("adaptive", config.adaptive);
   return reader.Finish();
@@ -132,8 +121,7 @@ absl::Status ReadCut(const Json& object, TrainConfig& train) {
 
 absl::Status ReadPattern(const Json& object, TrainConfig& train) {
   ObjectReader reader(object, "train.pattern.");
-  reader.ReadChoice<bool>("architecture", {{"dcgan", false}, {"classic", true}},
-                          train.pattern.classic);
+  reader.ReadChoice("architecture", kPatternNames, train.pattern.classic);
   reader.Read("latent_size", 1, 1024, true, train.pattern.latent_size);
   reader.ReadBool("resize_convolution", train.pattern.resize_convolution);
   return reader.Finish();
@@ -198,11 +186,12 @@ absl::Status CheckTrainOptions(const Family& family, const TrainConfig& config) 
                         "\"batch\" contradicts a gradient penalty, which judges every picture by "
                         "itself; use \"layer\", \"instance\" or \"none\"");
   }
-  if (gan.steps > 1 && (!family.from_noise || config.family == "vaegan")) {
+  const bool adversary_only = family.from_noise && config.family != "vaegan";
+  if (gan.steps > 1 && !adversary_only) {
     return InvalidField("train.gan.steps",
                         R"(above 1 is for the families "dcgan", "wgan" and "cgan")");
   }
-  if (gan.mode_seeking_weight > 0 && (!family.from_noise || config.family == "vaegan")) {
+  if (gan.mode_seeking_weight > 0 && !adversary_only) {
     return InvalidField("train.gan.mode_seeking_weight",
                         R"(is for the families "dcgan", "wgan" and "cgan")");
   }

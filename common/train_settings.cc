@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "common/family.h"
+#include "common/option_names.h"
 #include "nlohmann/json.hpp"
 
 namespace atelier {
@@ -11,11 +12,8 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 Json Of(const GanConfig& gan) {
-  constexpr const char* kLosses[] = {"vanilla", "saturating", "least_squares", "hinge",
-                                     "wasserstein"};
-  constexpr const char* kKinds[] = {"patch", "pixel", "multi_scale", "projected"};
-  return {{"loss", kLosses[static_cast<int>(gan.loss)]},
-          {"discriminator", kKinds[static_cast<int>(gan.discriminator)]},
+  return {{"loss", NameOf(kGanLossNames, gan.loss)},
+          {"discriminator", NameOf(kDiscriminatorNames, gan.discriminator)},
           {"norm", gan.norm},
           {"channels", gan.channels},
           {"scales", gan.scales},
@@ -36,8 +34,7 @@ Json Of(const GanConfig& gan) {
 }
 
 Json Of(const ScheduleConfig& schedule) {
-  constexpr const char* kKinds[] = {"constant", "linear", "cosine"};
-  return {{"kind", kKinds[static_cast<int>(schedule.kind)]},
+  return {{"kind", NameOf(kScheduleNames, schedule.kind)},
           {"decay_from", schedule.decay_from},
           {"final_share", schedule.final_share},
           {"warmup_steps", schedule.warmup_steps}};
@@ -49,7 +46,7 @@ Json Of(const AugmentConfig& augment) {
           {"shear", augment.shear},
           {"zoom", augment.zoom},
           {"flip", augment.flip},
-          {"border", augment.reflect ? "reflect" : "nearest"},
+          {"border", NameOf(kBorderNames, augment.reflect)},
           {"differentiable", augment.differentiable},
           {"adaptive", augment.adaptive}};
 }
@@ -87,7 +84,7 @@ Json OptionsOf(std::string_view name, const TrainConfig& config) {
     return Of(config.cut);
   }
   if (name == "pattern") {
-    return {{"architecture", config.pattern.classic ? "classic" : "dcgan"},
+    return {{"architecture", NameOf(kPatternNames, config.pattern.classic)},
             {"latent_size", config.pattern.latent_size},
             {"resize_convolution", config.pattern.resize_convolution}};
   }

@@ -1,11 +1,10 @@
 #include "server/datasets/dataset_catalog.h"
 
 #include <algorithm>
-#include <array>
 #include <system_error>
 
-#include "absl/strings/ascii.h"
 #include "common/errors.h"
+#include "common/image_header.h"
 #include "common/names.h"
 #include "common/status_macros.h"
 
@@ -13,12 +12,6 @@ namespace atelier::server {
 namespace {
 
 namespace fs = std::filesystem;
-
-bool IsPictureName(const fs::path& path) {
-  static constexpr std::array<std::string_view, 4> kExtensions = {".jpg", ".jpeg", ".png", ".webp"};
-  const std::string extension = absl::AsciiStrToLower(path.extension().string());
-  return std::find(kExtensions.begin(), kExtensions.end(), extension) != kExtensions.end();
-}
 
 // Hidden entries are half-written files and the droppings of file managers.
 bool IsHidden(const fs::path& path) { return path.filename().string().starts_with('.'); }
@@ -47,7 +40,7 @@ std::vector<fs::directory_entry> Entries(const fs::path& folder, const fs::path&
 // Adds the entry if it is a picture; says whether it was.
 bool CountPicture(const fs::directory_entry& entry, Dataset& dataset) {
   std::error_code error;
-  if (!IsPictureName(entry.path()) || !entry.is_regular_file(error)) {
+  if (!HasPictureExtension(entry.path()) || !entry.is_regular_file(error)) {
     return false;
   }
   const std::uintmax_t size = entry.file_size(error);

@@ -11,24 +11,15 @@
 #include "common/status_macros.h"
 #include "worker/models/architecture_guess.h"
 #include "worker/models/complaints.h"
+#include "worker/models/saved_names.h"
 #include "worker/models/torch_pickle.h"
 
 namespace atelier::models {
 namespace {
 
-constexpr std::string_view kDataParallelPrefix = "module.";
-constexpr std::string_view kBatchCount = ".num_batches_tracked";
-constexpr std::string_view kRunningMean = ".running_mean";
-constexpr std::string_view kRunningVariance = ".running_var";
-
 constexpr char kKnown[] =
     "ResNet generators of CycleGAN, pix2pix and CUT, U-Net generators of pix2pix, the network of "
     "fast_neural_style, DCGAN's generator, and Atelier's lite generator";
-
-bool IsNormStatistic(std::string_view name) {
-  return name.ends_with(kRunningMean) || name.ends_with(kRunningVariance) ||
-         name.ends_with(kBatchCount);
-}
 
 void Replace(std::string& text, std::string_view from, std::string_view to) {
   const std::size_t at = text.find(from);
@@ -51,10 +42,7 @@ absl::StatusOr<TensorMap> UsualNames(const TensorMap& tensors) {
   const bool dropout = HasDropout(tensors);
   TensorMap renamed;
   for (const auto& [file_name, tensor] : tensors) {
-    std::string name = file_name;
-    if (name.starts_with(kDataParallelPrefix)) {
-      name.erase(0, kDataParallelPrefix.size());
-    }
+    std::string name = WithoutDataParallel(file_name);
     if (dropout) {
       Replace(name, ".conv_block.6.", ".conv_block.5.");
       Replace(name, ".conv_block.7.", ".conv_block.6.");

@@ -3,18 +3,14 @@
 #include <torch/torch.h>
 
 #include <set>
-#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "worker/models/complaints.h"
+#include "worker/models/saved_names.h"
 
 namespace atelier::models {
 namespace {
-
-constexpr std::string_view kDataParallelPrefix = "module.";
-constexpr std::string_view kNormStatistics[] = {".running_mean", ".running_var",
-                                                ".num_batches_tracked"};
 
 std::map<std::string, torch::Tensor> NamedTensors(const torch::nn::Module& module) {
   std::map<std::string, torch::Tensor> named;
@@ -27,15 +23,6 @@ std::map<std::string, torch::Tensor> NamedTensors(const torch::nn::Module& modul
   return named;
 }
 
-bool IsNormStatistic(std::string_view name) {
-  for (const std::string_view ending : kNormStatistics) {
-    if (name.ends_with(ending)) {
-      return true;
-    }
-  }
-  return false;
-}
-
 }  // namespace
 
 absl::Status LoadWeights(torch::nn::Module& module, const TensorMap& tensors, bool strict) {
@@ -46,10 +33,7 @@ absl::Status LoadWeights(torch::nn::Module& module, const TensorMap& tensors, bo
   Complaints unexpected("unexpected");
   Complaints mismatched("of another shape or type");
   for (const auto& [file_name, tensor] : tensors) {
-    std::string name = file_name;
-    if (name.starts_with(kDataParallelPrefix)) {
-      name.erase(0, kDataParallelPrefix.size());
-    }
+    const std::string name = WithoutDataParallel(file_name);
     const auto target = own.find(name);
     if (target == own.end()) {
       if (strict && !IsNormStatistic(name)) {

@@ -1,13 +1,10 @@
 #include "worker/tools/eval_pictures.h"
 
 #include <algorithm>
-#include <array>
 #include <map>
-#include <string_view>
 #include <tuple>
 #include <utility>
 
-#include "absl/strings/ascii.h"
 #include "common/files.h"
 #include "common/image_header.h"
 #include "common/status_macros.h"
@@ -17,12 +14,6 @@ namespace atelier::tools {
 namespace {
 
 namespace fs = std::filesystem;
-
-bool LooksLikePicture(const fs::path& path) {
-  constexpr std::array<std::string_view, 4> kExtensions = {".jpg", ".jpeg", ".png", ".webp"};
-  const std::string extension = absl::AsciiStrToLower(path.extension().string());
-  return std::find(kExtensions.begin(), kExtensions.end(), extension) != kExtensions.end();
-}
 
 absl::StatusOr<std::map<std::string, PictureFile>> ByName(const fs::path& directory) {
   ATELIER_ASSIGN_OR_RETURN(const std::vector<PictureFile> files, ListPictures(directory));
@@ -49,7 +40,7 @@ absl::StatusOr<std::vector<PictureFile>> ListPictures(const fs::path& directory)
     if (it.depth() >= 1 && it->is_directory(error)) {
       it.disable_recursion_pending();
     }
-    if (it->is_regular_file(error) && LooksLikePicture(it->path())) {
+    if (it->is_regular_file(error) && HasPictureExtension(it->path())) {
       fs::path name = it->path().lexically_relative(directory);
       files.push_back({name.replace_extension().string(), it->path()});
     }

@@ -1,11 +1,8 @@
 #include "worker/train/image_folder.h"
 
 #include <algorithm>
-#include <array>
 #include <map>
-#include <string_view>
 
-#include "absl/strings/ascii.h"
 #include "common/files.h"
 #include "common/image_header.h"
 #include "common/status_macros.h"
@@ -17,12 +14,6 @@ namespace {
 
 constexpr std::size_t kMaxFiles = 200'000;
 
-bool LooksLikePicture(const std::filesystem::path& path) {
-  constexpr std::array<std::string_view, 4> kExtensions = {".jpg", ".jpeg", ".png", ".webp"};
-  const std::string extension = absl::AsciiStrToLower(path.extension().string());
-  return std::find(kExtensions.begin(), kExtensions.end(), extension) != kExtensions.end();
-}
-
 std::vector<std::filesystem::path> ListPictures(const std::filesystem::path& directory) {
   std::vector<std::filesystem::path> paths;
   std::error_code error;
@@ -31,7 +22,7 @@ std::vector<std::filesystem::path> ListPictures(const std::filesystem::path& dir
     if (it.depth() >= 1 && it->is_directory(error)) {
       it.disable_recursion_pending();
     }
-    if (it->is_regular_file(error) && LooksLikePicture(it->path())) {
+    if (it->is_regular_file(error) && HasPictureExtension(it->path())) {
       paths.push_back(it->path());
     }
   }

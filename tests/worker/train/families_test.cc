@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
-#include <atomic>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -13,6 +12,7 @@
 #include "common/family.h"
 #include "common/files.h"
 #include "tests/support/temp_dir.h"
+#include "tests/worker/train/recording_observer.h"
 #include "worker/image/codec.h"
 #include "worker/infer/stylizer.h"
 #include "worker/models/pattern_table.h"
@@ -26,23 +26,6 @@ namespace atelier::train {
 namespace {
 
 namespace fs = std::filesystem;
-
-class QuietObserver final : public Observer {
- public:
-  explicit QuietObserver(std::int64_t stop_at = 1'000'000) : stop_at_(stop_at) {}
-  void OnStart(std::int64_t) override {}
-  void OnProgress(const Progress& progress) override { last = progress; }
-  void OnSample(std::int64_t, const std::string&) override {}
-  void OnCheckpoint(std::int64_t step) override { stop = step >= stop_at_; }
-  void OnWarning(const std::string& sentence) override { warnings.push_back(sentence); }
-
-  std::atomic<bool> stop{false};
-  Progress last;
-  std::vector<std::string> warnings;
-
- private:
-  std::int64_t stop_at_;
-};
 
 struct Color {
   float red, green, blue;  // 0 to 1
@@ -204,7 +187,7 @@ class EveryFamily : public testing::TestWithParam<Case> {
     return job;
   }
 
-  Outcome Run(const TrainJob& job, QuietObserver& observer) const {
+  Outcome Run(const TrainJob& job, RecordingObserver& observer) const {
     const absl::StatusOr<Outcome> outcome = RunTraining(job, observer, observer.stop);
     EXPECT_TRUE(outcome.ok()) << outcome.status();
     return outcome.value_or(Outcome::kStopped);
@@ -249,7 +232,7 @@ TEST(Families, WhatTheServerAcceptsCanBeTrained) {
 }
 
 TEST_P(EveryFamily, LearnsTheColoursOfItsSet) {
-  QuietObserver observer;
+  RecordingObserver observer;
   TrainJob before = Job("before");
   before.config.steps = 1;
   before.config.learning_rate = 1e-8;
@@ -269,13 +252,14 @@ TEST_P(EveryFamily, LearnsTheColoursOfItsSet) {
 
 TEST_P(EveryFamily, GoesOnFromACheckpointBitByBit) {
   config_.steps = 8;
-  QuietObserver whole;
+  RecordingObserver whole;
   ASSERT_EQ(Run(Job("whole"), whole), Outcome::kFinished);
-  QuietObserver first(4);
+  RecordingObserver first;
+  first.stop_at = 4;
   ASSERT_EQ(Run(Job("first"), first), Outcome::kStopped);
   TrainJob second = Job("second");
   second.resume_directory = root() / "attempts/first/checkpoints/step-4";
-  QuietObserver rest;
+  RecordingObserver rest;
   ASSERT_EQ(Run(second, rest), Outcome::kFinished);
   for (const char* file : {"result/weights.safetensors", "checkpoints/step-8/state.safetensors"}) {
     EXPECT_EQ(*Sha256HexOfFile(root() / "attempts/whole" / file),

@@ -7,7 +7,6 @@
 #include <torch/torch.h>
 
 #include <algorithm>
-#include <atomic>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -15,6 +14,7 @@
 
 #include "common/files.h"
 #include "tests/support/temp_dir.h"
+#include "tests/worker/train/recording_observer.h"
 #include "worker/image/codec.h"
 #include "worker/infer/stylizer.h"
 #include "worker/models/safetensors.h"
@@ -25,37 +25,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
-
-class RecordingObserver final : public Observer {
- public:
-  void OnStart(std::int64_t first_step) override { started_at = first_step; }
-  void OnProgress(const Progress& progress) override {
-    last = progress;
-    if (progress.step >= stop_at) {
-      stop = true;
-    }
-  }
-  void OnSample(std::int64_t step, const std::string& jpeg) override {
-    sample_steps.push_back(step);
-    sample_bytes = jpeg.size();
-  }
-  void OnCheckpoint(std::int64_t step) override {
-    checkpoint_steps.push_back(step);
-    if (step >= stop_at) {
-      stop = true;
-    }
-  }
-  void OnWarning(const std::string& sentence) override { warnings.push_back(sentence); }
-
-  std::int64_t started_at = -1;
-  std::int64_t stop_at = 1'000'000;
-  std::atomic<bool> stop{false};
-  Progress last;
-  std::vector<std::int64_t> sample_steps;
-  std::vector<std::int64_t> checkpoint_steps;
-  std::vector<std::string> warnings;
-  std::size_t sample_bytes = 0;
-};
 
 void WritePicture(const fs::path& path, int seed) {
   torch::manual_seed(seed);
