@@ -18,6 +18,7 @@ foreach(name
     5Mutex17AwaitWithDeadlineERKNS0_9ConditionENS0_4TimeE
     7CondVar4WaitEPNS0_5MutexE 7CondVar15WaitWithTimeoutEPNS0_5MutexENS0_8DurationE
     7CondVar16WaitWithDeadlineEPNS0_5MutexENS0_4TimeE)
-  add_link_options(LINKER:--wrap=${_prefix}${name})
+  # -u: Abseil's own archives call these too, and stand behind ours on the command line.
+  add_link_options(LINKER:--wrap=${_prefix}${name} LINKER:-u,__wrap_${_prefix}${name})
 endforeach()
 link_libraries(atelier_tsan_absl)

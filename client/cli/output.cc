@@ -42,8 +42,19 @@ ExitCode Fail(Session& session, std::string_view sentence) {
 }
 
 ExitCode Fail(Session& session, const absl::Status& status) {
+  if (session.output == OutputFormat::kJson) {
+    // Messages may quote file names, which need not be UTF-8.
+    const nlohmann::ordered_json line = {{"error", ErrorJson(status)}};
+    session.out << line.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace)
+                << std::endl;
+  }
   const std::string message(status.message());
   return Fail(session, message.empty() ? absl::StatusCodeToString(status.code()) : message);
+}
+
+nlohmann::ordered_json ErrorJson(const absl::Status& status) {
+  return {{"code", absl::StatusCodeToString(status.code())},
+          {"message", std::string(status.message())}};
 }
 
 ExitCode Misuse(Session& session, std::string_view sentence) {

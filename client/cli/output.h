@@ -16,12 +16,16 @@
 #include "atelier/v1/training.pb.h"
 #include "atelier/v1/types.pb.h"
 #include "client/cli/session.h"
+#include "nlohmann/json.hpp"
 
 namespace atelier::cli {
 
 // "atelier: sentence" on the error stream.
 ExitCode Fail(Session& session, std::string_view sentence);
+// The same, and with --output json one line on the output stream: {"error":{"code":…,"message":…}}.
 ExitCode Fail(Session& session, const absl::Status& status);
+// The object behind "error": the status' code by name and its sentence.
+nlohmann::ordered_json ErrorJson(const absl::Status& status);
 ExitCode Misuse(Session& session, std::string_view sentence);
 
 // One line on the output stream, flushed.

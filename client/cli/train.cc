@@ -47,7 +47,9 @@ absl::StatusOr<v1::CreateJobRequest> ReadJob(const std::string& file) {
 ExitCode Run(const TrainOptions& options, Session& session) {
   const absl::StatusOr<v1::CreateJobRequest> request = ReadJob(options.file);
   if (!request.ok()) {
-    return Fail(session, options.file + ": " + std::string(request.status().message()));
+    return Fail(session,
+                absl::Status(request.status().code(),
+                             options.file + ": " + std::string(request.status().message())));
   }
   const absl::StatusOr<v1::Job> job = session.client.CreateJob(*request);
   if (!job.ok()) {

@@ -1,8 +1,12 @@
 #include "common/rpc/proto_json.h"
 
+#include <google/protobuf/descriptor.h>
 #include <google/protobuf/util/json_util.h>
 
+#include <algorithm>
 #include <optional>
+#include <string>
+#include <string_view>
 
 #include "common/check.h"
 #include "common/errors.h"
@@ -44,8 +48,43 @@ Place SplitPlace(const std::string& message) {
   return {path, message.substr(colon + 2)};
 }
 
+// The field of `message` at "outer.path[2].name", in either case; null when there is none.
+const google::protobuf::FieldDescriptor* FindField(const google::protobuf::Descriptor* message,
+                                                   std::string_view path) {
+  const google::protobuf::FieldDescriptor* field = nullptr;
+  while (!path.empty()) {
+    const std::size_t dot = std::min(path.find('.'), path.size());
+    const std::string_view part = path.substr(0, dot);
+    const std::string name(part.substr(0, part.find('[')));
+    path.remove_prefix(std::min(dot + 1, path.size()));
+    if (message == nullptr) {
+      return nullptr;
+    }
+    field = message->FindFieldByName(name);
+    field = field != nullptr ? field : message->FindFieldByCamelcaseName(name);
+    message = field != nullptr ? field->message_type() : nullptr;
+  }
+  return field;
+}
+
+// "one of \"A\", \"B\"" for a field of an enum's type; the zero value means unset.
+std::string Wanted(const google::protobuf::FieldDescriptor* field) {
+  if (field == nullptr || field->enum_type() == nullptr) {
+    return "what belongs here";
+  }
+  std::string names;
+  for (int i = 0; i < field->enum_type()->value_count(); ++i) {
+    const google::protobuf::EnumValueDescriptor& value = *field->enum_type()->value(i);
+    if (value.number() != 0) {
+      names += (names.empty() ? "\"" : ", \"") + value.name() + "\"";
+    }
+  }
+  return "one of " + names;
+}
+
 // "invalid value X for type TYPE_UINT64" without protobuf's own words.
-std::optional<std::string> InvalidValue(const std::string& sentence) {
+std::optional<std::string> InvalidValue(const std::string& sentence,
+                                        const google::protobuf::FieldDescriptor* field) {
   constexpr std::string_view kBegin = "invalid value ";
   constexpr std::string_view kMiddle = " for type ";
   const std::size_t middle = sentence.rfind(kMiddle);
@@ -54,7 +93,7 @@ std::optional<std::string> InvalidValue(const std::string& sentence) {
   }
   const std::string value = sentence.substr(kBegin.size(), middle - kBegin.size());
   const std::string type = sentence.substr(middle + kMiddle.size());
-  std::string wanted = "what belongs here";
+  std::string wanted = Wanted(field);
   if (type == "TYPE_STRING") {
     wanted = "a string";
   } else if (type.starts_with("TYPE_UINT")) {
@@ -67,8 +106,8 @@ std::optional<std::string> InvalidValue(const std::string& sentence) {
   return value + " is not " + wanted;
 }
 
-absl::Status Explain(const std::string& message) {
-  const Place place = SplitPlace(message);
+absl::Status Explain(const std::string& sentence, const google::protobuf::Message& message) {
+  const Place place = SplitPlace(sentence);
   if (place.path.empty()) {
     return absl::InvalidArgumentError("not valid JSON: " +
                                       place.rest.substr(0, place.rest.find('\n')));
@@ -76,7 +115,8 @@ absl::Status Explain(const std::string& message) {
   if (place.rest.starts_with("Cannot find field")) {
     return InvalidField(place.path, "there is no such field");
   }
-  return InvalidField(place.path, InvalidValue(place.rest).value_or(place.rest));
+  const auto* field = FindField(message.GetDescriptor(), place.path);
+  return InvalidField(place.path, InvalidValue(place.rest, field).value_or(place.rest));
 }
 
 }  // namespace
@@ -98,7 +138,7 @@ absl::Status FromJson(std::string_view json, google::protobuf::Message& message)
     return absl::OkStatus();
   }
   message.Clear();
-  return Explain(std::string(status.message()));
+  return Explain(std::string(status.message()), message);
 }
 
 }  // namespace atelier

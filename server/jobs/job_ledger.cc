@@ -1,5 +1,8 @@
 #include "server/jobs/job_ledger.h"
 
+#include <algorithm>
+#include <cstdint>
+
 #include "common/status_macros.h"
 #include "server/jobs/job_state.h"
 #include "server/store/proto_time.h"
@@ -24,6 +27,23 @@ void KeepWarning(store::JobRecord& record, const std::string& bounded) {
   if (record.job.warnings_size() < static_cast<int>(kMaxWarnings)) {
     record.job.add_warnings(bounded);
   }
+}
+
+// A new attempt goes on from the last checkpoint: what was done after it is lost, and the speed of
+// the attempt before is not this one's.
+void GoBackToCheckpoint(store::JobRecord& record) {
+  if (!record.job.has_progress()) {
+    return;
+  }
+  const v1::JobProgress before = record.job.progress();
+  const std::uint64_t step = std::min(before.step(), record.checkpoint_step);
+  v1::JobProgress progress;
+  progress.set_step(step);
+  progress.set_steps(before.steps());
+  // Steps of one job have equal numbers of pictures.
+  progress.set_epoch(before.step() == 0 ? 0 : before.epoch() * step / before.step());
+  progress.set_percent(before.steps() == 0 ? 0 : 100.0 * step / before.steps());
+  *record.job.mutable_progress() = progress;
 }
 
 }  // namespace
@@ -51,6 +71,7 @@ absl::Status BeginAttempt(store::Writer& writer, store::JobRecord& record, absl:
   ++record.fence;
   ++record.fruitless_attempts;
   record.job.set_attempts(record.job.attempts() + 1);
+  GoBackToCheckpoint(record);
   return MoveJob(writer, record, v1::JOB_STATE_STARTING, "", now);
 }
 

@@ -26,7 +26,7 @@ std::string BoundedSentence(std::string_view sentence);
 absl::Status CreateRecord(store::Writer& writer, const v1::JobSpec& spec, absl::Time now,
                           store::JobRecord& record);
 
-// The next lease: STARTING under a new fence.
+// The next lease: STARTING under a new fence, its progress back at the last checkpoint.
 absl::Status BeginAttempt(store::Writer& writer, store::JobRecord& record, absl::Time now);
 
 absl::Status AddProgress(store::Writer& writer, store::JobRecord& record,

@@ -49,8 +49,9 @@ absl::Status FromErrno(int error, const fs::path& path) {
     case EPERM:
       return Explain(absl::PermissionDeniedError(""), path);
     default:
-      return absl::FailedPreconditionError(
-          Name(path) + " cannot be used: " + std::generic_category().message(error));
+      return absl::FailedPreconditionError(Name(path) + " cannot be used (" +
+                                           std::generic_category().message(error) +
+                                           "); choose another --data-dir");
   }
 }
 
@@ -75,7 +76,8 @@ absl::StatusOr<int> Lock(const fs::path& root) {
   const int error = errno;
   ::close(fd);
   if (error == EWOULDBLOCK) {
-    return absl::FailedPreconditionError(Name(root) + " is in use by another server");
+    return absl::FailedPreconditionError(
+        Name(root) + " is in use by another server; stop that one or give another --data-dir");
   }
   return FromErrno(error, root);
 }
@@ -103,7 +105,8 @@ absl::Status CheckFormat(const fs::path& root) {
   }
   int format = 0;
   if (!text.ok() || !absl::SimpleAtoi(absl::StripAsciiWhitespace(*text), &format) || format < 1) {
-    return absl::FailedPreconditionError(Name(root) + ": its file FORMAT is not a version number");
+    return absl::FailedPreconditionError(
+        Name(root) + ": its file FORMAT is not a version number; restore it from a backup");
   }
   if (format > kDataFormat) {
     return absl::FailedPreconditionError(Name(root) + " has format " + std::to_string(format) +
@@ -134,7 +137,7 @@ absl::StatusOr<std::unique_ptr<DataDirectory>> DataDirectory::Open(const fs::pat
   std::error_code error;
   const fs::path root = fs::absolute(path, error).lexically_normal();
   if (path.empty() || error) {
-    return absl::FailedPreconditionError("no data directory is given");
+    return absl::FailedPreconditionError("no data directory is given; say where with --data-dir");
   }
   ATELIER_RETURN_IF_ERROR(MakeDirectory(root, root));
   ATELIER_ASSIGN_OR_RETURN(const int lock_fd, Lock(root));

@@ -2,13 +2,18 @@
 
 #include <lcms2.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdlib>
+#include <deque>
 #include <memory>
 #include <opencv2/imgproc.hpp>
+#include <string>
 #include <type_traits>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
 #include "common/check.h"
 #include "worker/image/raw_image.h"
 
@@ -58,6 +63,39 @@ bool IsIdentity(const Transform& transform) {
   return true;
 }
 
+// The last few profiles that were found to mean sRGB. A shop's pictures carry the same one again
+// and again, and finding out takes Little CMS 2.5 ms: as long as all else around a small picture.
+class SrgbProfiles {
+ public:
+  bool Has(std::string_view profile) ABSL_LOCKS_EXCLUDED(mutex_) {
+    const absl::MutexLock lock(&mutex_);
+    return std::find(known_.begin(), known_.end(), profile) != known_.end();
+  }
+
+  void Add(std::string_view profile) ABSL_LOCKS_EXCLUDED(mutex_) {
+    if (profile.size() > kLargestBytes) {
+      return;
+    }
+    const absl::MutexLock lock(&mutex_);
+    if (known_.size() == kMost) {
+      known_.pop_front();
+    }
+    known_.emplace_back(profile);
+  }
+
+ private:
+  static constexpr std::size_t kMost = 8;
+  static constexpr std::size_t kLargestBytes = 64 << 10;
+
+  absl::Mutex mutex_;
+  std::deque<std::string> known_ ABSL_GUARDED_BY(mutex_);
+};
+
+SrgbProfiles& KnownSrgbProfiles() {
+  static SrgbProfiles& profiles = *new SrgbProfiles;  // never destroyed: threads may outlive main
+  return profiles;
+}
+
 cv::Mat Apply(const Transform& transform, const cv::Mat& pixels) {
   cv::Mat rgb(pixels.rows, pixels.cols, CV_8UC3);
   for (int row = 0; row < pixels.rows; ++row) {
@@ -85,13 +123,16 @@ cv::Mat IdealInksToRgb(const cv::Mat& cmyk) {
 }  // namespace
 
 absl::StatusOr<cv::Mat> ConvertToSrgb(const cv::Mat& pixels, std::string_view profile_bytes) {
+  const int channels = pixels.channels();
+  if (channels != 4 && KnownSrgbProfiles().Has(profile_bytes)) {
+    return AssumeSrgb(pixels);
+  }
   const Profile profile(cmsOpenProfileFromMem(profile_bytes.data(),
                                               static_cast<cmsUInt32Number>(profile_bytes.size())));
   if (profile == nullptr) {
     return absl::InvalidArgumentError(kDamagedProfileWarning);
   }
   const cmsColorSpaceSignature space = cmsGetColorSpace(profile.get());
-  const int channels = pixels.channels();
   // A grey picture often carries the RGB profile of the program that made it; its grey axis is what
   // is meant.
   const bool is_rgb = space == cmsSigRgbData && (channels == 3 || channels == 1);
@@ -110,7 +151,11 @@ absl::StatusOr<cv::Mat> ConvertToSrgb(const cv::Mat& pixels, std::string_view pr
     return Apply(transform, pixels);
   }
   const cv::Mat rgb = AssumeSrgb(pixels);
-  return IsIdentity(transform) ? rgb : Apply(transform, rgb);
+  if (!IsIdentity(transform)) {
+    return Apply(transform, rgb);
+  }
+  KnownSrgbProfiles().Add(profile_bytes);
+  return rgb;
 }
 
 cv::Mat AssumeSrgb(const cv::Mat& pixels) {

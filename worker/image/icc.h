@@ -1,4 +1,4 @@
-// Colour profiles (ICC.1) through Little CMS. Pure functions, thread-safe.
+// Colour profiles (ICC.1) through Little CMS. Thread-safe; equal bytes in give equal pixels out.
 #pragma once
 
 #include <opencv2/core.hpp>

@@ -100,6 +100,10 @@ TEST_F(JobsCliTest, AnUnknownFieldOfTheJobFileIsNamed) {
   const ProcessResult result = Run({"train", "-f", "job.json"});
   EXPECT_EQ(result.exit_code, 1);
   EXPECT_EQ(result.err, "atelier: job.json: train.colour: there is no such field\n");
+  const ProcessResult json = Run({"--output", "json", "train", "-f", "job.json"});
+  EXPECT_EQ(json.exit_code, 1);
+  EXPECT_EQ(nlohmann::json::parse(json.out), nlohmann::json::parse(R"({"error": {
+      "code": "INVALID_ARGUMENT", "message": "job.json: train.colour: there is no such field"}})"));
   EXPECT_EQ(Created().job_id(), "");
 }
 

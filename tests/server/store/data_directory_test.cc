@@ -40,7 +40,8 @@ TEST_F(DataDirectoryTest, ASecondServerIsRefusedUntilTheFirstIsGone) {
   auto first = *DataDirectory::Open(root_);
   const absl::Status status = DataDirectory::Open(root_).status();
   EXPECT_TRUE(absl::IsFailedPrecondition(status));
-  EXPECT_EQ(Message(status), "data directory " + root_.string() + " is in use by another server");
+  EXPECT_THAT(Message(status),
+              HasSubstr("data directory " + root_.string() + " is in use by another server; stop"));
   first.reset();
   EXPECT_TRUE(DataDirectory::Open(root_).ok());
 }

@@ -13,6 +13,7 @@
 namespace atelier::image {
 namespace {
 
+using ::testing::Contains;
 using ::testing::ElementsAre;
 using testing::ExtendedWebpOf;
 using ::testing::HasSubstr;
@@ -64,6 +65,29 @@ TEST(Profile, ThatMeansSrgbLeavesTheBytesAlone) {
   for (const std::string& profile : {SrgbProfileOfLittleCms(), SrgbProfile()}) {
     const DecodedImage image = Decoded(PngOf(pattern, IccChunk(profile)));
     EXPECT_EQ(MaxDifference(MatOver(image.rgb), pattern), 0);
+  }
+}
+
+// A profile that means sRGB is remembered; what is remembered must not leak to others.
+TEST(Profile, ThatIsRememberedDecidesOnlyForItself) {
+  const cv::Mat pattern = Pattern(32, 40);
+  const cv::Mat grey(16, 16, CV_8UC1, cv::Scalar(77));
+  const cv::Mat cyan(24, 24, CV_8UC4, cv::Scalar(255, 0, 0, 0));
+  for (int round = 0; round < 2; ++round) {
+    const DecodedImage same = Decoded(PngOf(pattern, IccChunk(SrgbProfile())));
+    EXPECT_EQ(MaxDifference(MatOver(same.rgb), pattern), 0);
+    EXPECT_THAT(same.warnings, IsEmpty());
+    const DecodedImage shade = Decoded(PngOf(grey, IccChunk(SrgbProfile())));
+    EXPECT_EQ(MatOver(shade.rgb).at<cv::Vec3b>(3, 3), cv::Vec3b(77, 77, 77));
+    const DecodedImage ink = Decoded(Jpeg(cyan, {.stored = JCS_CMYK, .icc = SrgbProfile()}));
+    EXPECT_THAT(ink.warnings, Contains(HasSubstr("another kind of picture")));
+    const DecodedImage swapped = Decoded(PngOf(pattern, IccChunk(SwappedRgbProfile())));
+    EXPECT_GT(MaxDifference(MatOver(swapped.rgb), pattern), 6);
+    // More than are kept.
+    for (int i = 0; i < 20; ++i) {
+      const std::string padded = SrgbProfileOfLittleCms() + std::string(4 * i, '\0');
+      EXPECT_EQ(MaxDifference(MatOver(Decoded(PngOf(pattern, IccChunk(padded))).rgb), pattern), 0);
+    }
   }
 }
 
