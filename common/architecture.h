@@ -12,6 +12,10 @@ namespace atelier {
 //   "unet-<2^downs>"   nn::UnetGenerator: pix2pix; "unet-128", "unet-256"
 //   "transformer"      nn::TransformerNet: pytorch/examples fast_neural_style
 //   "dcgan"            nn::DcganGenerator: pytorch/examples dcgan; noise to pattern
+//   "multistyle"       nn::MultistyleGenerator with its default options, a style for each class
+//   "reference"        nn::ReferenceGenerator with its default options
+//   "gatys"            nn::GatysTarget: no network, what pixels are optimised towards
+//   "torchscript"      models::TorchScriptGenerator: a user's program, of which nothing else is told
 struct Architecture {
   std::string generator;
   int base_channels = 0;  // of the layer next to the picture's side (ngf); 0 with "lite"
@@ -21,8 +25,9 @@ struct Architecture {
   bool antialias = false;
   bool resize_convolution = false;
   bool multi_level = false;
-  // Noise to pattern only: numbers of noise and pixels a side; otherwise 0.
-  int latent_size = 0;
+  int latent_size = 0;  // numbers of noise; noise to pattern only
+  // Pixels a side. Noise to pattern: of the result; "reference": of the pictures it took styles
+  // from while it learnt, to which larger style pictures are shrunk. Otherwise 0.
   int image_size = 0;
 
   friend bool operator==(const Architecture&, const Architecture&) = default;

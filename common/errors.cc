@@ -36,6 +36,18 @@ absl::Status InvalidField(std::string_view field, std::string_view sentence) {
   return status;
 }
 
+absl::Status AboutField(const absl::Status& status, std::string_view field) {
+  const std::optional<std::string> other = FieldOf(status);
+  if (!other.has_value()) {
+    return status;
+  }
+  std::string sentence(status.message());
+  if (sentence.starts_with(*other + ": ")) {
+    sentence.erase(0, other->size() + 2);
+  }
+  return InvalidField(field, sentence);
+}
+
 absl::Status RetryLater(absl::Duration delay, std::string_view sentence) {
   absl::Status status = absl::ResourceExhaustedError(std::string(sentence));
   SetPayload(status, kRetryDelayUrl, std::to_string(absl::ToInt64Nanoseconds(delay)));

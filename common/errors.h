@@ -16,6 +16,10 @@ namespace atelier {
 // example "train.data.style".
 absl::Status InvalidField(std::string_view field, std::string_view sentence);
 
+// The same complaint about `field`, where `status` names another one: for functions that know one
+// field and are used for a second. A status that names none is returned as it is.
+absl::Status AboutField(const absl::Status& status, std::string_view field);
+
 // RESOURCE_EXHAUSTED with the delay after which the caller may try again.
 absl::Status RetryLater(absl::Duration delay, std::string_view sentence);
 

@@ -8,6 +8,7 @@ void CycleganDefaults(TrainConfig& config) {
   config.tier = "quality";
   config.batch_size = 1;
   config.gan.pool_size = 50;
+  config.gan.halved = true;
 }
 
 // Isola et al. 2017 (arXiv:1611.07004).
@@ -16,6 +17,7 @@ void Pix2pixDefaults(TrainConfig& config) {
   config.batch_size = 1;
   config.gan.loss = GanLoss::kVanilla;
   config.gan.norm = "batch";
+  config.gan.halved = true;
 }
 
 // Park et al. 2020 (arXiv:2007.15651).
@@ -23,6 +25,7 @@ void CutDefaults(TrainConfig& config) {
   config.generator = "cut-resnet-9";
   config.batch_size = 1;
   config.gan.antialias = true;
+  config.gan.halved = true;
 }
 
 void FaststyleDefaults(TrainConfig& config) {
@@ -35,6 +38,24 @@ void FaststyleDefaults(TrainConfig& config) {
   config.gan.adam_beta2 = 0.999;
   config.schedule.final_share = 0.05;
   config.schedule.warmup_steps = 20;
+}
+
+void ReferenceDefaults(TrainConfig& config) {
+  config.ema_decay = 0.99;
+  config.gradient_clip = 5;
+  config.gan.channels = 32;
+  config.gan.weight = 0.2;
+}
+
+// Adam on pictures, whose values span 2, needs far longer steps than on weights.
+void GatysDefaults(TrainConfig& config) {
+  config.tier = "";
+  config.batch_size = 1;
+  config.learning_rate = 0.02;
+  config.adam_beta1 = 0.9;
+  config.precision = Precision::kFp32;
+  config.sample_every_epochs = 50;
+  config.schedule.kind = ScheduleKind::kConstant;
 }
 
 // Radford et al. 2015 (arXiv:1511.06434).
@@ -75,24 +96,50 @@ const std::vector<Family>& Families() {
   static const auto* const families = new std::vector<Family>{
       {.name = "faststyle",
        .has_style = true,
-       .options = {"faststyle"},
+       .options = {"faststyle", "losses", "generator_options"},
        .set_defaults = FaststyleDefaults},
+      {.name = "multistyle",
+       .has_style = true,
+       .own_generator = true,
+       .options = {"faststyle", "multistyle", "losses"},
+       .set_defaults = FaststyleDefaults},
+      {.name = "reference",
+       .has_style = true,
+       .own_generator = true,
+       .options = {"reference", "resample", "losses"},
+       .set_defaults = ReferenceDefaults},
+      {.name = "gatys",
+       .has_style = true,
+       .optimizes_pixels = true,
+       .options = {"gatys", "schedule"},
+       .set_defaults = GatysDefaults},
       {.name = "cyclegan",
        .has_style = true,
-       .options = {"cyclegan"},
+       .options = {"cyclegan", "resample", "losses", "generator_options"},
        .set_defaults = CycleganDefaults},
-      {.name = "cut", .has_style = true, .options = {"cut"}, .set_defaults = CutDefaults},
-      {.name = "pix2pix", .options = {"pix2pix"}, .set_defaults = Pix2pixDefaults},
-      {.name = "dcgan", .from_noise = true, .options = {"pattern"}, .set_defaults = DcganDefaults},
-      {.name = "wgan", .from_noise = true, .options = {"pattern"}, .set_defaults = WganDefaults},
+      {.name = "cut",
+       .has_style = true,
+       .options = {"cut", "resample", "losses", "generator_options"},
+       .set_defaults = CutDefaults},
+      {.name = "pix2pix",
+       .options = {"pix2pix", "resample", "losses", "generator_options"},
+       .set_defaults = Pix2pixDefaults},
+      {.name = "dcgan",
+       .from_noise = true,
+       .options = {"pattern", "resample", "losses"},
+       .set_defaults = DcganDefaults},
+      {.name = "wgan",
+       .from_noise = true,
+       .options = {"pattern", "resample", "losses"},
+       .set_defaults = WganDefaults},
       {.name = "cgan",
        .from_noise = true,
        .has_labels = true,
-       .options = {"pattern"},
+       .options = {"pattern", "resample", "losses"},
        .set_defaults = CganDefaults},
       {.name = "vaegan",
        .from_noise = true,
-       .options = {"pattern", "vaegan"},
+       .options = {"pattern", "vaegan", "resample"},
        .set_defaults = VaeganDefaults},
   };
   return *families;

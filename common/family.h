@@ -17,7 +17,12 @@ struct Family {
   bool has_style = false;
   // The labels of its pictures are the names of the folders in data.content.
   bool has_labels = false;
-  // The option messages of TrainSpec that apply, besides those of every family.
+  // It trains a generator of its own, of one size: tier "lite", and no other may be asked for.
+  bool own_generator = false;
+  // No network learns: the pixels of data.content are optimised. Only the option messages that
+  // `options` names apply.
+  bool optimizes_pixels = false;
+  // The option messages of TrainSpec that apply, besides those that every network has.
   std::vector<std::string_view> options;
   // Puts the family's own defaults in place of the common ones.
   void (*set_defaults)(TrainConfig& config) = nullptr;

@@ -1,5 +1,6 @@
 #include "common/json_reader.h"
 
+#include <algorithm>
 #include <cmath>
 #include <string_view>
 
@@ -151,6 +152,30 @@ void ObjectReader::ReadIntegers(const std::string& key, std::size_t most, std::u
   }
   if (!numbers.empty()) {
     out = std::move(numbers);
+  }
+}
+
+void ObjectReader::ReadStrings(const std::string& key, std::size_t most,
+                               std::vector<std::string>& out) {
+  const std::optional<Json> value = Take(key);
+  if (!value.has_value()) {
+    return;
+  }
+  if (!value->is_array() || value->size() > most) {
+    Fail(key, "must be a list of at most " + std::to_string(most) + " strings");
+    return;
+  }
+  std::vector<std::string> strings;
+  for (const Json& item : *value) {
+    const std::string text = item.is_string() ? item.get<std::string>() : "";
+    if (text.empty() || std::find(strings.begin(), strings.end(), text) != strings.end()) {
+      Fail(key, "must hold strings that are not empty, each once");
+      return;
+    }
+    strings.push_back(text);
+  }
+  if (!strings.empty()) {
+    out = std::move(strings);
   }
 }
 

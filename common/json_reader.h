@@ -68,6 +68,8 @@ class ObjectReader final {
   // A list of at most `most` integers from 0 to `highest`; an empty one leaves `out` alone.
   void ReadIntegers(const std::string& key, std::size_t most, std::uint64_t highest,
                     std::vector<int>& out);
+  // A list of at most `most` strings, none empty and none twice; an empty one leaves `out` alone.
+  void ReadStrings(const std::string& key, std::size_t most, std::vector<std::string>& out);
   // An inner object; empty when left out.
   Json ReadObject(const std::string& key);
   // Takes a field as it is.

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "common/files.h"
+#include "common/sha256.h"
 #include "common/status_macros.h"
 #include "nlohmann/json.hpp"
 
@@ -16,12 +17,12 @@ using Json = nlohmann::json;
 constexpr char kFileName[] = "model.json";
 constexpr int kFormat = 1;
 constexpr std::uint64_t kMaxBytes = 1 << 20;
-constexpr std::size_t kSha256HexLength = 64;
 // What memory a network may take is decided by these; the limits are those of training.
 constexpr int kMaxBaseChannels = 256;
 constexpr int kMaxPatternSide = 1024;
 constexpr int kMaxLatentSize = 1024;
 constexpr std::size_t kMaxClasses = 1000;
+constexpr std::size_t kMaxWords = 4096;
 
 absl::Status Damaged(const std::string& sentence) {
   return absl::DataLossError(std::string(kFileName) + ": " + sentence);
@@ -106,12 +107,13 @@ absl::Status ReadDefaultPrecision(const Json& object, Precision& out) {
   return absl::OkStatus();
 }
 
-bool IsSha256Hex(std::string_view text) {
-  return text.size() == kSha256HexLength &&
-         text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+}  // namespace
+
+std::string WeightsFileName(const Architecture& architecture) {
+  return architecture.generator == kTorchScript ? "program.pt" : "weights.safetensors";
 }
 
-absl::StatusOr<ModelSpec> Parse(const std::string& text) {
+absl::StatusOr<ModelSpec> ParseModelSpec(std::string_view text) {
   const Json object = Json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!object.is_object()) {
     return Damaged("it is not a JSON object");
@@ -128,6 +130,9 @@ absl::StatusOr<ModelSpec> Parse(const std::string& text) {
   if (object.contains("classes")) {
     ATELIER_RETURN_IF_ERROR(ReadTexts(object, "classes", spec.classes));
   }
+  if (object.contains("vocabulary")) {
+    ATELIER_RETURN_IF_ERROR(ReadTexts(object, "vocabulary", spec.vocabulary));
+  }
   ATELIER_RETURN_IF_ERROR(ReadTexts(object, "capabilities", spec.capabilities));
   ATELIER_RETURN_IF_ERROR(ReadNumber(object, "parameters", spec.parameters));
   ATELIER_RETURN_IF_ERROR(ReadDefaultPrecision(object, spec.default_precision));
@@ -137,13 +142,14 @@ absl::StatusOr<ModelSpec> Parse(const std::string& text) {
   if (spec.classes.size() > kMaxClasses) {
     return Damaged("\"classes\" has more than 1000 names");
   }
+  if (spec.vocabulary.size() > kMaxWords) {
+    return Damaged("\"vocabulary\" has more than 4096 words");
+  }
   if (!IsSha256Hex(spec.weights_sha256)) {
     return Damaged("\"weights_sha256\" is not 64 lower-case hexadecimal digits");
   }
   return spec;
 }
-
-}  // namespace
 
 absl::StatusOr<ModelSpec> ReadModelSpec(const std::filesystem::path& directory) {
   absl::StatusOr<std::string> text = ReadFile(directory / kFileName, kMaxBytes);
@@ -151,10 +157,10 @@ absl::StatusOr<ModelSpec> ReadModelSpec(const std::filesystem::path& directory) 
     return Damaged("it is larger than 1 MiB");
   }
   ATELIER_RETURN_IF_ERROR(text.status());
-  return Parse(*text);
+  return ParseModelSpec(*text);
 }
 
-absl::Status WriteModelSpec(const std::filesystem::path& directory, const ModelSpec& spec) {
+std::string FormatModelSpec(const ModelSpec& spec) {
   const Architecture& architecture = spec.architecture;
   // Ordered, so that people find the keys where the struct has them.
   const nlohmann::ordered_json object = {
@@ -170,13 +176,18 @@ absl::Status WriteModelSpec(const std::filesystem::path& directory, const ModelS
       {"latent_size", architecture.latent_size},
       {"image_size", architecture.image_size},
       {"classes", spec.classes},
+      {"vocabulary", spec.vocabulary},
       {"capabilities", spec.capabilities},
       {"parameters", spec.parameters},
       {"default_precision", spec.default_precision == Precision::kBf16 ? "bf16" : "fp32"},
       {"weights_sha256", spec.weights_sha256},
       {"weights_bytes", spec.weights_bytes},
       {"job_id", spec.job_id}};
-  return WriteFileAtomically(directory / kFileName, object.dump(2) + "\n");
+  return object.dump(2) + "\n";
+}
+
+absl::Status WriteModelSpec(const std::filesystem::path& directory, const ModelSpec& spec) {
+  return WriteFileAtomically(directory / kFileName, FormatModelSpec(spec));
 }
 
 }  // namespace atelier

@@ -27,15 +27,23 @@ inline constexpr OptionName<DiscriminatorKind> kDiscriminatorNames[] = {
     {"projected", DiscriminatorKind::kProjected},
 };
 
+// Norms are known by their names everywhere.
+inline constexpr OptionName<std::string_view> kNormNames[] = {
+    {"instance", "instance"}, {"batch", "batch"}, {"layer", "layer"}, {"none", "none"}};
+
 inline constexpr OptionName<ScheduleKind> kScheduleNames[] = {
     {"constant", ScheduleKind::kConstant},
     {"linear", ScheduleKind::kLinear},
     {"cosine", ScheduleKind::kCosine},
+    {"plateau", ScheduleKind::kPlateau},
 };
 
 // Of AugmentConfig::reflect and PatternConfig::classic.
 inline constexpr OptionName<bool> kBorderNames[] = {{"reflect", true}, {"nearest", false}};
 inline constexpr OptionName<bool> kPatternNames[] = {{"dcgan", false}, {"classic", true}};
+inline constexpr OptionName<bool> kConditionNames[] = {{"labels", false}, {"words", true}};
+// Of EvaluateConfig::best_result.
+inline constexpr OptionName<bool> kResultNames[] = {{"last", false}, {"best", true}};
 
 // Empty for a value that no job file can ask for.
 template <typename Value, std::size_t kCount>

@@ -51,10 +51,26 @@ void ReadLength(ObjectReader& reader, TrainConfig& config) {
   reader.Read("steps", 1, 10 * kMillion, /*zero_is_default=*/true, config.steps);
   reader.Read("epochs", 1, kMillion, true, config.epochs);
   if (config.steps == 0 && config.epochs == 0) {
-    reader.Fail("steps", "is required; say how many steps (or epochs) to train");
+    reader.Fail("steps", "must be at least 1, unless epochs say how long to train");
   }
   if (config.steps > 0 && config.epochs > 0) {
     reader.Fail("epochs", "contradicts steps; give one of the two");
+  }
+}
+
+void ReadPrecision(ObjectReader& reader, TrainConfig& config) {
+  std::string name;
+  reader.ReadString("precision", name);
+  if (name == "fp16" || name == "PRECISION_FP16") {
+    reader.Fail("precision",
+                "\"fp16\" is for GPUs, whose small numbers it keeps by scaling the "
+                "losses; training runs on CPUs: use \"bf16\" or \"fp32\"");
+  } else if (name == "fp32" || name == "PRECISION_FP32") {
+    config.precision = Precision::kFp32;
+  } else if (name == "bf16" || name == "PRECISION_BF16") {
+    config.precision = Precision::kBf16;
+  } else if (!name.empty() && name != "PRECISION_UNSPECIFIED") {
+    reader.Fail("precision", "must be \"fp32\" or \"bf16\"");
   }
 }
 
@@ -78,12 +94,7 @@ void ReadNumbers(ObjectReader& reader, TrainConfig& config) {
   reader.ReadDouble("adam_beta1", below_one, "from 0 to below 1", config.adam_beta1);
   reader.ReadDouble("ema_decay", below_one, "from 0 to below 1", config.ema_decay);
   reader.ReadWeight("gradient_clip", config.gradient_clip);
-  const OptionName<Precision> precisions[] = {{"PRECISION_FP32", Precision::kFp32},
-                                              {"PRECISION_BF16", Precision::kBf16},
-                                              {"fp32", Precision::kFp32},
-                                              {"bf16", Precision::kBf16},
-                                              {"PRECISION_UNSPECIFIED", config.precision}};
-  reader.ReadChoice("precision", precisions, config.precision);
+  ReadPrecision(reader, config);
 }
 
 void ReadGenerator(ObjectReader& reader, const Family& family, TrainConfig& config) {

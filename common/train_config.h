@@ -42,6 +42,9 @@ struct GanConfig {
   double feature_matching_weight = 0;
   double mode_seeking_weight = 0;
   int pool_size = 0;  // pictures of earlier steps that the discriminator sees again
+  // No option: the reference projects of the families from picture to picture halve the sum of the
+  // discriminator's losses, whatever its form.
+  bool halved = false;
 };
 
 struct ScheduleConfig {
@@ -49,6 +52,53 @@ struct ScheduleConfig {
   double decay_from = 0.5;  // share of all steps
   double final_share = 0;   // of the learning rate, at the end of the decay
   std::int64_t warmup_steps = 0;
+  // With kPlateau only; see worker/train/schedule.h.
+  double plateau_factor = 0.1;
+  int plateau_patience = 3;
+  double plateau_threshold = 1e-4;
+};
+
+// Metrics during training (common/train_metrics.h), and what follows from them.
+struct EvaluateConfig {
+  std::int64_t every_steps = 0;   // one of the two turns it on
+  std::int64_t every_epochs = 0;  // of the content set
+  std::vector<std::string> metrics = {"kernel_distance"};
+  int pictures = 64;         // results a measurement
+  double held_out = 0;       // share of the content set that is not learnt from
+  std::string best_by;       // one of `metrics`; empty: the first
+  bool best_result = false;  // the best step's weights are the result; false: the last's
+  int patience = 0;          // measurements without an improvement before it stops; 0: off
+  double min_delta = 0;      // by which a measurement must be better to count for `patience`
+
+  bool on() const { return every_steps > 0 || every_epochs > 0; }
+  const std::string& decisive() const { return best_by.empty() ? metrics.front() : best_by; }
+};
+
+// Weighted resampling of the data by the discriminator's logits; worker/train/resampling.h.
+struct ResampleConfig {
+  double strength = 0;  // 0: off
+  double bound = 4;
+  std::int64_t window = 100;  // steps
+  double decay = 0.9;
+
+  bool on() const { return strength > 0; }
+};
+
+// Weights of further losses of the generator; worker/train/extra_losses.h.
+struct LossesConfig {
+  double perceptual_weight = 0;
+  double structure_weight = 0;
+  double statistics_weight = 0;
+  double total_variation_weight = 0;
+  double regularization_weight = 0;
+};
+
+// Changes to the generator that is named, as Architecture has them.
+struct GeneratorConfig {
+  std::string norm;  // empty: its own
+  bool antialias = false;
+  bool resize_convolution = false;
+  bool multi_level = false;
 };
 
 struct AugmentConfig {
@@ -62,8 +112,8 @@ struct AugmentConfig {
   bool adaptive = false;        // ADA steers its probability
 };
 
-// Weights of the faststyle losses (worker/train/faststyle.h defines the losses). The defaults are
-// those that the shipped styles were found with; their job files are in models/.
+// Weights of the losses of worker/train/painting_losses.h. The defaults are those that the shipped
+// styles were found with; their job files are in models/.
 struct FaststyleConfig {
   double content_weight = 2.0;
   double style_weight = 1.5;
@@ -73,6 +123,29 @@ struct FaststyleConfig {
   double color_weight = 4.0;
   double chroma_weight = 0.5;
   int style_size = 640;  // short side of a painting, pixels; the scale image_size is used as well
+};
+
+// Besides FaststyleConfig, whose losses multistyle shares.
+struct MultistyleConfig {
+  double mix_share = 0.25;  // of the pictures that are taught a mixture of two styles
+};
+
+// Weights of the reference losses (worker/train/reference.h).
+struct ReferenceConfig {
+  double content_weight = 2;
+  double style_weight = 1;
+  double total_variation_weight = 0.5;
+};
+
+// The most that a model may work on a request's picture.
+inline constexpr int kMaxGatysIterations = 500;
+
+// Weights of nn::GatysTarget, and how long a model of it works on a request's picture.
+struct GatysConfig {
+  double content_weight = 3;
+  double style_weight = 10;
+  double total_variation_weight = 2;
+  int iterations = 60;
 };
 
 struct CycleganConfig {
@@ -99,6 +172,7 @@ struct PatternConfig {
   bool classic = false;  // the 7x7 recipe instead of DCGAN's layout
   int latent_size = 100;
   bool resize_convolution = false;
+  bool words = false;  // "cgan": what it is told is a caption's words; false: the folder's name
 };
 
 struct VaeganConfig {
@@ -130,11 +204,18 @@ struct TrainConfig {
   Precision precision = Precision::kBf16;
   double ema_decay = 0;      // running mean of the generator's weights; 0: off
   double gradient_clip = 0;  // largest norm of the generator's gradient; 0: off
-  std::string init_from;     // a model: NAME or NAME@VERSION
+  std::string init_from;  // a model, NAME or NAME@VERSION, or a checkpoint, job:ID or job:ID@STEP
   GanConfig gan;
   ScheduleConfig schedule;
   AugmentConfig augment;
+  EvaluateConfig evaluate;
+  ResampleConfig resample;
+  LossesConfig losses;
+  GeneratorConfig generator_options;
   FaststyleConfig faststyle;
+  MultistyleConfig multistyle;
+  ReferenceConfig reference;
+  GatysConfig gatys;
   CycleganConfig cyclegan;
   Pix2pixConfig pix2pix;
   CutConfig cut;

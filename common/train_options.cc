@@ -7,6 +7,7 @@
 #include "common/errors.h"
 #include "common/option_names.h"
 #include "common/status_macros.h"
+#include "common/technique_options.h"
 
 namespace atelier {
 namespace {
@@ -16,19 +17,48 @@ using Json = nlohmann::json;
 bool IsShare(double value) { return value >= 0 && value <= 1; }
 constexpr const char* kShareRange = "from 0 to 1";
 
-// Norms are known by their names everywhere.
-constexpr OptionName<std::string_view> kNorms[] = {
-    {"instance", "instance"}, {"batch", "batch"}, {"layer", "layer"}, {"none", "none"}};
+// What the discriminator is. Options that its kind does not have are refused, not ignored.
+void ReadDiscriminator(ObjectReader& reader, GanConfig& config) {
+  reader.ReadChoice("discriminator", kDiscriminatorNames, config.discriminator);
+  const std::string kind(NameOf(kDiscriminatorNames, config.discriminator));
+  const bool projected = config.discriminator == DiscriminatorKind::kProjected;
+  std::string norm;
+  reader.ReadChoice("norm", kNormNames, norm);
+  if (!norm.empty()) {
+    config.norm = norm;
+    if (projected) {
+      reader.Fail("norm", "does not apply to the discriminator \"projected\"; leave it out");
+    }
+  }
+  int scales = 0;
+  reader.Read("scales", 1, 3, true, scales);
+  if (scales > 0) {
+    config.scales = scales;
+    if (config.discriminator != DiscriminatorKind::kMultiScale) {
+      reader.Fail("scales", R"(is for the discriminator "multi_scale", not ")" + kind + "\"");
+    }
+  }
+  reader.ReadBool("spectral_norm", config.spectral_norm);
+  if (projected && config.spectral_norm) {
+    reader.Fail("spectral_norm", "is part of the discriminator \"projected\"; leave it out");
+  }
+  // A family's own default is for the layouts that have it.
+  const bool has_filters = config.discriminator == DiscriminatorKind::kPatch ||
+                           config.discriminator == DiscriminatorKind::kMultiScale;
+  config.antialias = config.antialias && has_filters;
+  reader.ReadBool("antialias", config.antialias);
+  if (config.antialias && !has_filters) {
+    reader.Fail("antialias",
+                R"(is for the discriminators "patch" and "multi_scale", not ")" + kind + "\"");
+  }
+}
 
 absl::Status ReadGan(const Json& object, TrainConfig& train) {
   ObjectReader reader(object, "train.gan.");
   GanConfig& config = train.gan;
   reader.ReadChoice("loss", kGanLossNames, config.loss);
-  reader.ReadChoice("discriminator", kDiscriminatorNames, config.discriminator);
-  reader.ReadChoice("norm", kNorms, config.norm);
+  ReadDiscriminator(reader, config);
   reader.Read("channels", 1, 256, true, config.channels);
-  reader.Read("scales", 1, 3, true, config.scales);
-  reader.ReadBool("spectral_norm", config.spectral_norm);
   reader.ReadDouble("learning_rate", IsShare, kShareRange, config.learning_rate);
   reader.Read("steps", 1, 16, true, config.steps);
   reader.Read("freeze_layers", 0, 16, true, config.freeze_layers);
@@ -49,6 +79,11 @@ absl::Status ReadSchedule(const Json& object, TrainConfig& train) {
   reader.ReadDouble("decay_from", IsShare, kShareRange, config.decay_from);
   reader.ReadDouble("final_share", IsShare, kShareRange, config.final_share);
   reader.Read("warmup_steps", 0, 1'000'000, false, config.warmup_steps);
+  reader.ReadDouble(
+      "plateau_factor", [](double value) { return value > 0 && value < 1; }, "above 0, below 1",
+      config.plateau_factor);
+  reader.Read("plateau_patience", 0, 1000, false, config.plateau_patience);
+  reader.ReadDouble("plateau_threshold", IsShare, kShareRange, config.plateau_threshold);
   return reader.Finish();
 }
 
@@ -81,6 +116,31 @@ absl::Status ReadFaststyle(const Json& object, TrainConfig& train) {
   reader.ReadWeight("color_weight", config.color_weight);
   reader.ReadWeight("chroma_weight", config.chroma_weight);
   reader.Read("style_size", 64, 4096, /*zero_is_default=*/false, config.style_size);
+  return reader.Finish();
+}
+
+absl::Status ReadMultistyle(const Json& object, TrainConfig& train) {
+  ObjectReader reader(object, "train.multistyle.");
+  reader.ReadDouble("mix_share", IsShare, kShareRange, train.multistyle.mix_share);
+  return reader.Finish();
+}
+
+absl::Status ReadReference(const Json& object, TrainConfig& train) {
+  ObjectReader reader(object, "train.reference.");
+  ReferenceConfig& config = train.reference;
+  reader.ReadWeight("content_weight", config.content_weight);
+  reader.ReadWeight("style_weight", config.style_weight);
+  reader.ReadWeight("total_variation_weight", config.total_variation_weight);
+  return reader.Finish();
+}
+
+absl::Status ReadGatys(const Json& object, TrainConfig& train) {
+  ObjectReader reader(object, "train.gatys.");
+  GatysConfig& config = train.gatys;
+  reader.ReadWeight("content_weight", config.content_weight);
+  reader.ReadWeight("style_weight", config.style_weight);
+  reader.ReadWeight("total_variation_weight", config.total_variation_weight);
+  reader.Read("iterations", 1, kMaxGatysIterations, true, config.iterations);
   return reader.Finish();
 }
 
@@ -124,6 +184,7 @@ absl::Status ReadPattern(const Json& object, TrainConfig& train) {
   reader.ReadChoice("architecture", kPatternNames, train.pattern.classic);
   reader.Read("latent_size", 1, 1024, true, train.pattern.latent_size);
   reader.ReadBool("resize_convolution", train.pattern.resize_convolution);
+  reader.ReadChoice("condition", kConditionNames, train.pattern.words);
   return reader.Finish();
 }
 
@@ -147,7 +208,14 @@ constexpr OptionMessage kMessages[] = {
     {"gan", true, ReadGan},
     {"schedule", true, ReadSchedule},
     {"augment", true, ReadAugment},
+    {"evaluate", true, ReadEvaluate},
+    {"resample", false, ReadResample},
+    {"losses", false, ReadLosses},
+    {"generator_options", false, ReadGeneratorOptions},
     {"faststyle", false, ReadFaststyle},
+    {"multistyle", false, ReadMultistyle},
+    {"reference", false, ReadReference},
+    {"gatys", false, ReadGatys},
     {"cyclegan", false, ReadCyclegan},
     {"pix2pix", false, ReadPix2pix},
     {"cut", false, ReadCut},
@@ -161,7 +229,7 @@ absl::Status ReadTrainOptions(ObjectReader& reader, const Family& family, TrainC
   for (const OptionMessage& message : kMessages) {
     const std::string name(message.name);
     const Json object = reader.ReadObject(name);
-    const bool applies = message.of_every_family ||
+    const bool applies = (message.of_every_family && !family.optimizes_pixels) ||
                          std::find(family.options.begin(), family.options.end(), message.name) !=
                              family.options.end();
     if (!applies && !object.empty()) {
@@ -175,7 +243,75 @@ absl::Status ReadTrainOptions(ObjectReader& reader, const Family& family, TrainC
   return absl::OkStatus();
 }
 
+namespace {
+
+absl::Status CheckOwnGenerator(const Family& family, const TrainConfig& config) {
+  const std::string own =
+      " with the family \"" + std::string(family.name) + "\", which has a generator of its own";
+  if (config.tier != "lite") {
+    return InvalidField("train.tier", R"(must be "lite")" + own);
+  }
+  if (!config.generator.empty()) {
+    return InvalidField("train.generator", "must be left out" + own);
+  }
+  if (config.base_channels != 0) {
+    return InvalidField("train.base_channels", "must be left out" + own);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckPixels(const Family& family, const TrainConfig& config) {
+  const std::pair<const char*, bool> of_networks[] = {
+      {"train.tier", !config.tier.empty()},
+      {"train.generator", !config.generator.empty()},
+      {"train.base_channels", config.base_channels != 0},
+      {"train.ema_decay", config.ema_decay != 0},
+      {"train.accumulate", config.accumulate != 1},
+      {"train.init_from", !config.init_from.empty()},
+      {"train.precision", config.precision != Precision::kFp32},
+  };
+  for (const auto& [field, given] : of_networks) {
+    if (given) {
+      return InvalidField(field, "does not apply to the family \"" + std::string(family.name) +
+                                     "\", which optimises pixels in FP32; leave it out");
+    }
+  }
+  return absl::OkStatus();
+}
+
+// What the networks that pictures go through make of the discriminator's options.
+absl::Status CheckDiscriminator(const Family& family, const TrainConfig& config) {
+  const GanConfig& gan = config.gan;
+  if (family.from_noise && gan.antialias) {
+    return InvalidField("train.gan.antialias",
+                        "does not apply to a family that makes patterns; leave it out");
+  }
+  if (config.family == "pix2pix" && gan.discriminator == DiscriminatorKind::kProjected) {
+    return InvalidField("train.gan.discriminator",
+                        "\"projected\" looks at pictures, but that of \"pix2pix\" at pairs; use "
+                        "\"patch\", \"pixel\" or \"multi_scale\"");
+  }
+  constexpr int kPatchSide = 32;
+  if (gan.discriminator == DiscriminatorKind::kMultiScale &&
+      config.image_size < kPatchSide << (gan.scales - 1)) {
+    return InvalidField("train.gan.scales",
+                        std::to_string(gan.scales) + " scales need an image_size of " +
+                            std::to_string(kPatchSide << (gan.scales - 1)) + " or more");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
 absl::Status CheckTrainOptions(const Family& family, const TrainConfig& config) {
+  if (family.own_generator) {
+    ATELIER_RETURN_IF_ERROR(CheckOwnGenerator(family, config));
+  }
+  if (family.optimizes_pixels) {
+    ATELIER_RETURN_IF_ERROR(CheckPixels(family, config));
+  }
+  ATELIER_RETURN_IF_ERROR(CheckTechniques(family, config));
+  ATELIER_RETURN_IF_ERROR(CheckDiscriminator(family, config));
   const GanConfig& gan = config.gan;
   if (gan.clip_weights > 0 && gan.gradient_penalty_weight > 0) {
     return InvalidField("train.gan.clip_weights",
@@ -198,6 +334,9 @@ absl::Status CheckTrainOptions(const Family& family, const TrainConfig& config) 
   if (family.from_noise && gan.discriminator != DiscriminatorKind::kPatch) {
     return InvalidField("train.gan.discriminator",
                         "does not apply to a family that makes patterns; leave it out");
+  }
+  if (config.pattern.words && !family.has_labels) {
+    return InvalidField("train.pattern.condition", R"("words" is for the family "cgan")");
   }
   if (config.augment.adaptive && !config.augment.differentiable) {
     return InvalidField("train.augment.adaptive",

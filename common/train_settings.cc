@@ -37,7 +37,44 @@ Json Of(const ScheduleConfig& schedule) {
   return {{"kind", NameOf(kScheduleNames, schedule.kind)},
           {"decay_from", schedule.decay_from},
           {"final_share", schedule.final_share},
-          {"warmup_steps", schedule.warmup_steps}};
+          {"warmup_steps", schedule.warmup_steps},
+          {"plateau_factor", schedule.plateau_factor},
+          {"plateau_patience", schedule.plateau_patience},
+          {"plateau_threshold", schedule.plateau_threshold}};
+}
+
+Json Of(const EvaluateConfig& evaluate) {
+  return {{"every_steps", evaluate.every_steps},
+          {"every_epochs", evaluate.every_epochs},
+          {"metrics", evaluate.metrics},
+          {"pictures", evaluate.pictures},
+          {"held_out", evaluate.held_out},
+          {"best_by", evaluate.decisive()},
+          {"result", NameOf(kResultNames, evaluate.best_result)},
+          {"patience", evaluate.patience},
+          {"min_delta", evaluate.min_delta}};
+}
+
+Json Of(const ResampleConfig& resample) {
+  return {{"strength", resample.strength},
+          {"bound", resample.bound},
+          {"window", resample.window},
+          {"decay", resample.decay}};
+}
+
+Json Of(const LossesConfig& losses) {
+  return {{"perceptual_weight", losses.perceptual_weight},
+          {"structure_weight", losses.structure_weight},
+          {"statistics_weight", losses.statistics_weight},
+          {"total_variation_weight", losses.total_variation_weight},
+          {"regularization_weight", losses.regularization_weight}};
+}
+
+Json Of(const GeneratorConfig& options) {
+  return {{"norm", options.norm},
+          {"antialias", options.antialias},
+          {"resize_convolution", options.resize_convolution},
+          {"multi_level", options.multi_level}};
 }
 
 Json Of(const AugmentConfig& augment) {
@@ -62,6 +99,19 @@ Json Of(const FaststyleConfig& faststyle) {
           {"style_size", faststyle.style_size}};
 }
 
+Json Of(const ReferenceConfig& reference) {
+  return {{"content_weight", reference.content_weight},
+          {"style_weight", reference.style_weight},
+          {"total_variation_weight", reference.total_variation_weight}};
+}
+
+Json Of(const GatysConfig& gatys) {
+  return {{"content_weight", gatys.content_weight},
+          {"style_weight", gatys.style_weight},
+          {"total_variation_weight", gatys.total_variation_weight},
+          {"iterations", gatys.iterations}};
+}
+
 Json Of(const CutConfig& cut) {
   return {{"nce_weight", cut.nce_weight}, {"layers", cut.layers},
           {"patches", cut.patches},       {"temperature", cut.temperature},
@@ -72,6 +122,27 @@ Json Of(const CutConfig& cut) {
 Json OptionsOf(std::string_view name, const TrainConfig& config) {
   if (name == "faststyle") {
     return Of(config.faststyle);
+  }
+  if (name == "multistyle") {
+    return {{"mix_share", config.multistyle.mix_share}};
+  }
+  if (name == "reference") {
+    return Of(config.reference);
+  }
+  if (name == "gatys") {
+    return Of(config.gatys);
+  }
+  if (name == "schedule") {
+    return Of(config.schedule);
+  }
+  if (name == "resample") {
+    return Of(config.resample);
+  }
+  if (name == "losses") {
+    return Of(config.losses);
+  }
+  if (name == "generator_options") {
+    return Of(config.generator_options);
   }
   if (name == "cyclegan") {
     return {{"cycle_weight", config.cyclegan.cycle_weight},
@@ -86,7 +157,8 @@ Json OptionsOf(std::string_view name, const TrainConfig& config) {
   if (name == "pattern") {
     return {{"architecture", NameOf(kPatternNames, config.pattern.classic)},
             {"latent_size", config.pattern.latent_size},
-            {"resize_convolution", config.pattern.resize_convolution}};
+            {"resize_convolution", config.pattern.resize_convolution},
+            {"condition", NameOf(kConditionNames, config.pattern.words)}};
   }
   const VaeganConfig& vaegan = config.vaegan;
   return {{"reconstruction_weight", vaegan.reconstruction_weight},
@@ -122,7 +194,8 @@ std::string TrainSettings(const TrainConfig& config) {
                {"init_from", config.init_from},
                {"gan", Of(config.gan)},
                {"schedule", Of(config.schedule)},
-               {"augment", Of(config.augment)}};
+               {"augment", Of(config.augment)},
+               {"evaluate", Of(config.evaluate)}};
   if (const Family* family = FindFamily(config.family); family != nullptr) {
     for (const std::string_view name : family->options) {
       json[std::string(name)] = OptionsOf(name, config);

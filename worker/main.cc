@@ -1,4 +1,4 @@
-// atelier-worker: wires the link to serving or to training.
+// atelier-worker: wires the link to serving or to training, or converts a file.
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
@@ -11,6 +11,7 @@
 #include "common/shutdown.h"
 #include "worker/app/openmp.h"
 #include "worker/app/options.h"
+#include "worker/convert/convert.h"
 #include "worker/jobs/train_role.h"
 #include "worker/serve/pipeline.h"
 #include "worker/serve/serve_role.h"
@@ -33,8 +34,9 @@ int RunUntilSignal(Role& role) {
 }
 
 int Serve(const WorkerOptions& options) {
-  const std::unique_ptr<Pipeline> pipeline = Pipeline::Create(
-      {.compute_threads = options.threads}, options.device, options.model_cache_bytes);
+  const std::unique_ptr<Pipeline> pipeline =
+      Pipeline::Create({.compute_threads = options.threads}, options.device,
+                       options.model_cache_bytes, options.feature_weights);
   ServeRole::Options serve;
   serve.address = options.server;
   serve.name = options.name;
@@ -57,6 +59,14 @@ int Train(const WorkerOptions& options) {
   return RunUntilSignal(role);
 }
 
+int Convert(const WorkerOptions& options) {
+  const absl::Status outcome = convert::RunConversion(options.task, options.feature_weights);
+  if (!outcome.ok()) {
+    spdlog::info("the conversion ends with {}", outcome.ToString());
+  }
+  return outcome.ok() ? 0 : 1;
+}
+
 }  // namespace
 }  // namespace atelier::worker
 
@@ -71,6 +81,9 @@ int main(int argc, char** argv) {
   const auto& options = std::get<WorkerOptions>(parsed);
   if (options.role == WorkerOptions::Role::kServe) {
     return atelier::worker::Serve(options);
+  }
+  if (options.role == WorkerOptions::Role::kConvert) {
+    return atelier::worker::Convert(options);
   }
   atelier::worker::SleepWhileWaiting(argv);
   return atelier::worker::Train(options);

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "atelier/v1/datasets.grpc.pb.h"
+#include "atelier/v1/generate.grpc.pb.h"
 #include "atelier/v1/models.grpc.pb.h"
 #include "atelier/v1/stylize.grpc.pb.h"
 #include "atelier/v1/training.grpc.pb.h"
@@ -48,6 +49,7 @@ class GrpcClient final : public Client {
       : options_(options),
         channel_(Connect(options.server)),
         stylize_(v1::StylizeService::NewStub(channel_)),
+        generate_(v1::GenerateService::NewStub(channel_)),
         models_(v1::ModelService::NewStub(channel_)),
         datasets_(v1::DatasetService::NewStub(channel_)),
         training_(v1::TrainingService::NewStub(channel_)) {}
@@ -58,6 +60,12 @@ class GrpcClient final : public Client {
                                      deadline);
   }
 
+  absl::StatusOr<v1::GenerateResponse> Generate(const v1::GenerateRequest& request,
+                                                absl::Duration deadline) override {
+    return Call<v1::GenerateResponse>(*generate_, &v1::GenerateService::Stub::Generate, request,
+                                      deadline);
+  }
+
   absl::StatusOr<v1::ListModelsResponse> ListModels(const v1::ListModelsRequest& request) override {
     return Call<v1::ListModelsResponse>(*models_, &v1::ModelService::Stub::ListModels, request,
                                         options_.call_deadline);
@@ -66,6 +74,54 @@ class GrpcClient final : public Client {
   absl::StatusOr<v1::Model> GetModel(const v1::GetModelRequest& request) override {
     return Call<v1::Model>(*models_, &v1::ModelService::Stub::GetModel, request,
                            options_.call_deadline);
+  }
+
+  absl::StatusOr<v1::ImportModelResponse> ImportModel(
+      const v1::ImportModelHeader& header,
+      const std::function<absl::StatusOr<std::string>()>& next_chunk) override {
+    grpc::ClientContext context;
+    context.set_deadline(absl::ToChronoTime(absl::Now() + options_.transfer_deadline));
+    v1::ImportModelResponse response;
+    const auto writer = models_->Import(&context, &response);
+    v1::ImportModelRequest part;
+    *part.mutable_header() = header;
+    // A write that fails has its reason in the call's status.
+    while (writer->Write(part)) {
+      absl::StatusOr<std::string> chunk = next_chunk();
+      if (!chunk.ok()) {
+        context.TryCancel();
+        writer->Finish();
+        return chunk.status();
+      }
+      if (chunk->empty()) {
+        writer->WritesDone();
+        break;
+      }
+      part.set_chunk(*std::move(chunk));
+    }
+    if (const grpc::Status status = writer->Finish(); !status.ok()) {
+      return CallError(status, options_.server, options_.transfer_deadline);
+    }
+    return response;
+  }
+
+  absl::Status ExportModel(
+      const v1::ExportModelRequest& request,
+      const std::function<absl::Status(const v1::ExportModelResponse&)>& on_part) override {
+    grpc::ClientContext context;
+    context.set_deadline(absl::ToChronoTime(absl::Now() + options_.transfer_deadline));
+    const auto reader = models_->Export(&context, request);
+    v1::ExportModelResponse part;
+    while (reader->Read(&part)) {
+      if (const absl::Status taken = on_part(part); !taken.ok()) {
+        context.TryCancel();
+        reader->Finish();
+        return taken;
+      }
+    }
+    const grpc::Status status = reader->Finish();
+    return status.ok() ? absl::OkStatus()
+                       : CallError(status, options_.server, options_.transfer_deadline);
   }
 
   absl::StatusOr<v1::ListDatasetsResponse> ListDatasets(
@@ -117,6 +173,7 @@ class GrpcClient final : public Client {
   const Options options_;
   const std::shared_ptr<grpc::Channel> channel_;
   const std::unique_ptr<v1::StylizeService::Stub> stylize_;
+  const std::unique_ptr<v1::GenerateService::Stub> generate_;
   const std::unique_ptr<v1::ModelService::Stub> models_;
   const std::unique_ptr<v1::DatasetService::Stub> datasets_;
   const std::unique_ptr<v1::TrainingService::Stub> training_;

@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "atelier/v1/datasets.pb.h"
+#include "atelier/v1/generate.pb.h"
 #include "atelier/v1/models.pb.h"
 #include "atelier/v1/stylize.pb.h"
 #include "atelier/v1/training.pb.h"
@@ -26,8 +27,10 @@ class Client {
  public:
   struct Options {
     std::string server = "127.0.0.1:8001";  // HOST:PORT, or unix:PATH
-    // For every call but Stylize and WatchJob.
+    // For every call but Stylize, Generate, WatchJob, ImportModel and ExportModel.
     absl::Duration call_deadline = absl::Seconds(15);
+    // For ImportModel and ExportModel.
+    absl::Duration transfer_deadline = absl::Hours(1);
     // How long WatchJob goes on trying when the server is away, counted from the last event.
     absl::Duration watch_patience = absl::Minutes(2);
     // The pauses between those tries grow from the first to the second.
@@ -48,9 +51,25 @@ class Client {
     return Stylize(request, kStylizeDeadline);
   }
 
+  virtual absl::StatusOr<v1::GenerateResponse> Generate(const v1::GenerateRequest& request,
+                                                        absl::Duration deadline) = 0;
+  absl::StatusOr<v1::GenerateResponse> Generate(const v1::GenerateRequest& request) {
+    return Generate(request, kStylizeDeadline);
+  }
+
   virtual absl::StatusOr<v1::ListModelsResponse> ListModels(
       const v1::ListModelsRequest& request) = 0;
   virtual absl::StatusOr<v1::Model> GetModel(const v1::GetModelRequest& request) = 0;
+  // Sends `header`, then what `next_chunk` returns (1 byte to 4 MiB) until that is empty. An error
+  // of `next_chunk` cancels the call and is returned. See client/api/model_file.h.
+  virtual absl::StatusOr<v1::ImportModelResponse> ImportModel(
+      const v1::ImportModelHeader& header,
+      const std::function<absl::StatusOr<std::string>()>& next_chunk) = 0;
+  // Calls `on_part` for every message in order; an error that it returns cancels the call and is
+  // returned.
+  virtual absl::Status ExportModel(
+      const v1::ExportModelRequest& request,
+      const std::function<absl::Status(const v1::ExportModelResponse&)>& on_part) = 0;
   virtual absl::StatusOr<v1::ListDatasetsResponse> ListDatasets(
       const v1::ListDatasetsRequest& request) = 0;
   virtual absl::StatusOr<v1::Job> CreateJob(const v1::CreateJobRequest& request) = 0;

@@ -8,6 +8,7 @@
 namespace atelier::cli {
 
 void AddStylize(CLI::App& app, Command& chosen);
+void AddGenerate(CLI::App& app, Command& chosen);
 void AddModels(CLI::App& app, Command& chosen);
 void AddDatasets(CLI::App& app, Command& chosen);
 void AddTrain(CLI::App& app, Command& chosen);

@@ -30,6 +30,10 @@ std::string ProgressText(const v1::JobProgress& progress) {
   for (const auto& [name, value] : losses) {
     text += "  " + name + " " + NumberText(value);
   }
+  const std::map<std::string, double> metrics(progress.metrics().begin(), progress.metrics().end());
+  for (const auto& [name, value] : metrics) {
+    text += "  " + name + " " + NumberText(value);
+  }
   return text;
 }
 

@@ -37,6 +37,7 @@ void AddGlobals(CLI::App& app, Globals& globals) {
   app.footer(
       "Examples:\n"
       "  atelier stylize dress.jpg -o dress-van-gogh.jpg --model van-gogh\n"
+      "  atelier generate florals --count 8 -o florals/\n"
       "  atelier train -f oil.json --watch\n"
       "Every command has a --help of its own. Exit codes: 0 done, 1 failed, 2 misused.");
 }
@@ -77,12 +78,13 @@ int Run(const Globals& globals, const Command& command) {
 }
 
 int Main(int argc, char** argv) {
-  CLI::App app("Restyles fashion pictures with trained models, and trains those models.",
+  CLI::App app("Restyles fashion pictures and makes patterns with trained models, and trains them.",
                "atelier");
   Globals globals;
   Command command;
   AddGlobals(app, globals);
   AddStylize(app, command);
+  AddGenerate(app, command);
   AddModels(app, command);
   AddDatasets(app, command);
   AddTrain(app, command);

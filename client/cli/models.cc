@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "client/cli/commands.h"
+#include "client/cli/model_files.h"
 #include "client/cli/output.h"
 
 namespace atelier::cli {
@@ -10,6 +11,21 @@ namespace {
 
 std::vector<std::string> Words(const google::protobuf::RepeatedPtrField<std::string>& words) {
   return {words.begin(), words.end()};
+}
+
+// The first few; a model may know a hundred.
+std::string ClassesText(const v1::Model& model) {
+  constexpr int kShown = 4;
+  std::vector<std::string> words = Words(model.classes());
+  if (model.classes_size() > kShown) {
+    words.resize(kShown);
+    words.emplace_back("...");
+  }
+  return Join(words, ",");
+}
+
+std::string MadeBy(const v1::Model& model) {
+  return model.shipped() ? "shipped" : model.job_id().empty() ? "import" : model.job_id();
 }
 
 ExitCode List(Session& session) {
@@ -24,14 +40,14 @@ ExitCode List(Session& session) {
   std::vector<Row> rows;
   for (const v1::Model& model : response->models()) {
     rows.push_back({model.name(), std::to_string(model.version()), Join(Words(model.labels()), ","),
-                    model.family(), model.tier(), std::to_string(model.parameters()),
-                    PrecisionText(model.default_precision()), BytesText(model.weights_bytes()),
-                    model.shipped() ? "shipped" : model.job_id()});
+                    model.family(), model.tier(), ClassesText(model),
+                    std::to_string(model.parameters()), PrecisionText(model.default_precision()),
+                    BytesText(model.weights_bytes()), MadeBy(model)});
   }
-  PrintTable(
-      session.out,
-      {"NAME", "VERSION", "LABELS", "FAMILY", "TIER", "PARAMETERS", "PRECISION", "SIZE", "MADE BY"},
-      rows);
+  PrintTable(session.out,
+             {"NAME", "VERSION", "LABELS", "FAMILY", "TIER", "CLASSES", "PARAMETERS", "PRECISION",
+              "SIZE", "MADE BY"},
+             rows);
   return kDone;
 }
 
@@ -52,6 +68,8 @@ ExitCode Show(const std::string& reference, Session& session) {
                 {"family", model->family()},
                 {"tier", model->tier()},
                 {"capabilities", Join(Words(model->capabilities()), ", ")},
+                {"classes", Join(Words(model->classes()), ", ")},
+                {"words", Join(Words(model->vocabulary()), ", ")},
                 {"parameters", std::to_string(model->parameters())},
                 {"default precision", PrecisionText(model->default_precision())},
                 {"weights", BytesText(model->weights_bytes())},
@@ -68,7 +86,8 @@ ExitCode Show(const std::string& reference, Session& session) {
 }  // namespace
 
 void AddModels(CLI::App& app, Command& chosen) {
-  CLI::App& models = *app.add_subcommand("models", "Look at the models that can be served");
+  CLI::App& models = *app.add_subcommand(
+      "models", "Look at the models that can be served, bring your own, take them elsewhere");
   models.require_subcommand(1);
   models.footer("Example:\n  atelier models list");
 
@@ -83,6 +102,9 @@ void AddModels(CLI::App& app, Command& chosen) {
   show.callback([reference, &chosen] {
     chosen = [reference](Session& session) { return Show(*reference, session); };
   });
+
+  AddModelImport(models, chosen);
+  AddModelExport(models, chosen);
 }
 
 }  // namespace atelier::cli

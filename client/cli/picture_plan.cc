@@ -68,6 +68,32 @@ absl::Status CheckTargets(const std::vector<Picture>& pictures) {
   return absl::OkStatus();
 }
 
+// The format of the one picture that is written to `out`.
+absl::StatusOr<v1::ImageFormat> FormatOfFile(const std::string& out,
+                                             std::optional<v1::ImageFormat> format) {
+  const std::optional<v1::ImageFormat> wanted =
+      format.has_value() ? format : FormatOfExtension(out);
+  if (!wanted.has_value()) {
+    return absl::InvalidArgumentError("the name \"" + out +
+                                      "\" does not tell a format; end it in .jpg, .png or "
+                                      ".webp, or add --format");
+  }
+  const fs::path folder = fs::path(out).parent_path();
+  if (!folder.empty() && !IsFolder(folder.string())) {
+    return absl::InvalidArgumentError("the folder \"" + folder.string() +
+                                      "\" does not exist; make it first");
+  }
+  return *wanted;
+}
+
+absl::Status CheckFolder(const std::string& out) {
+  if (FormatOfExtension(out).has_value() && !IsFolder(out)) {
+    return absl::InvalidArgumentError("several pictures need a folder to go into, and \"" + out +
+                                      "\" is the name of a picture");
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<PicturePlan> PlanPictures(const std::vector<std::string>& inputs,
@@ -75,24 +101,10 @@ absl::StatusOr<PicturePlan> PlanPictures(const std::vector<std::string>& inputs,
                                          std::optional<v1::ImageFormat> format) {
   PicturePlan plan;
   if (inputs.size() == 1 && !IsFolder(out)) {
-    const std::optional<v1::ImageFormat> wanted =
-        format.has_value() ? format : FormatOfExtension(out);
-    if (!wanted.has_value()) {
-      return absl::InvalidArgumentError("the name \"" + out +
-                                        "\" does not tell a format; end it in .jpg, .png or "
-                                        ".webp, or add --format");
-    }
-    const fs::path folder = fs::path(out).parent_path();
-    if (!folder.empty() && !IsFolder(folder.string())) {
-      return absl::InvalidArgumentError("the folder \"" + folder.string() +
-                                        "\" does not exist; make it first");
-    }
+    ATELIER_ASSIGN_OR_RETURN(const v1::ImageFormat wanted, FormatOfFile(out, format));
     plan.pictures.push_back({inputs.front(), out, wanted});
   } else {
-    if (FormatOfExtension(out).has_value() && !IsFolder(out)) {
-      return absl::InvalidArgumentError("several pictures need a folder to go into, and \"" + out +
-                                        "\" is the name of a picture");
-    }
+    ATELIER_RETURN_IF_ERROR(CheckFolder(out));
     plan.folder = out;
     for (const std::string& input : inputs) {
       plan.pictures.push_back(PlanInFolder(input, out, format));
@@ -112,6 +124,20 @@ fs::path ResultPath(const Picture& picture, v1::ImageFormat made, int index, int
   }
   return path.parent_path() /
          (path.stem().string() + "-" + std::to_string(index + 1) + path.extension().string());
+}
+
+absl::StatusOr<PatternPlan> PlanPatterns(int count, const std::string& out,
+                                         std::optional<v1::ImageFormat> format) {
+  if (count == 1 && !IsFolder(out)) {
+    ATELIER_ASSIGN_OR_RETURN(const v1::ImageFormat wanted, FormatOfFile(out, format));
+    return PatternPlan{.file = out, .format = wanted};
+  }
+  ATELIER_RETURN_IF_ERROR(CheckFolder(out));
+  return PatternPlan{.folder = out, .format = format};
+}
+
+fs::path PatternPath(const PatternPlan& plan, const std::string& name, v1::ImageFormat made) {
+  return plan.file.empty() ? plan.folder / (name + Extension(made)) : plan.file;
 }
 
 }  // namespace atelier::cli

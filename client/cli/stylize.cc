@@ -1,18 +1,19 @@
-#include <cmath>
 #include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
 #include <system_error>
+#include <utility>
 #include <vector>
 
-#include "absl/strings/numbers.h"
 #include "absl/time/clock.h"
 #include "client/cli/commands.h"
 #include "client/cli/output.h"
 #include "client/cli/picture_plan.h"
 #include "client/cli/progress_bar.h"
+#include "client/cli/style_choice.h"
 #include "client/cli/stylize_batch.h"
+#include "client/cli/validators.h"
 #include "common/rpc/proto_json.h"
 #include "nlohmann/json.hpp"
 
@@ -25,6 +26,8 @@ constexpr char kExample[] =
     "Examples:\n"
     "  atelier stylize dress.jpg -o dress-van-gogh.jpg --model van-gogh\n"
     "  atelier stylize *.jpg -o styled/ --model van-gogh@1 --strength 0.7 --preserve-color\n"
+    "  atelier stylize dress.jpg -o mixed.jpg --model painters --mix van-gogh=0.6,renoir=0.4\n"
+    "  atelier stylize dress.jpg -o like.jpg --style-image painting.jpg\n"
     "With --output json: one object a line for each IN, in their order: its response with "
     "\"input\"\n"
     "and \"files\", or \"input\" and \"error\" with \"code\" and \"message\".";
@@ -32,7 +35,7 @@ constexpr char kExample[] =
 struct StylizeOptions {
   std::vector<std::string> inputs;
   std::string out;
-  std::string model;
+  StyleChoice style;
   std::optional<double> strength;
   bool preserve_color = false;
   std::optional<std::uint32_t> size;
@@ -44,57 +47,8 @@ struct StylizeOptions {
   std::string deadline = "60";
 };
 
-// CLI::Range lets NaN pass.
-CLI::Validator InRange(double lowest, double highest) {
-  const std::string range = NumberText(lowest, 5) + " to " + NumberText(highest, 5);
-  return CLI::Validator(
-      [=](const std::string& text) {
-        double value = 0;
-        const bool fits = absl::SimpleAtod(text, &value) && value >= lowest && value <= highest;
-        return fits ? std::string() : text + " is not a number from " + range;
-      },
-      range);
-}
-
-// CLI11 reads -3 as an unsigned number.
-CLI::Validator IsSeed() {
-  return CLI::Validator(
-      [](const std::string& text) {
-        std::uint64_t seed = 0;
-        return absl::SimpleAtoi(text, &seed) ? std::string()
-                                             : text + " is not a whole number of 0 or above";
-      },
-      "");
-}
-
-// "90" and "90s" are 90 seconds.
-std::optional<absl::Duration> ParseDeadline(const std::string& text) {
-  double seconds = 0;
-  absl::Duration duration;
-  if (absl::SimpleAtod(text, &seconds) && std::isfinite(seconds)) {
-    duration = absl::Seconds(seconds);
-  } else if (!absl::ParseDuration(text, &duration)) {
-    return std::nullopt;
-  }
-  if (duration <= absl::ZeroDuration() || duration > absl::Hours(24)) {
-    return std::nullopt;
-  }
-  return duration;
-}
-
-CLI::Validator IsDeadline() {
-  return CLI::Validator(
-      [](const std::string& text) {
-        return ParseDeadline(text).has_value()
-                   ? std::string()
-                   : text + " is not a time up to 24h, for example 60, 90s or 2m";
-      },
-      "TIME");
-}
-
 v1::StylizeRequest Controls(const StylizeOptions& options) {
   v1::StylizeRequest request;
-  request.set_model(options.model);
   if (options.strength.has_value()) {
     request.set_strength(static_cast<float>(*options.strength));
   }
@@ -178,10 +132,7 @@ class Reporter final {
 
 nlohmann::ordered_json JsonOf(const Picture& picture, const StylizeOutcome& outcome) {
   if (!outcome.status.ok()) {
-    return {{"input", picture.input.string()},
-            {"error",
-             {{"code", absl::StatusCodeToString(outcome.status.code())},
-              {"message", std::string(outcome.status.message())}}}};
+    return {{"input", picture.input.string()}, {"error", ErrorJson(outcome.status)}};
   }
   auto object = nlohmann::ordered_json::parse(ToJson(outcome.response));
   object["input"] = picture.input.string();
@@ -204,6 +155,9 @@ void PrintOutcomes(Session& session, const std::vector<Picture>& pictures,
 }
 
 ExitCode Run(const StylizeOptions& options, Session& session) {
+  if (!IsGiven(options.style)) {
+    return Misuse(session, "give --model NAME, --mix LABEL=SHARE,... or --style-image FILE");
+  }
   const absl::StatusOr<PicturePlan> plan =
       PlanPictures(options.inputs, options.out, FormatOf(options.format));
   if (!plan.ok()) {
@@ -217,8 +171,12 @@ ExitCode Run(const StylizeOptions& options, Session& session) {
                   "cannot create the folder " + plan->folder.string() + ": " + error.message());
     }
   }
+  v1::StylizeRequest controls = Controls(options);
+  if (absl::Status status = SetStyle(options.style, session.client, controls); !status.ok()) {
+    return Fail(session, status);
+  }
   Reporter reporter(session, plan->pictures);
-  const StylizeBatch batch(session.client, Controls(options), *ParseDeadline(options.deadline));
+  const StylizeBatch batch(session.client, std::move(controls), *ParseDeadline(options.deadline));
   const std::vector<StylizeOutcome> outcomes =
       batch.Run(plan->pictures, [&reporter](std::size_t index, const StylizeOutcome& outcome) {
         reporter.Done(index, outcome);
@@ -243,7 +201,7 @@ void AddStylize(CLI::App& app, Command& chosen) {
       .add_option("-o,--out", options->out,
                   "One IN: the file to write. Several, or an existing folder: the folder")
       ->required();
-  command.add_option("--model", options->model, "NAME, NAME@VERSION or NAME@LABEL")->required();
+  AddStyleChoice(command, options->style);
   command
       .add_option("--strength", options->strength,
                   "How much of the style: 0 (the photograph) to 1; default 1")

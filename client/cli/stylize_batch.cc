@@ -2,13 +2,12 @@
 
 #include <algorithm>
 #include <atomic>
-#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
 
 #include "absl/synchronization/mutex.h"
-#include "absl/time/clock.h"
+#include "client/cli/patient_call.h"
 #include "common/errors.h"
 #include "common/files.h"
 #include "common/image_header.h"
@@ -62,7 +61,8 @@ StylizeOutcome StylizeBatch::RunOne(const Picture& picture) const {
   if (picture.format.has_value()) {
     request.set_format(*picture.format);
   }
-  absl::StatusOr<v1::StylizeResponse> response = Send(request);
+  absl::StatusOr<v1::StylizeResponse> response = CallPatiently<v1::StylizeResponse>(
+      deadline_, [&](absl::Duration left) { return client_.Stylize(request, left); });
   if (!response.ok()) {
     outcome.status = response.status();
     return outcome;
@@ -77,27 +77,6 @@ StylizeOutcome StylizeBatch::RunOne(const Picture& picture) const {
     outcome.files.push_back(path);
   }
   return outcome;
-}
-
-absl::StatusOr<v1::StylizeResponse> StylizeBatch::Send(const v1::StylizeRequest& request) const {
-  const absl::Time deadline = absl::Now() + deadline_;
-  absl::StatusOr<v1::StylizeResponse> response = client_.Stylize(request, deadline_);
-  for (;;) {
-    const std::optional<absl::Duration> pause = RetryDelayOf(response.status());
-    if (!pause.has_value() || absl::Now() + *pause >= deadline) {
-      return response;
-    }
-    absl::SleepFor(*pause);
-    const absl::Duration left = deadline - absl::Now();
-    if (left <= absl::ZeroDuration()) {
-      return response;  // overslept: the last refusal says more than "no answer in time"
-    }
-    absl::StatusOr<v1::StylizeResponse> again = client_.Stylize(request, left);
-    if (absl::IsDeadlineExceeded(again.status())) {
-      return response;
-    }
-    response = std::move(again);
-  }
 }
 
 }  // namespace atelier::cli

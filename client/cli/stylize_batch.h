@@ -34,8 +34,6 @@ class StylizeBatch final {
 
  private:
   StylizeOutcome RunOne(const Picture& picture) const;
-  // Asks again when the server's queue is full, after the pause that it names, within the deadline.
-  absl::StatusOr<v1::StylizeResponse> Send(const v1::StylizeRequest& request) const;
 
   client::Client& client_;
   const v1::StylizeRequest controls_;

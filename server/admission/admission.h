@@ -29,7 +29,4 @@ class Admission {
   const std::function<std::string()> make_request_id_;
 };
 
-// 16 random hexadecimal digits.
-std::string RandomRequestId();
-
 }  // namespace atelier::server

@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "atelier/v1/datasets.grpc.pb.h"
+#include "atelier/v1/generate.grpc.pb.h"
 #include "atelier/v1/models.grpc.pb.h"
 #include "atelier/v1/stylize.grpc.pb.h"
 #include "atelier/v1/training.grpc.pb.h"
@@ -51,6 +52,7 @@ void FrontPort::Report(const HealthKeeper::Health& health) {
   grpc::HealthCheckServiceInterface& service = *server_->GetHealthCheckService();
   service.SetServingStatus("", health.serving());
   service.SetServingStatus(v1::StylizeService::service_full_name(), health.serving());
+  service.SetServingStatus(v1::GenerateService::service_full_name(), health.serving());
   for (const char* name :
        {v1::TrainingService::service_full_name(), v1::ModelService::service_full_name(),
         v1::DatasetService::service_full_name()}) {

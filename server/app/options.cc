@@ -13,6 +13,8 @@ namespace atelier::server {
 namespace {
 
 constexpr std::uint32_t kMaxLocalWorkers = 64;
+constexpr std::uint64_t kLeastImport = 1;
+constexpr std::uint64_t kMostImport = 2ULL << 30U;
 
 // What cannot be bound to a field of ServerOptions directly.
 struct RawOptions {
@@ -93,6 +95,12 @@ void AddOptions(CLI::App& app, ServerOptions& options, RawOptions& raw) {
                  "are understood")
       ->transform(CLI::AsSizeValue(/*kb_is_1000=*/false))
       ->default_str("256MiB");
+  app.add_option("--max-import-bytes", options.max_import_bytes,
+                 "the largest file that models import takes, at most 2GiB; an import needs three "
+                 "times its file in the data directory")
+      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/false))
+      ->check(CLI::Range(kLeastImport, kMostImport))
+      ->default_str("1GiB");
   app.set_version_flag("--version", Version());
 }
 

@@ -24,6 +24,7 @@ struct ServerOptions {
   std::vector<std::pair<std::string, std::filesystem::path>> datasets;  // name, folder
   std::size_t queue_size = 256;
   std::uint64_t queue_bytes = 256ULL << 20;
+  std::uint64_t max_import_bytes = 1ULL << 30;
   // atelier-worker; beside this program.
   std::filesystem::path worker_program;
 };

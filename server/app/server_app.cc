@@ -13,11 +13,14 @@
 #include "common/status_macros.h"
 #include "prometheus/registry.h"
 #include "server/admission/admission.h"
+#include "server/admission/controls.h"
+#include "server/admission/generate_admission.h"
 #include "server/app/front_port.h"
 #include "server/app/health_keeper.h"
 #include "server/datasets/dataset_catalog.h"
 #include "server/dispatch/dispatcher.h"
 #include "server/dispatch/link/link_server.h"
+#include "server/dispatch/supervisor/local_converter.h"
 #include "server/dispatch/supervisor/local_trainers.h"
 #include "server/dispatch/supervisor/supervisor.h"
 #include "server/jobs/job_manager.h"
@@ -25,11 +28,15 @@
 #include "server/models/model_catalog.h"
 #include "server/queue/request_queue.h"
 #include "server/rpc/dataset_service.h"
+#include "server/rpc/generate_service.h"
 #include "server/rpc/model_service.h"
 #include "server/rpc/stylize_service.h"
 #include "server/rpc/training_service.h"
+#include "server/rpc/transfer_probe.h"
 #include "server/store/data_directory.h"
 #include "server/store/sqlite/sqlite_store.h"
+#include "server/transfer/model_transfer.h"
+#include "server/transfer/transfer_threads.h"
 
 namespace atelier::server {
 namespace {
@@ -37,6 +44,8 @@ namespace {
 // How long idle workers get between SIGTERM and SIGKILL, and calls under way to hear their answer.
 constexpr absl::Duration kWorkerStopGrace = absl::Seconds(5);
 constexpr absl::Duration kLastAnswers = absl::Seconds(2);
+// Models that may be imported and exported at a time; each has a thread and may have a process.
+constexpr int kMaxTransfers = 4;
 
 std::string HostName() {
   std::array<char, 256> name{};
@@ -48,14 +57,17 @@ class App final : public ServerApp {
   explicit App(const ServerOptions& options)
       : options_(options),
         queue_probe_(*metrics_),
-        stylize_probe_(*metrics_),
+        stylize_probe_(*metrics_, "Stylize"),
+        generate_probe_(*metrics_, "Generate"),
         dispatch_probe_(*metrics_),
         worker_probe_(*metrics_, HostName()),
         job_probe_(*metrics_),
+        transfer_probe_(*metrics_),
         queue_({.max_waiting = options.queue_size, .max_bytes = options.queue_bytes}, clock_,
                queue_probe_),
         dispatcher_(queue_, clock_, dispatch_probe_),
-        supervisor_({}, clock_) {}
+        supervisor_({}, clock_),
+        transfer_threads_(kMaxTransfers, clock_) {}
 
   ~App() override { TakeApart(absl::ZeroDuration()); }
 
@@ -84,10 +96,14 @@ class App final : public ServerApp {
   void Drain() override {
     const absl::Time until = clock_.Now() + options_.drain_timeout;
     health_->BeginDrain();
+    transfer_threads_.Close();
     jobs_->Drain(options_.drain_timeout);
     if (!queue_.AwaitEmpty(until)) {
       spdlog::warn("requests are left at the end of the drain timeout");
       queue_.FailAll(absl::UnavailableError("The server is stopping. Try another one, or later."));
+    }
+    if (!transfer_threads_.AwaitIdle(until)) {
+      spdlog::warn("models are still imported or exported at the end of the drain timeout");
     }
     front_->Shutdown(clock_.Now() + kLastAnswers);
     TakeApart(kWorkerStopGrace);
@@ -123,6 +139,13 @@ class App final : public ServerApp {
     ATELIER_ASSIGN_OR_RETURN(socket_, LinkSocket::Create(data_->path() / "run"));
     worker_program_ = {.path = options_.worker_program, .server = socket_->address()};
     trainers_ = std::make_unique<LocalTrainers>(worker_program_, supervisor_, *jobs_);
+    converter_ = std::make_unique<LocalConverter>(
+        LocalConverter::Options{.program = worker_program_.path}, supervisor_, clock_);
+    ATELIER_ASSIGN_OR_RETURN(
+        transfer_, ModelTransfer::Create({.models = models_.get(),
+                                          .converter = converter_.get(),
+                                          .directory = data_->transfers(),
+                                          .max_import_bytes = options_.max_import_bytes}));
     ATELIER_ASSIGN_OR_RETURN(link_, LinkServer::Create(*socket_, {.dispatcher = &dispatcher_,
                                                                   .jobs = jobs_.get(),
                                                                   .trainers = trainers_.get(),
@@ -135,12 +158,18 @@ class App final : public ServerApp {
     admission_ = std::make_unique<Admission>(*models_, RandomRequestId);
     stylize_service_ =
         std::make_unique<StylizeService>(*admission_, queue_, stylize_probe_, clock_);
+    generate_admission_ = std::make_unique<GenerateAdmission>(
+        *models_, GenerateAdmission::Draws{.request_id = RandomRequestId, .seed = RandomSeed});
+    generate_service_ =
+        std::make_unique<GenerateService>(*generate_admission_, queue_, generate_probe_, clock_);
     training_service_ = std::make_unique<TrainingService>(*jobs_);
-    model_service_ = std::make_unique<ModelService>(*models_);
+    model_service_ = std::make_unique<ModelService>(
+        *models_, TransferRoom{*transfer_, transfer_threads_, transfer_probe_});
     dataset_service_ = std::make_unique<DatasetService>(*datasets_);
     ATELIER_ASSIGN_OR_RETURN(
-        front_, FrontPort::Create(options_.listen, {stylize_service_.get(), training_service_.get(),
-                                                    model_service_.get(), dataset_service_.get()}));
+        front_, FrontPort::Create(options_.listen, {stylize_service_.get(), generate_service_.get(),
+                                                    training_service_.get(), model_service_.get(),
+                                                    dataset_service_.get()}));
     health_ = std::make_unique<HealthKeeper>(
         HealthKeeper::Options{.worker_grace = options_.worker_grace}, dispatcher_, queue_, clock_,
         [front = front_.get()](const HealthKeeper::Health& health) { front->Report(health); });
@@ -171,10 +200,12 @@ class App final : public ServerApp {
   Clock& clock_ = SystemClock();
   const std::shared_ptr<prometheus::Registry> metrics_ = std::make_shared<prometheus::Registry>();
   QueueProbe queue_probe_;
-  StylizeProbe stylize_probe_;
+  CallProbe stylize_probe_;
+  CallProbe generate_probe_;
   DispatchProbe dispatch_probe_;
   WorkerProbe worker_probe_;
   JobProbe job_probe_;
+  TransferProbe transfer_probe_;
   RequestQueue queue_;
   Dispatcher dispatcher_;
   Supervisor supervisor_;
@@ -188,10 +219,15 @@ class App final : public ServerApp {
   std::unique_ptr<LinkSocket> socket_;
   WorkerProgram worker_program_;
   std::unique_ptr<LocalTrainers> trainers_;
+  std::unique_ptr<LocalConverter> converter_;
   std::unique_ptr<LinkServer> link_;
 
+  std::unique_ptr<ModelTransfer> transfer_;
+  TransferThreads transfer_threads_;
   std::unique_ptr<Admission> admission_;
   std::unique_ptr<StylizeService> stylize_service_;
+  std::unique_ptr<GenerateAdmission> generate_admission_;
+  std::unique_ptr<GenerateService> generate_service_;
   std::unique_ptr<TrainingService> training_service_;
   std::unique_ptr<ModelService> model_service_;
   std::unique_ptr<DatasetService> dataset_service_;

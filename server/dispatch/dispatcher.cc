@@ -41,18 +41,22 @@ absl::Status Dispatcher::AddCredit(WorkerId id, std::uint32_t tasks) {
   return absl::OkStatus();
 }
 
-absl::Status Dispatcher::OnResult(WorkerId id, RequestId task,
-                                  absl::StatusOr<StylizeOutcome> outcome) {
+absl::Status Dispatcher::OnResult(WorkerId id, RequestId task, absl::StatusOr<Outcome> outcome) {
   {
     absl::MutexLock lock(&mutex_);
     auto worker = workers_.find(id);
     if (worker == workers_.end() || worker->second.abandoned.erase(task) > 0) {
       return absl::OkStatus();
     }
-    if (worker->second.in_work.erase(task) == 0) {
+    const auto held = worker->second.in_work.find(task);
+    if (held == worker->second.in_work.end()) {
       return absl::FailedPreconditionError(
           "The worker sent a result for a task that it does not hold.");
     }
+    if (outcome.ok() && !Answers(*outcome, *held->second)) {
+      return absl::FailedPreconditionError("The worker's result is not what its task asked for.");
+    }
+    worker->second.in_work.erase(held);
   }
   if (absl::IsUnavailable(outcome.status()) || absl::IsCancelled(outcome.status())) {
     queue_.Requeue(task);
@@ -64,7 +68,7 @@ absl::Status Dispatcher::OnResult(WorkerId id, RequestId task,
 }
 
 void Dispatcher::RemoveWorker(WorkerId id) {
-  std::set<RequestId> orphans;
+  std::map<RequestId, std::shared_ptr<const Work>> orphans;
   {
     absl::MutexLock lock(&mutex_);
     auto worker = workers_.find(id);
@@ -78,7 +82,7 @@ void Dispatcher::RemoveWorker(WorkerId id) {
     }
   }
   // The newest first: each goes to the very front, so that the oldest ends there.
-  for (RequestId orphan : std::views::reverse(orphans)) {
+  for (const auto& [orphan, work] : std::views::reverse(orphans)) {
     queue_.Requeue(orphan);
   }
   Pump();
@@ -113,10 +117,10 @@ void Dispatcher::Pump() {
       return;
     }
     --worker->credit;
-    worker->in_work.insert(next->id);
+    worker->in_work.emplace(next->id, next->work);
     worker->last_picked = ++picks_;
     worker->port->SendTask(next->id, *next->work, next->deadline);
-    probe_.Dispatched(1);  // pictures go out one by one so far
+    probe_.Dispatched(PicturesOf(*next->work));
   }
 }
 

@@ -42,8 +42,9 @@ class Dispatcher final : public QueueListener {
 
   // The result of `task`; a late one, of a request that was cancelled or has expired, is dropped.
   // UNAVAILABLE and CANCELLED mean that the worker could not do it, and count as its loss.
-  // FAILED_PRECONDITION when the worker does not hold this task.
-  absl::Status OnResult(WorkerId id, RequestId task, absl::StatusOr<StylizeOutcome> outcome);
+  // FAILED_PRECONDITION when the worker does not hold this task, or answers another question than
+  // the task asks; the task then stays with it until RemoveWorker.
+  absl::Status OnResult(WorkerId id, RequestId task, absl::StatusOr<Outcome> outcome);
 
   // Its tasks go back to the front of the queue. No effect when it is unknown.
   void RemoveWorker(WorkerId id);
@@ -61,7 +62,7 @@ class Dispatcher final : public QueueListener {
     std::shared_ptr<WorkerPort> port;
     std::uint32_t slots = 1;
     std::uint32_t credit = 0;
-    std::set<RequestId> in_work;
+    std::map<RequestId, std::shared_ptr<const Work>> in_work;
     std::set<RequestId> abandoned;  // in work there, but nobody waits any more
     std::uint64_t last_picked = 0;  // equal load: the one that has waited longest
 

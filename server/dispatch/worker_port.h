@@ -17,7 +17,7 @@ class WorkerPort {
   virtual ~WorkerPort() = default;
 
   // The worker answers every task, also a cancelled one, with exactly one result.
-  virtual void SendTask(RequestId task, const StylizeWork& work, absl::Time deadline) = 0;
+  virtual void SendTask(RequestId task, const Work& work, absl::Time deadline) = 0;
   virtual void SendCancel(RequestId task) = 0;
 };
 

@@ -48,6 +48,11 @@ absl::Status MakeAttemptDirectory(const fs::path& directory) {
 }
 
 Checkpoint FindNewestCheckpoint(const fs::path& jobs_directory, std::string_view job_id) {
+  return FindCheckpoint(jobs_directory, job_id, std::nullopt);
+}
+
+Checkpoint FindCheckpoint(const fs::path& jobs_directory, std::string_view job_id,
+                          std::optional<std::uint64_t> wanted) {
   Checkpoint newest;
   std::uint64_t newest_fence = 0;
   ForEachEntry(jobs_directory / std::string(job_id) / "attempts", [&](const fs::path& attempt) {
@@ -63,7 +68,8 @@ Checkpoint FindNewestCheckpoint(const fs::path& jobs_directory, std::string_view
       }
       const std::optional<std::uint64_t> step =
           ParseNumber(std::string_view(name).substr(kStepPrefix.size()));
-      if (step.has_value() && std::tie(*step, *fence) >= std::tie(newest.step, newest_fence)) {
+      if (step.has_value() && (!wanted.has_value() || *step == *wanted) &&
+          std::tie(*step, *fence) >= std::tie(newest.step, newest_fence)) {
         newest = {.step = *step, .directory = checkpoint};
         newest_fence = *fence;
       }

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -28,6 +29,10 @@ absl::Status MakeAttemptDirectory(const std::filesystem::path& directory);
 // there are several. Only folders step-N that contain the file `complete` count.
 Checkpoint FindNewestCheckpoint(const std::filesystem::path& jobs_directory,
                                 std::string_view job_id);
+
+// The same among those of step `step`, if one is given.
+Checkpoint FindCheckpoint(const std::filesystem::path& jobs_directory, std::string_view job_id,
+                          std::optional<std::uint64_t> step);
 
 // `directory` relative to `jobs_directory`, if it lies within the folder of this attempt; else
 // INVALID_ARGUMENT.

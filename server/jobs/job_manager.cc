@@ -7,6 +7,7 @@
 #include "common/errors.h"
 #include "common/status_macros.h"
 #include "server/jobs/attempt_files.h"
+#include "server/jobs/init_source.h"
 #include "server/jobs/job_ledger.h"
 #include "server/jobs/job_runner.h"
 #include "server/jobs/job_state.h"
@@ -127,7 +128,8 @@ absl::StatusOr<v1::Job> JobManager::CreateJob(const v1::JobSpec& spec) {
   ATELIER_ASSIGN_OR_RETURN(const TrainConfig config, CheckTrainSpec(spec.train()));
   ATELIER_RETURN_IF_ERROR(CheckDatasets(*options_.datasets, config));
   if (!config.init_from.empty()) {
-    ATELIER_RETURN_IF_ERROR(options_.models->Resolve(config.init_from).status());
+    ATELIER_RETURN_IF_ERROR(
+        FindInitSource(*options_.models, options_.jobs_directory, config.init_from).status());
   }
   // Without a way to train the job could only fail.
   ATELIER_RETURN_IF_ERROR(runner_->ReadyToTrain());

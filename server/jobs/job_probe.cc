@@ -13,6 +13,10 @@ JobProbe::JobProbe(prometheus::Registry& registry)
                 .Name("atelier_training_loss")
                 .Help("The newest losses of each running job.")
                 .Register(registry)),
+      metric_(prometheus::BuildGauge()
+                  .Name("atelier_training_metric")
+                  .Help("The newest measurements of each running job that evaluates itself.")
+                  .Register(registry)),
       images_per_second_(prometheus::BuildGauge()
                              .Name("atelier_training_images_per_second")
                              .Help("The training speed of each running job.")
@@ -39,14 +43,21 @@ void JobProbe::Progress(const std::string& job_id, const v1::JobProgress& progre
     series.images_per_second = &images_per_second_.Add({{"job", job_id}});
   }
   series.images_per_second->Set(progress.images_per_s());
-  for (const auto& [name, value] : progress.losses()) {
-    prometheus::Gauge*& gauge = series.losses[name];
+  SetAll(progress.losses(), job_id, "loss", loss_, series.losses);
+  SetAll(progress.metrics(), job_id, "metric", metric_, series.metrics);
+}
+
+void JobProbe::SetAll(const google::protobuf::Map<std::string, double>& values,
+                      const std::string& job_id, const std::string& label,
+                      prometheus::Family<prometheus::Gauge>& family, Gauges& gauges) {
+  for (const auto& [name, value] : values) {
+    prometheus::Gauge*& gauge = gauges[name];
     if (gauge == nullptr) {
-      if (series.losses.size() > kMaxLosses) {
-        series.losses.erase(name);
+      if (gauges.size() > kMaxLosses) {
+        gauges.erase(name);
         continue;
       }
-      gauge = &loss_.Add({{"job", job_id}, {"loss", name}});
+      gauge = &family.Add({{"job", job_id}, {label, name}});
     }
     gauge->Set(value);
   }
@@ -61,6 +72,9 @@ void JobProbe::Ended(const std::string& job_id) {
   images_per_second_.Remove(series->second.images_per_second);
   for (const auto& [name, gauge] : series->second.losses) {
     loss_.Remove(gauge);
+  }
+  for (const auto& [name, gauge] : series->second.metrics) {
+    metric_.Remove(gauge);
   }
   series_.erase(series);
 }

@@ -91,6 +91,7 @@ absl::Status JobRunner::ApplyFinished(store::Writer& writer, store::JobRecord& r
       if (!result.ok()) {
         return FailAttempt(writer, record, std::string(result.status().message()), now);
       }
+      record.job.set_reason(BoundedSentence(finished.message()));
       return FinishTraining(writer, record, *result, now);
     }
     case internal::v1::JobFinished::OUTCOME_FAILED:

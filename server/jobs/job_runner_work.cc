@@ -3,6 +3,7 @@
 
 #include "common/status_macros.h"
 #include "server/jobs/attempt_files.h"
+#include "server/jobs/init_source.h"
 #include "server/jobs/job_ledger.h"
 #include "server/jobs/job_runner.h"
 #include "server/jobs/job_state.h"
@@ -73,13 +74,15 @@ absl::StatusOr<internal::v1::StartJob> JobRunner::Prepare(const store::JobRecord
                              options_.datasets->Find(spec.train().data().style()));
     start.set_style_directory(style.directory.string());
   }
-  if (!spec.train().init_from().empty()) {
-    ATELIER_ASSIGN_OR_RETURN(const ModelVersion parent,
-                             options_.models->Resolve(spec.train().init_from()));
-    start.set_init_directory(parent.directory.string());
-  }
   start.set_resume_directory(
       FindNewestCheckpoint(options_.jobs_directory, spec.job_id()).directory.string());
+  // A job that goes on has left its start behind, and what it started from may be gone.
+  if (!spec.train().init_from().empty() && start.resume_directory().empty()) {
+    ATELIER_ASSIGN_OR_RETURN(
+        const std::filesystem::path source,
+        FindInitSource(*options_.models, options_.jobs_directory, spec.train().init_from()));
+    start.set_init_directory(source.string());
+  }
   return start;
 }
 
@@ -165,7 +168,9 @@ bool JobRunner::PublishOne(const std::string& job_id) {
                                        "the model could not be published: " + message, now);
                   }
                   present.job.set_output_version(*version);
-                  return MoveJob(writer, present, v1::JOB_STATE_SUCCEEDED, "", now);
+                  // What the trainer said about its end, for example that it stopped early.
+                  return MoveJob(writer, present, v1::JOB_STATE_SUCCEEDED, present.job.reason(),
+                                 now);
                 })
       .ok();
 }

@@ -36,8 +36,10 @@ absl::Status CheckDatasets(const DatasetCatalog& datasets, const TrainConfig& co
     }
     ATELIER_ASSIGN_OR_RETURN(const Dataset dataset, datasets.Find(name));
     if (dataset.files == 0) {
-      return absl::FailedPreconditionError("the data set \"" + name +
-                                           "\" holds no pictures (jpg, jpeg, png, webp)");
+      return absl::FailedPreconditionError(
+          "the data set \"" + name +
+          "\" holds no pictures; put .jpg, .jpeg, .png or .webp files into its "
+          "folder, or name another set");
     }
   }
   return absl::OkStatus();

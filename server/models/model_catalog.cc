@@ -33,6 +33,8 @@ ModelVersion FromSpec(const std::string& name, std::uint32_t version, const Mode
   model.family = spec.family;
   model.tier = spec.tier;
   model.capabilities = spec.capabilities;
+  model.classes = spec.classes;
+  model.vocabulary = spec.vocabulary;
   model.parameters = spec.parameters;
   model.default_precision = spec.default_precision;
   model.weights_sha256 = spec.weights_sha256;
@@ -42,13 +44,16 @@ ModelVersion FromSpec(const std::string& name, std::uint32_t version, const Mode
   return model;
 }
 
-ModelVersion FromRecord(const store::ModelRecord& record, const fs::path& directory) {
+ModelVersion FromRecord(const store::ModelRecord& record, const ModelSpec& spec,
+                        const fs::path& directory) {
   ModelVersion model;
   model.name = record.name;
   model.version = record.version;
   model.family = record.family;
   model.tier = record.tier;
   model.capabilities = record.capabilities;
+  model.classes = spec.classes;
+  model.vocabulary = spec.vocabulary;
   model.parameters = record.parameters;
   model.default_precision =
       record.default_precision == "bf16" ? Precision::kBf16 : Precision::kFp32;
@@ -138,12 +143,13 @@ absl::Status ModelCatalog::Load() {
     highest = std::max(highest, record.version);
     const fs::path directory =
         options_.models_directory / record.name / std::to_string(record.version);
-    if (const auto spec = ReadModelFolder(directory); !spec.ok()) {
+    const absl::StatusOr<ModelSpec> spec = ReadModelFolder(directory);
+    if (!spec.ok()) {
       spdlog::warn("model {}@{} cannot be served: {}", record.name, record.version,
                    std::string(spec.status().message()));
       continue;
     }
-    models_[record.name][record.version] = FromRecord(record, directory);
+    models_[record.name][record.version] = FromRecord(record, *spec, directory);
   }
   AddShipped();
   for (const store::LabelRecord& label : labels) {
@@ -262,10 +268,12 @@ absl::StatusOr<std::uint32_t> ModelCatalog::Publish(std::string_view name, std::
   ATELIER_RETURN_IF_ERROR(CheckName("output_model", name));
   const absl::MutexLock publish_lock(&publish_mutex_);
   std::optional<store::ModelRecord> earlier;
-  ATELIER_RETURN_IF_ERROR(options_.store->Read([&](store::Reader& reader) -> absl::Status {
-    ATELIER_ASSIGN_OR_RETURN(earlier, reader.FindModelOfJob(job_id));
-    return absl::OkStatus();
-  }));
+  if (!job_id.empty()) {
+    ATELIER_RETURN_IF_ERROR(options_.store->Read([&](store::Reader& reader) -> absl::Status {
+      ATELIER_ASSIGN_OR_RETURN(earlier, reader.FindModelOfJob(job_id));
+      return absl::OkStatus();
+    }));
+  }
   if (earlier.has_value()) {
     return earlier->version;
   }

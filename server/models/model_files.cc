@@ -18,16 +18,20 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr char kWeights[] = "weights.safetensors";
 constexpr char kMarker[] = ".publishing";
 constexpr char kStagingPrefix[] = ".staging-";
 
 struct ModelFile {
-  const char* name;
+  std::string name;
   bool required;
 };
-constexpr std::array<ModelFile, 4> kFiles = {
-    {{"model.json", true}, {kWeights, true}, {"card.md", false}, {"preview.jpg", false}}};
+
+std::array<ModelFile, 4> FilesOf(const ModelSpec& spec) {
+  return {{{"model.json", true},
+           {WeightsFileName(spec.architecture), true},
+           {"card.md", false},
+           {"preview.jpg", false}}};
+}
 
 absl::Status SyncFile(const fs::path& path) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
@@ -40,12 +44,13 @@ absl::Status SyncFile(const fs::path& path) {
 }
 
 absl::Status CopyFiles(const fs::path& result, const fs::path& staging) {
-  for (const ModelFile& file : kFiles) {
+  ATELIER_ASSIGN_OR_RETURN(const ModelSpec spec, ReadModelFolder(result));
+  for (const ModelFile& file : FilesOf(spec)) {
     std::error_code error;
     // A link could point anywhere on the server's disk.
     if (!fs::is_regular_file(fs::symlink_status(result / file.name, error))) {
       if (file.required) {
-        return absl::DataLossError(std::string("the result lacks its file ") + file.name);
+        return absl::DataLossError("the result lacks its file " + file.name);
       }
       continue;
     }
@@ -104,7 +109,7 @@ absl::StatusOr<ModelSpec> ReadModelFolder(const fs::path& folder) {
   }
   ATELIER_RETURN_IF_ERROR(spec.status());
   std::error_code error;
-  const std::uintmax_t bytes = fs::file_size(folder / kWeights, error);
+  const std::uintmax_t bytes = fs::file_size(folder / WeightsFileName(spec->architecture), error);
   if (error || bytes != spec->weights_bytes) {
     return absl::DataLossError(
         "the weights file is missing or has another size than model.json tells");
@@ -114,7 +119,8 @@ absl::StatusOr<ModelSpec> ReadModelFolder(const fs::path& folder) {
 
 absl::StatusOr<ModelSpec> VerifyModelFolder(const fs::path& folder) {
   ATELIER_ASSIGN_OR_RETURN(ModelSpec spec, ReadModelFolder(folder));
-  ATELIER_ASSIGN_OR_RETURN(const std::string sha256, Sha256HexOfFile(folder / kWeights));
+  ATELIER_ASSIGN_OR_RETURN(const std::string sha256,
+                           Sha256HexOfFile(folder / WeightsFileName(spec.architecture)));
   if (sha256 != spec.weights_sha256) {
     return absl::DataLossError("the weights file does not have the checksum of model.json");
   }
@@ -144,8 +150,11 @@ void DiscardModel(const fs::path& name_folder, std::uint32_t version) {
   std::error_code ignored;
   // The marker goes last, so that a crash in between leaves a folder that is still known as ours.
   if (fs::exists(folder / kMarker, ignored)) {
-    for (const ModelFile& file : kFiles) {
-      fs::remove(folder / file.name, ignored);
+    for (fs::directory_iterator it(folder, ignored), end; !ignored && it != end;
+         it.increment(ignored)) {
+      if (it->path().filename() != kMarker) {
+        RemoveAll(it->path());
+      }
     }
     RemoveAll(folder);
   }

@@ -23,6 +23,8 @@ struct ModelVersion {
   std::string family;
   std::string tier;
   std::vector<std::string> capabilities;  // "strength", "preserve_color", "size", "precision"
+  std::vector<std::string> classes;       // what a generator of labels can be asked for
+  std::vector<std::string> vocabulary;    // of a generator that is told words
   std::uint64_t parameters = 0;
   Precision default_precision = Precision::kFp32;
   std::string weights_sha256;
@@ -44,9 +46,10 @@ class ModelRegistry {
   // All versions, sorted by name, then version.
   virtual std::vector<ModelVersion> List() const = 0;
 
-  // Makes the folder `result` (model.json, weights.safetensors, card.md, preview.jpg) the next
-  // version of `name`; the folder's files are moved or copied, flushed, and only then named in the
-  // store. Publishing the same job twice returns the first version. DATA_LOSS: the folder is not a
+  // Makes the folder `result` (model.json, the weights, card.md, preview.jpg) the next version of
+  // `name`; the folder's files are moved or copied, flushed, and only then named in the store.
+  // Publishing the same job twice returns the first version; an empty `job_id` is of no job, and
+  // every call makes a version. DATA_LOSS: the folder is not a
   // whole model; RESOURCE_EXHAUSTED: disk full.
   virtual absl::StatusOr<std::uint32_t> Publish(std::string_view name, std::string_view job_id,
                                                 const std::filesystem::path& result) = 0;

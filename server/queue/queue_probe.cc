@@ -12,14 +12,14 @@ prometheus::Gauge& PlainGauge(prometheus::Registry& registry, const char* name, 
 prometheus::Counter& RejectionCounter(prometheus::Registry& registry, const char* reason) {
   return prometheus::BuildCounter()
       .Name("atelier_rejections_total")
-      .Help("Stylize requests refused before they were queued, by reason.")
+      .Help("Requests for pictures refused before they were queued, by reason.")
       .Register(registry)
       .Add({{"reason", reason}});
 }
 
 QueueProbe::QueueProbe(prometheus::Registry& registry)
     : depth_(
-          PlainGauge(registry, "atelier_queue_depth", "Stylize requests that wait for a worker.")),
+          PlainGauge(registry, "atelier_queue_depth", "Requests that wait for a worker.")),
       bytes_(PlainGauge(registry, "atelier_queue_bytes",
                         "Bytes of the pictures of accepted requests that are not answered yet.")),
       queue_full_(RejectionCounter(registry, "queue_full")),

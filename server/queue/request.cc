@@ -6,9 +6,9 @@
 
 namespace atelier::server {
 
-Request::Request(RequestId id, StylizeWork work, absl::Time deadline, Done done)
+Request::Request(RequestId id, Work work, absl::Time deadline, Done done)
     : id_(id),
-      work_(std::make_shared<const StylizeWork>(std::move(work))),
+      work_(std::make_shared<const Work>(std::move(work))),
       deadline_(deadline),
       done_(std::move(done)) {}
 

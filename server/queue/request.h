@@ -8,7 +8,7 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "server/queue/stylize_work.h"
+#include "server/queue/work.h"
 
 namespace atelier::server {
 
@@ -23,11 +23,11 @@ enum class RequestState { kQueued, kDispatched, kDone };
 // Not thread-safe: the queue guards it. An illegal move is a broken invariant (ATELIER_CHECK).
 class Request {
  public:
-  using Done = absl::AnyInvocable<void(absl::StatusOr<StylizeOutcome>) &&>;
+  using Done = absl::AnyInvocable<void(absl::StatusOr<Outcome>) &&>;
 
   // `done` is called exactly once if the queue accepts the request, otherwise never. It must not
   // block.
-  Request(RequestId id, StylizeWork work, absl::Time deadline, Done done);
+  Request(RequestId id, Work work, absl::Time deadline, Done done);
 
   Request(const Request&) = delete;
   Request& operator=(const Request&) = delete;
@@ -43,13 +43,13 @@ class Request {
   RequestState state() const { return state_; }
   absl::Time deadline() const { return deadline_; }
   absl::Time dispatched_at() const { return dispatched_at_; }
-  const std::shared_ptr<const StylizeWork>& work() const { return work_; }
-  std::uint64_t bytes() const { return work_->image.size(); }
+  const std::shared_ptr<const Work>& work() const { return work_; }
+  std::uint64_t bytes() const { return BytesOf(*work_); }
 
  private:
   const RequestId id_;
   // Shared: a worker link may still be copying it when the request is cancelled.
-  const std::shared_ptr<const StylizeWork> work_;
+  const std::shared_ptr<const Work> work_;
   const absl::Time deadline_;
   Done done_;
   RequestState state_ = RequestState::kQueued;

@@ -130,7 +130,7 @@ void RequestQueue::Requeue(RequestId id) {
   }
 }
 
-bool RequestQueue::Complete(RequestId id, absl::StatusOr<StylizeOutcome> outcome) {
+bool RequestQueue::Complete(RequestId id, absl::StatusOr<Outcome> outcome) {
   std::optional<Answer> answer;
   {
     absl::MutexLock lock(&mutex_);
@@ -145,7 +145,8 @@ bool RequestQueue::Complete(RequestId id, absl::StatusOr<StylizeOutcome> outcome
     if (request.deadline() <= now) {
       outcome = Expired();
     } else if (outcome.ok()) {
-      outcome->queue_s = absl::ToDoubleSeconds(request.dispatched_at() - entry->second.accepted_at);
+      FactsOf(*outcome).queue_s =
+          absl::ToDoubleSeconds(request.dispatched_at() - entry->second.accepted_at);
     }
     answer = Take(entry, std::move(outcome));
     answer->abandoned.reset();
@@ -201,7 +202,7 @@ std::size_t RequestQueue::waiting() const {
 }
 
 RequestQueue::Answer RequestQueue::Take(Entries::iterator entry,
-                                        absl::StatusOr<StylizeOutcome> outcome) {
+                                        absl::StatusOr<Outcome> outcome) {
   Request& request = *entry->second.request;
   Answer answer{.outcome = std::move(outcome)};
   if (request.state() == RequestState::kQueued) {

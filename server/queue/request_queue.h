@@ -47,7 +47,7 @@ class RequestQueue {
   // What the dispatcher takes away.
   struct Assignment {
     RequestId id = 0;
-    std::shared_ptr<const StylizeWork> work;
+    std::shared_ptr<const Work> work;
     absl::Time deadline;
   };
 
@@ -75,7 +75,7 @@ class RequestQueue {
 
   // Answers a dispatched request; DEADLINE_EXCEEDED instead when its deadline has passed. False
   // when it was answered before.
-  bool Complete(RequestId id, absl::StatusOr<StylizeOutcome> outcome);
+  bool Complete(RequestId id, absl::StatusOr<Outcome> outcome);
 
   // Answers CANCELLED in whatever state it is; no effect when answered already.
   void Cancel(RequestId id);
@@ -103,13 +103,13 @@ class RequestQueue {
   // An answer that is owed once the lock is released.
   struct Answer {
     Request::Done done;
-    absl::StatusOr<StylizeOutcome> outcome;
+    absl::StatusOr<Outcome> outcome;
     std::optional<RequestId> abandoned;
   };
 
   absl::Status Admissible(const Request& request) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Duration RetryDelay() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  Answer Take(Entries::iterator entry, absl::StatusOr<StylizeOutcome> outcome)
+  Answer Take(Entries::iterator entry, absl::StatusOr<Outcome> outcome)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Deliver(Answer answer) ABSL_LOCKS_EXCLUDED(mutex_);
   void ExpireLoop() ABSL_LOCKS_EXCLUDED(mutex_);

@@ -8,8 +8,10 @@
 #include <vector>
 
 #include "common/image_header.h"
+#include "common/style_mix.h"
 #include "common/train_config.h"
 #include "server/models/model_registry.h"
+#include "server/queue/outcome_facts.h"
 
 namespace atelier::server {
 
@@ -24,21 +26,15 @@ struct StylizeWork {
   std::optional<ImageFormat> format;  // nullopt: the input's
   std::uint32_t quality = 95;         // 1..100
   Precision precision = Precision::kFp32;
+  std::vector<StyleShare> mix;  // of model.classes; empty: the model's first, or it has none
+  std::string style_image;      // encoded, its header was read; empty: the model needs none
 };
 
-struct StylizeOutcome {
+struct StylizeOutcome : OutcomeFacts {
   std::string image;
   ImageFormat format = ImageFormat::kJpeg;
   std::uint32_t width = 0;  // pixels
   std::uint32_t height = 0;
-  Precision precision = Precision::kFp32;
-  std::vector<std::string> warnings;
-  // Unit: seconds. `queue_s` is filled by the queue, the others by the worker.
-  double queue_s = 0;
-  double decode_s = 0;
-  double load_s = 0;
-  double compute_s = 0;
-  double encode_s = 0;
 };
 
 }  // namespace atelier::server

@@ -5,40 +5,17 @@
 
 #include "absl/strings/numbers.h"
 #include "common/errors.h"
-#include "common/files.h"
 #include "common/rpc/grpc_status.h"
 #include "common/status_macros.h"
+#include "server/rpc/export_stream.h"
+#include "server/rpc/import_stream.h"
+#include "server/rpc/model_proto.h"
 #include "server/rpc/paging.h"
-#include "server/store/proto_time.h"
 
 namespace atelier::server {
 namespace {
 
 constexpr char kList[] = "models";
-constexpr std::uint64_t kMaxCardBytes = 1 << 20;
-
-void ToProto(const ModelVersion& model, v1::Model& proto) {
-  proto.set_name(model.name);
-  proto.set_version(model.version);
-  for (const std::string& label : model.labels) {
-    proto.add_labels(label);
-  }
-  proto.set_family(model.family);
-  proto.set_tier(model.tier);
-  for (const std::string& capability : model.capabilities) {
-    proto.add_capabilities(capability);
-  }
-  proto.set_parameters(model.parameters);
-  proto.set_default_precision(model.default_precision == Precision::kBf16 ? v1::PRECISION_BF16
-                                                                          : v1::PRECISION_FP32);
-  proto.set_weights_sha256(model.weights_sha256);
-  proto.set_weights_bytes(model.weights_bytes);
-  proto.set_shipped(model.shipped);
-  proto.set_job_id(model.job_id);
-  if (model.create_time != absl::InfinitePast()) {
-    *proto.mutable_create_time() = TimeToProto(model.create_time);
-  }
-}
 
 // The key of a page token, "NAME@VERSION", in the order of the list. An empty one is before
 // everything.
@@ -73,6 +50,16 @@ grpc::ServerUnaryReactor* ModelService::GetModel(grpc::CallbackServerContext* co
   return reactor;
 }
 
+grpc::ServerReadReactor<v1::ImportModelRequest>* ModelService::Import(
+    grpc::CallbackServerContext* /*context*/, v1::ImportModelResponse* response) {
+  return StartImport(transfers_, *response);
+}
+
+grpc::ServerWriteReactor<v1::ExportModelResponse>* ModelService::Export(
+    grpc::CallbackServerContext* context, const v1::ExportModelRequest* request) {
+  return StartExport(transfers_, *context, *request);
+}
+
 absl::Status ModelService::List(const v1::ListModelsRequest& request,
                                 v1::ListModelsResponse& response) const {
   ATELIER_ASSIGN_OR_RETURN(const std::uint32_t size, PageSize(request.page_size()));
@@ -96,11 +83,7 @@ absl::Status ModelService::List(const v1::ListModelsRequest& request,
 absl::Status ModelService::Get(const v1::GetModelRequest& request, v1::Model& response) const {
   ATELIER_ASSIGN_OR_RETURN(const ModelVersion model, models_.Resolve(request.model()));
   ToProto(model, response);
-  // A model without a card, or with an unreadable one, is still a model.
-  if (absl::StatusOr<std::string> card = ReadFile(model.directory / "card.md", kMaxCardBytes);
-      card.ok()) {
-    response.set_card(*std::move(card));
-  }
+  AddCard(model, response);
   return absl::OkStatus();
 }
 

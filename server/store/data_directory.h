@@ -32,6 +32,7 @@ class DataDirectory {
   std::filesystem::path models() const { return path_ / "models"; }
   std::filesystem::path jobs() const { return path_ / "jobs"; }
   std::filesystem::path datasets() const { return path_ / "datasets"; }
+  std::filesystem::path transfers() const { return path_ / "transfers"; }
 
  private:
   DataDirectory(std::filesystem::path path, int lock_fd);

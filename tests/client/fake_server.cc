@@ -28,6 +28,7 @@ grpc::Status Answer(const FakeHandlers::Unary<Request, Response>& handler, const
 }  // namespace
 
 class FakeServer::Services final : public v1::StylizeService::Service,
+                                   public v1::GenerateService::Service,
                                    public v1::ModelService::Service,
                                    public v1::DatasetService::Service,
                                    public v1::TrainingService::Service {
@@ -38,6 +39,10 @@ class FakeServer::Services final : public v1::StylizeService::Service,
                        v1::StylizeResponse* response) override {
     return Answer(handlers_.stylize, request, response);
   }
+  grpc::Status Generate(grpc::ServerContext*, const v1::GenerateRequest* request,
+                        v1::GenerateResponse* response) override {
+    return Answer(handlers_.generate, request, response);
+  }
   grpc::Status ListModels(grpc::ServerContext*, const v1::ListModelsRequest* request,
                           v1::ListModelsResponse* response) override {
     return Answer(handlers_.list_models, request, response);
@@ -45,6 +50,23 @@ class FakeServer::Services final : public v1::StylizeService::Service,
   grpc::Status GetModel(grpc::ServerContext*, const v1::GetModelRequest* request,
                         v1::Model* response) override {
     return Answer(handlers_.get_model, request, response);
+  }
+  grpc::Status Import(grpc::ServerContext*, grpc::ServerReader<v1::ImportModelRequest>* reader,
+                      v1::ImportModelResponse* response) override {
+    std::vector<v1::ImportModelRequest> parts;
+    for (v1::ImportModelRequest part; reader->Read(&part);) {
+      parts.push_back(part);
+    }
+    return Answer(handlers_.import_model, &parts, response);
+  }
+  grpc::Status Export(grpc::ServerContext*, const v1::ExportModelRequest* request,
+                      grpc::ServerWriter<v1::ExportModelResponse>* writer) override {
+    std::vector<v1::ExportModelResponse> parts;
+    const grpc::Status status = Answer(handlers_.export_model, request, &parts);
+    for (const v1::ExportModelResponse& part : parts) {
+      writer->Write(part);
+    }
+    return status;
   }
   grpc::Status ListDatasets(grpc::ServerContext*, const v1::ListDatasetsRequest* request,
                             v1::ListDatasetsResponse* response) override {
@@ -84,6 +106,7 @@ FakeServer::FakeServer() : services_(std::make_unique<Services>(handlers_)) {
   builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port_);
   builder.SetMaxReceiveMessageSize(64 << 20);
   builder.RegisterService(static_cast<v1::StylizeService::Service*>(services_.get()));
+  builder.RegisterService(static_cast<v1::GenerateService::Service*>(services_.get()));
   builder.RegisterService(static_cast<v1::ModelService::Service*>(services_.get()));
   builder.RegisterService(static_cast<v1::DatasetService::Service*>(services_.get()));
   builder.RegisterService(static_cast<v1::TrainingService::Service*>(services_.get()));

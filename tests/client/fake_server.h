@@ -6,9 +6,11 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "atelier/v1/datasets.grpc.pb.h"
+#include "atelier/v1/generate.grpc.pb.h"
 #include "atelier/v1/models.grpc.pb.h"
 #include "atelier/v1/stylize.grpc.pb.h"
 #include "atelier/v1/training.grpc.pb.h"
@@ -22,8 +24,13 @@ struct FakeHandlers {
   using Unary = std::function<absl::StatusOr<Response>(const Request&)>;
 
   Unary<v1::StylizeRequest, v1::StylizeResponse> stylize;
+  Unary<v1::GenerateRequest, v1::GenerateResponse> generate;
   Unary<v1::ListModelsRequest, v1::ListModelsResponse> list_models;
   Unary<v1::GetModelRequest, v1::Model> get_model;
+  // Gets all that the client sent.
+  Unary<std::vector<v1::ImportModelRequest>, v1::ImportModelResponse> import_model;
+  // Returns all that the client gets.
+  Unary<v1::ExportModelRequest, std::vector<v1::ExportModelResponse>> export_model;
   Unary<v1::ListDatasetsRequest, v1::ListDatasetsResponse> list_datasets;
   Unary<v1::CreateJobRequest, v1::Job> create_job;
   Unary<v1::GetJobRequest, v1::Job> get_job;

@@ -14,6 +14,13 @@ TEST(ErrorsTest, AFieldErrorNamesItsField) {
   EXPECT_FALSE(ResourceOf(status).has_value());
 }
 
+TEST(ErrorsTest, AComplaintCanBeAboutAnotherField) {
+  const absl::Status status = AboutField(InvalidField("image", "is a GIF"), "style_image");
+  EXPECT_EQ(status.message(), "style_image: is a GIF");
+  EXPECT_EQ(FieldOf(status), "style_image");
+  EXPECT_EQ(AboutField(absl::InternalError("x"), "style_image"), absl::InternalError("x"));
+}
+
 TEST(ErrorsTest, ARetryTellsItsDelay) {
   const absl::Status status = RetryLater(absl::Milliseconds(250), "the queue is full");
   EXPECT_TRUE(absl::IsResourceExhausted(status));

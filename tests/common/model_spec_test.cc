@@ -26,6 +26,8 @@ class ModelSpecTest : public ::testing::Test {
     spec.weights_sha256 = Sha256Hex("weights");
     spec.weights_bytes = 600'000;
     spec.job_id = "oil-1";
+    spec.classes = {"dress", "coat"};
+    spec.vocabulary = {"blue", "dress"};
     return spec;
   }
 
@@ -50,6 +52,8 @@ TEST_F(ModelSpecTest, WhatIsWrittenIsReadBack) {
   EXPECT_EQ(read->family, spec.family);
   EXPECT_EQ(read->tier, spec.tier);
   EXPECT_EQ(read->architecture.generator, spec.architecture.generator);
+  EXPECT_EQ(read->classes, spec.classes);
+  EXPECT_EQ(read->vocabulary, spec.vocabulary);
   EXPECT_EQ(read->capabilities, spec.capabilities);
   EXPECT_EQ(read->parameters, spec.parameters);
   EXPECT_EQ(read->default_precision, spec.default_precision);
@@ -71,10 +75,10 @@ TEST_F(ModelSpecTest, TextThatIsNoObjectIsDataLoss) {
 
 TEST_F(ModelSpecTest, EveryKeyIsNeeded) {
   const Json whole = Written();
-  ASSERT_EQ(whole.size(), 18u);
+  ASSERT_EQ(whole.size(), 19u);
   const std::set<std::string> may_be_missing = {"base_channels",      "norm",        "antialias",
                                                 "resize_convolution", "multi_level", "image_size",
-                                                "latent_size",        "classes"};
+                                                "latent_size",        "classes",     "vocabulary"};
   for (const auto& [key, value] : whole.items()) {
     Json json = whole;
     json.erase(key);

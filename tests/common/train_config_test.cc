@@ -96,10 +96,13 @@ Json MinimalOf(const Family& family) {
 // A value that some option of this name or type takes.
 Json SomeValue(const google::protobuf::FieldDescriptor& field) {
   static const std::map<std::string, std::string> texts = {
-      {"loss", "hinge"},  {"discriminator", "pixel"},  {"norm", "none"},
-      {"kind", "cosine"}, {"architecture", "classic"}, {"border", "nearest"}};
+      {"loss", "hinge"},        {"discriminator", "pixel"},  {"norm", "none"},
+      {"kind", "cosine"},       {"architecture", "classic"}, {"border", "nearest"},
+      {"best_by", "diversity"}, {"result", "best"},          {"condition", "words"}};
   if (field.is_repeated()) {
-    return {0, 1};
+    return field.cpp_type() == google::protobuf::FieldDescriptor::CPPTYPE_STRING
+               ? Json{"kernel_distance", "diversity"}
+               : Json{0, 1};
   }
   switch (field.cpp_type()) {
     case google::protobuf::FieldDescriptor::CPPTYPE_STRING:
@@ -162,12 +165,88 @@ TEST(TrainConfigTest, WhatContradictsIsRefusedByName) {
         Case{"wgan", {{"gan", {{"norm", "batch"}}}}, "train.gan.norm"},
         Case{"dcgan", {{"image_size", 96}}, "train.image_size"},
         Case{"dcgan", {{"pattern", {{"architecture", "classic"}}}}, "train.image_size"},
+        Case{"dcgan", {{"pattern", {{"condition", "words"}}}}, "train.pattern.condition"},
+        Case{"cgan", {{"pattern", {{"condition", "song"}}}}, "train.pattern.condition"},
         Case{"cyclegan", {{"image_size", 80}}, "train.image_size"},
         Case{"cyclegan", {{"augment", {{"adaptive", true}}}}, "train.augment.adaptive"},
         Case{"cyclegan", {{"gan", {{"steps", 2}}}}, "train.gan.steps"},
         Case{"dcgan", {{"gan", {{"discriminator", "pixel"}}}}, "train.gan.discriminator"},
         Case{"cyclegan", {{"epochs", 2}}, "train.epochs"},
         Case{"cyclegan", {{"gan", {{"loss", "best"}}}}, "train.gan.loss"},
+        Case{"multistyle", {{"tier", "quality"}}, "train.tier"},
+        Case{"multistyle", {{"generator", "unet-64"}}, "train.generator"},
+        Case{"reference", {{"base_channels", 32}}, "train.base_channels"},
+        Case{"multistyle", {{"multistyle", {{"mix_share", 1.5}}}}, "train.multistyle.mix_share"},
+        Case{"reference", {{"faststyle", {{"style_weight", 1}}}}, "train.faststyle"},
+        Case{"faststyle", {{"multistyle", {{"mix_share", 0.5}}}}, "train.multistyle"},
+        Case{"reference",
+             {{"losses", {{"total_variation_weight", 1}}}},
+             "train.losses.total_variation_weight"},
+        Case{"multistyle", {{"generator_options", {{"norm", "batch"}}}}, "train.generator_options"},
+        Case{"gatys", {{"evaluate", {{"every_steps", 5}}}}, "train.evaluate"},
+        Case{"gatys", {{"tier", "lite"}}, "train.tier"},
+        Case{"gatys", {{"gan", {{"loss", "hinge"}}}}, "train.gan"},
+        Case{"gatys", {{"augment", {{"flip", true}}}}, "train.augment"},
+        Case{"gatys", {{"ema_decay", 0.9}}, "train.ema_decay"},
+        Case{"gatys", {{"accumulate", 2}}, "train.accumulate"},
+        Case{"gatys", {{"init_from", "oil"}}, "train.init_from"},
+        Case{"gatys", {{"precision", "bf16"}}, "train.precision"},
+        Case{"gatys", {{"gatys", {{"iterations", 501}}}}, "train.gatys.iterations"},
+        Case{"cyclegan", {{"evaluate", {{"patience", 3}}}}, "train.evaluate.every_steps"},
+        Case{"cyclegan",
+             {{"evaluate", {{"every_steps", 1}, {"every_epochs", 1}}}},
+             "train.evaluate.every_epochs"},
+        Case{"dcgan",
+             {{"evaluate", {{"every_steps", 1}, {"metrics", {"ssim"}}}}},
+             "train.evaluate.metrics"},
+        Case{"pix2pix",
+             {{"evaluate", {{"every_steps", 1}, {"metrics", {"style_gain"}}}}},
+             "train.evaluate.metrics"},
+        Case{"dcgan",
+             {{"evaluate", {{"every_steps", 1}, {"metrics", {"recall", "recall"}}}}},
+             "train.evaluate.metrics"},
+        Case{"dcgan",
+             {{"evaluate", {{"every_steps", 1}, {"metrics", {"frechet_distance"}}}}},
+             "train.evaluate.pictures"},
+        Case{"dcgan",
+             {{"evaluate", {{"every_steps", 1}, {"best_by", "recall"}}}},
+             "train.evaluate.best_by"},
+        Case{"dcgan",
+             {{"evaluate", {{"every_steps", 1}, {"min_delta", 0.1}}}},
+             "train.evaluate.min_delta"},
+        Case{"dcgan",
+             {{"evaluate", {{"every_steps", 1}, {"held_out", 0.6}}}},
+             "train.evaluate.held_out"},
+        Case{"dcgan", {{"schedule", {{"kind", "plateau"}}}}, "train.schedule.kind"},
+        Case{"faststyle", {{"resample", {{"strength", 1}}}}, "train.resample"},
+        Case{"dcgan", {{"resample", {{"window", 9}}}}, "train.resample.strength"},
+        Case{"vaegan", {{"losses", {{"regularization_weight", 1}}}}, "train.losses"},
+        Case{"dcgan", {{"losses", {{"structure_weight", 1}}}}, "train.losses.structure_weight"},
+        Case{"pix2pix", {{"losses", {{"statistics_weight", 1}}}}, "train.losses.statistics_weight"},
+        Case{"cut",
+             {{"generator_options", {{"resize_convolution", true}}}},
+             "train.generator_options.resize_convolution"},
+        Case{"faststyle",
+             {{"generator_options", {{"antialias", true}}}},
+             "train.generator_options.antialias"},
+        Case{"cyclegan",
+             {{"generator_options", {{"multi_level", true}}}},
+             "train.generator_options.multi_level"},
+        Case{"cyclegan",
+             {{"generator_options", {{"multi_level", true}}},
+              {"gan", {{"discriminator", "multi_scale"}}}},
+             "train.gan.pool_size"},
+        Case{"cyclegan", {{"gan", {{"scales", 3}}}}, "train.gan.scales"},
+        Case{"cyclegan",
+             {{"image_size", 64}, {"gan", {{"scales", 3}, {"discriminator", "multi_scale"}}}},
+             "train.gan.scales"},
+        Case{"cyclegan",
+             {{"gan", {{"norm", "layer"}, {"discriminator", "projected"}}}},
+             "train.gan.norm"},
+        Case{"cyclegan",
+             {{"gan", {{"antialias", true}, {"discriminator", "pixel"}}}},
+             "train.gan.antialias"},
+        Case{"pix2pix", {{"gan", {{"discriminator", "projected"}}}}, "train.gan.discriminator"},
         Case{"hydragan", Json::object(), "train.family"}}) {
     Json json = {{"family", c.family}, {"steps", 3}, {"data", {{"content", "a"}}}};
     const Family* family = FindFamily(c.family);
@@ -252,6 +331,8 @@ TEST(TrainConfigTest, UnknownThingsAreNamed) {
   EXPECT_EQ(FieldAtFault("family", 1), "train.family");
   EXPECT_EQ(FieldAtFault("tier", "huge"), "train.tier");
   EXPECT_EQ(FieldAtFault("precision", "fp64"), "train.precision");
+  EXPECT_THAT(std::string(ParseWith("precision", "PRECISION_FP16").status().message()),
+              testing::HasSubstr("GPU"));
   EXPECT_EQ(FieldAtFault("colour", "red"), "train.colour");
   EXPECT_EQ(FieldAtFault("faststyle", {{"colour", 1}}), "train.faststyle.colour");
   EXPECT_EQ(FieldAtFault("faststyle", 1), "train.faststyle");

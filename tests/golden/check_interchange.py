@@ -8,6 +8,7 @@ import torch
 
 from make_interchange import filled_transformer
 from make_networks import ResnetGenerator
+from make_pattern_networks import Generator
 from reference import fill, picture
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -35,6 +36,17 @@ def check_torchscript(name, network, sizes=SIZES):
     assert odd.shape == (1, 3, 37, 51) and odd.isfinite().all()
 
 
+def check_dcgan():
+    program = torch.jit.load(os.path.join(HERE, "atelier_torchscript_dcgan.pt"))
+    network = Generator(8, 2).eval()
+    network.load_state_dict(program.state_dict(), strict=True)
+    noise = torch.arange(24).float().sin().reshape(3, 8)
+    for z in (noise, noise[:, :, None, None]):
+        difference = (program(z) - network(noise)).abs().max().item()
+        print("dcgan", tuple(z.shape), difference)
+        assert difference <= 1e-5
+
+
 class Scaled(torch.nn.Module):
     """TransformerNet with [-1, 1] outside."""
 
@@ -56,6 +68,7 @@ def main():
         check_state_dict(resnet)
         check_torchscript("resnet", resnet)
         check_torchscript("transformer", Scaled(filled_transformer()))
+        check_dcgan()
     print("OK, torch", torch.__version__)
 
 

@@ -1,6 +1,6 @@
 """Writes what Python hands to Atelier: interchange_zip.pth and interchange_old.pth (a tiny CycleGAN generator in both layouts of
 torch.save; the old one as DataParallel and PyTorch before 0.4 wrote it), interchange_script.pt and interchange_trace.pt (the same as
-TorchScript), and in interchange.safetensors the outputs of these and of a tiny TransformerNet (pytorch/examples, fast_neural_style),
+TorchScript), endless_script.pt, which never ends, and in interchange.safetensors the outputs of these and of a tiny TransformerNet (pytorch/examples, fast_neural_style),
 spelled out here. Run: python make_interchange.py (torch 2.11, numpy, safetensors)."""
 import os
 
@@ -92,6 +92,15 @@ def old_state(network):
     return state
 
 
+class Endless(nn.Module):
+    """A program that is allowed and never ends."""
+
+    def forward(self, x):
+        for _ in range(1000000000000000):
+            x = torch.tanh(x)
+        return x
+
+
 def main():
     resnet = ResnetGenerator(2, ngf=4)
     fill(resnet)
@@ -99,6 +108,7 @@ def main():
     torch.save(resnet.state_dict(), os.path.join(HERE, "interchange_zip.pth"))
     torch.save(old_state(resnet), os.path.join(HERE, "interchange_old.pth"), _use_new_zipfile_serialization=False)
     torch.jit.script(resnet).save(os.path.join(HERE, "interchange_script.pt"))
+    torch.jit.script(Endless()).save(os.path.join(HERE, "endless_script.pt"))
     torch.jit.trace(resnet, picture(32, 40)).save(os.path.join(HERE, "interchange_trace.pt"))
     with torch.no_grad():
         transformer = filled_transformer()((picture(32, 40) + 1) * 127.5)

@@ -1,5 +1,5 @@
 """Writes state_dict_old.pth and state_dict_zip.pth, the same small state dict in both layouts of torch.save, and expected values beside
-them in state_dict.safetensors. Run: python make_pickles.py (torch, numpy, safetensors)."""
+them in state_dict.safetensors; and checkpoint.pth, weights among the other things that training programs save. Run: python make_pickles.py (torch, numpy, safetensors)."""
 import os
 
 import torch
@@ -24,6 +24,20 @@ def main():
     torch.save(state, os.path.join(HERE, "state_dict_old.pth"), _use_new_zipfile_serialization=False)
     torch.save(state, os.path.join(HERE, "state_dict_zip.pth"))
     save_file({k: v.detach().clone().contiguous() for k, v in state.items()}, os.path.join(HERE, "state_dict.safetensors"))
+    torch.save(checkpoint(), os.path.join(HERE, "checkpoint.pth"))
+
+
+def checkpoint():
+    """As PyTorch's tutorial on saving checkpoints has it, with the moments of a step."""
+    model = nn.Sequential(nn.Identity(), nn.Conv2d(3, 2, 1))
+    optimizer = torch.optim.Adam(model.parameters(), lr=2e-4, betas=(0.5, 0.999))
+    model(torch.ones(1, 3, 4, 4)).sum().backward()
+    optimizer.step()
+    with torch.no_grad():
+        model[1].bias.copy_(torch.tensor([0.5, -0.5]))
+    weights = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    return {"epoch": 7, "model_state_dict": weights, "optimizer_state_dict": optimizer.state_dict(), "loss": 0.25,
+            "history": [0.5, 0.375, None], "best": True}
 
 
 if __name__ == "__main__":

@@ -4,7 +4,10 @@
 
 #include <fstream>
 #include <string>
+#include <utility>
 
+#include "client/api/model_file.h"
+#include "common/files.h"
 #include "tests/integration/pictures.h"
 #include "tests/integration/service.h"
 #include "tests/support/process.h"
@@ -102,6 +105,42 @@ TEST_F(DiskTest, ADiskThatFillsUpDuringTrainingFailsTheJobWithAReasonOnceThereIs
   EXPECT_TRUE(status.ok()) << status << service.process().Stderr();
   EXPECT_EQ(last.state(), v1::JOB_STATE_FAILED);
   EXPECT_THAT(last.reason(), ::testing::HasSubstr("disk"));
+}
+
+TEST_F(DiskTest, AnImportThatDoesNotFitIsRefusedAndLeavesNothing) {
+  MountDisk();
+  Service service(options_);
+  v1::ImportModelHeader header;
+  header.set_name("large");
+  std::ofstream(directory_ / "large.pth", std::ios::binary) << std::string(12 << 20, 'x');
+  const auto import = [&](const std::string& file) {
+    return client::ImportModelFile(service.client(), header, directory_ / file, [](auto, auto) {})
+        .status();
+  };
+  EXPECT_EQ(import("large.pth").code(), absl::StatusCode::kResourceExhausted);
+
+  // It fits, but the disk fills up before it is there.
+  std::ofstream(directory_ / "small.pth", std::ios::binary) << std::string(1 << 20, 'x');
+  header.set_sha256(Sha256Hex(std::string(1 << 20, 'x')));
+  header.set_size(1 << 20);
+  bool filled = false;
+  const absl::Status status =
+      service.client()
+          .ImportModel(header,
+                       [&]() -> absl::StatusOr<std::string> {
+                         if (std::exchange(filled, true)) {
+                           return std::string();
+                         }
+                         EXPECT_TRUE(WaitUntil([&] {
+                           return !std::filesystem::is_empty(Inside(service, "data/transfers"));
+                         }));
+                         Fill(Inside(service, "filler"));
+                         return std::string(1 << 20, 'x');
+                       })
+          .status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << status;
+  EXPECT_TRUE(std::filesystem::is_empty(Inside(service, "data/transfers")));
+  EXPECT_TRUE(service.client().Stylize(StylizeRequestFor("random", MakePicture(64, 64, 1))).ok());
 }
 
 TEST_F(DiskTest, AReadOnlyDataDirectoryIsRefusedWithASentence) {

@@ -24,8 +24,8 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
 
-constexpr std::array<const char*, 8> kLibraryRooms = {"image", "kernels", "nn",    "models",
-                                                      "infer", "metrics", "train", "tools"};
+constexpr std::array<const char*, 9> kLibraryRooms = {
+    "image", "kernels", "nn", "models", "infer", "convert", "metrics", "train", "tools"};
 
 bool IsTorch(const std::string& header) {
   static const std::regex torch("^(torch|ATen|c10|caffe2)/.*");

@@ -85,7 +85,9 @@ Service::Service(const Options& options) {
 }
 
 std::optional<pid_t> Service::Worker(WorkerKind kind) const {
-  const std::string role = kind == WorkerKind::kServe ? "--role serve" : "--role train";
+  const std::string role = kind == WorkerKind::kServe   ? "--role serve"
+                           : kind == WorkerKind::kTrain ? "--role train"
+                                                        : "--role convert";
   for (const pid_t child : ChildrenOf(process_->pid())) {
     if (CommandLineOf(child).find(role) != std::string::npos) {
       return child;

@@ -18,7 +18,7 @@
 
 namespace atelier::test {
 
-enum class WorkerKind { kServe, kTrain };
+enum class WorkerKind { kServe, kTrain, kConvert };
 
 class Service final {
  public:

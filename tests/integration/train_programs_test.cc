@@ -152,6 +152,63 @@ TEST_F(TrainProgramsTest, AJobIsWatchedToItsEndAndItsModelStylizes) {
   EXPECT_TRUE(WaitUntil([&] { return !service.Worker(WorkerKind::kTrain).has_value(); }));
 }
 
+// The families whose style comes with the request, from the job to the picture.
+TEST_F(TrainProgramsTest, StylesThatAreChosenLateAreServed) {
+  MakeDataset(directory_ / "styles" / "bold", 2, 200);
+  MakeDataset(directory_ / "styles" / "calm", 2, 300);
+  options_.datasets.emplace_back("styles", directory_ / "styles");
+  Service service(options_);
+  for (const char* family : {"multistyle", "reference", "gatys"}) {
+    v1::CreateJobRequest request = TinyJob(family, family, 3);
+    v1::TrainSpec& train = *request.mutable_spec()->mutable_train();
+    train.set_family(family);
+    train.clear_tier();
+    train.mutable_data()->set_style("styles");
+    if (family != std::string("multistyle")) {
+      train.clear_faststyle();
+    }
+    if (family == std::string("gatys")) {
+      train.mutable_gatys()->set_iterations(3);
+    }
+    Create(service, request);
+  }
+  for (const char* family : {"multistyle", "reference", "gatys"}) {
+    EXPECT_EQ(Watch(service, family).back().state().state(), v1::JOB_STATE_SUCCEEDED)
+        << Get(service, family).reason() << service.process().Stderr();
+  }
+
+  v1::GetModelRequest get;
+  get.set_model("multistyle");
+  const auto model = service.client().GetModel(get);
+  ASSERT_TRUE(model.ok()) << model.status();
+  EXPECT_THAT(model->classes(), ::testing::ElementsAre("bold", "calm"));
+  v1::StylizeRequest request = StylizeRequestFor("multistyle", MakePicture(120, 90, 7));
+  v1::StyleShare& share = *request.add_mix();
+  share.set_label("calm");
+  share.set_weight(2);
+  auto response = service.client().Stylize(request);
+  ASSERT_TRUE(response.ok()) << response.status() << service.process().Stderr();
+  EXPECT_EQ(response->results(0).width(), 120);
+  share.set_label("loud");
+  absl::Status status = service.client().Stylize(request).status();
+  EXPECT_EQ(FieldOf(status), "mix") << status;
+
+  request = StylizeRequestFor("reference", MakePicture(120, 90, 7));
+  status = service.client().Stylize(request).status();
+  EXPECT_EQ(FieldOf(status), "style_image") << status;
+  request.set_style_image(MakePicture(64, 200, 8));
+  response = service.client().Stylize(request);
+  ASSERT_TRUE(response.ok()) << response.status() << service.process().Stderr();
+  request.set_style_image(MakePicture(64, 200, 8).substr(0, 700));
+  status = service.client().Stylize(request).status();
+  EXPECT_EQ(FieldOf(status), "style_image") << status;
+
+  ExpectStylizes(service, "gatys");
+  request = StylizeRequestFor("gatys", MakePicture(1100, 90, 7));
+  status = service.client().Stylize(request).status();
+  EXPECT_EQ(FieldOf(status), "size") << status;
+}
+
 TEST_F(TrainProgramsTest, AKilledTrainerResumesFromItsCheckpoint) {
   Service service(options_);
   Create(service, TinyJob("killed", "tiny", kLongSteps));

@@ -39,15 +39,16 @@ void AddOptions(CLI::App& app, WorkerOptions& options) {
   app.add_option_function<std::string>(
          "--role",
          [&options](const std::string& role) {
-           options.role =
-               role == "train" ? WorkerOptions::Role::kTrain : WorkerOptions::Role::kServe;
+           options.role = role == "train"     ? WorkerOptions::Role::kTrain
+                          : role == "convert" ? WorkerOptions::Role::kConvert
+                                              : WorkerOptions::Role::kServe;
          },
-         "serve: restyle pictures until told to stop; train: run one training job and end")
-      ->check(CLI::IsMember({"serve", "train"}))
+         "serve: restyle pictures until told to stop; train: run one training job and end; "
+         "convert: read or write one file of weights and end")
+      ->check(CLI::IsMember({"serve", "train", "convert"}))
       ->default_str("serve");
   app.add_option("--server", options.server,
-                 "where the server listens for workers: unix:PATH or HOST:PORT")
-      ->required()
+                 "serve, train: where the server listens for workers: unix:PATH or HOST:PORT")
       ->check(CheckServer);
   app.add_option("--name", options.name,
                  "this worker's name in the server's logs and metrics (default: ROLE-DEVICE)")
@@ -65,8 +66,11 @@ void AddOptions(CLI::App& app, WorkerOptions& options) {
       ->check(CLI::Range(0, 1024));
   app.add_option("--job", options.job, "train: the job's id");
   app.add_option("--fence", options.fence, "train: the number of the job's lease");
+  app.add_option("--task", options.task,
+                 "convert: the folder that the server has put the conversion's task into");
   app.add_option("--feature-weights", options.feature_weights,
-                 "train: EfficientNet-Lite0 weights, a .pth file (default: "
+                 "EfficientNet-Lite0 weights, a .pth file, for training and for models that "
+                 "optimise pixels (default: "
                  "share/atelier/features/efficientnet_lite0.pth beside the program)");
   app.add_option("--model-cache-bytes", options.model_cache_bytes,
                  "serve: how many bytes of weights stay in memory; 2GiB and the like are "
@@ -74,6 +78,20 @@ void AddOptions(CLI::App& app, WorkerOptions& options) {
       ->transform(CLI::AsSizeValue(/*kb_is_1000=*/false))
       ->default_str("2GiB");
   app.set_version_flag("--version", Version());
+}
+
+// Throws CLI::RequiredError where an option is missing that the role needs.
+void CheckRole(const WorkerOptions& options) {
+  const bool converts = options.role == WorkerOptions::Role::kConvert;
+  if (!converts && options.server.empty()) {
+    throw CLI::RequiredError("--server");
+  }
+  if (converts && options.task.empty()) {
+    throw CLI::RequiredError("--task (with --role convert)");
+  }
+  if (options.role == WorkerOptions::Role::kTrain && options.job.empty()) {
+    throw CLI::RequiredError("--job (with --role train)");
+  }
 }
 
 }  // namespace
@@ -91,9 +109,7 @@ std::variant<WorkerOptions, int> ParseWorkerOptions(int argc, const char* const*
   AddOptions(app, options);
   try {
     app.parse(argc, argv);
-    if (options.role == WorkerOptions::Role::kTrain && options.job.empty()) {
-      throw CLI::RequiredError("--job (with --role train)");
-    }
+    CheckRole(options);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }

@@ -8,56 +8,44 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
-#include "common/files.h"
 #include "common/status_macros.h"
 #include "worker/infer/device.h"
+#include "worker/infer/gatys_stylizer.h"
+#include "worker/infer/generator_style.h"
 #include "worker/infer/guard.h"
+#include "worker/infer/serving_network.h"
 #include "worker/kernels/pixels.h"
-#include "worker/models/generator_table.h"
 #include "worker/models/safetensors.h"
+#include "worker/models/torchscript.h"
 #include "worker/models/weights.h"
-#include "worker/nn/memory_format.h"
 
 namespace atelier::infer {
 namespace {
 
-constexpr std::uint64_t kMaxWeightsBytes = 2ull << 30;
 constexpr std::int64_t kWarmUpSide = 64;
-constexpr std::int64_t kMinSide = 16;
 
 using GeneratorPtr = std::shared_ptr<nn::Generator>;
-
-std::uint64_t BytesOf(const nn::Generator& generator) {
-  std::uint64_t bytes = 0;
-  for (const torch::Tensor& parameter : generator.parameters()) {
-    bytes += parameter.nbytes();
-  }
-  return bytes;
-}
 
 // A network of its own with the weights of `tensors` in `type`.
 absl::StatusOr<GeneratorPtr> BuildGenerator(const ModelSpec& spec, const models::TensorMap& tensors,
                                             torch::Device device, torch::ScalarType type) {
-  ATELIER_ASSIGN_OR_RETURN(GeneratorPtr generator, models::MakeGenerator(spec.architecture));
+  ATELIER_ASSIGN_OR_RETURN(GeneratorPtr generator, MakeModelNetwork(spec));
   ATELIER_RETURN_IF_ERROR(models::LoadWeights(*generator, tensors, /*strict=*/true));
-  generator->to(device, type);
-  nn::UseChannelsLast(*generator);
-  for (torch::Tensor& parameter : generator->parameters()) {
-    parameter.requires_grad_(false);
-  }
+  PrepareToServe(*generator, device, type);
   return generator;
 }
 
-absl::StatusOr<models::TensorMap> ReadVerifiedWeights(const std::filesystem::path& path,
-                                                      const std::string& sha256) {
-  ATELIER_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(path, kMaxWeightsBytes));
-  // The bytes that are hashed are the bytes that are parsed.
-  if (Sha256Hex(bytes) != sha256) {
-    return absl::DataLossError(
-        "The checksum of the model's weights is wrong; import or publish the model again.");
+// The network of `spec` with its weights, from the bytes of the file with them.
+absl::StatusOr<GeneratorPtr> ReadGenerator(const ModelSpec& spec, std::string bytes,
+                                           torch::Device device) {
+  if (spec.architecture.generator == kTorchScript) {
+    ATELIER_ASSIGN_OR_RETURN(const auto program, models::TorchScriptGenerator::Parse(bytes));
+    program->to(device);
+    return program;
   }
-  ATELIER_ASSIGN_OR_RETURN(models::Safetensors file, models::ParseSafetensors(bytes));
-  return std::move(file.tensors);
+  ATELIER_ASSIGN_OR_RETURN(const models::Safetensors file, models::ParseSafetensors(bytes));
+  bytes = std::string();  // the tensors have copied it
+  return BuildGenerator(spec, file.tensors, device, torch::kFloat);
 }
 
 class GeneratorStylizer final : public Stylizer {
@@ -68,47 +56,47 @@ class GeneratorStylizer final : public Stylizer {
         fp32_(std::move(generator)),
         bytes_(BytesOf(*fp32_)) {}
 
-  absl::StatusOr<at::Tensor> Stylize(const at::Tensor& images, Precision precision) override {
-    if (images.dim() != 4 || images.size(3) != 3 || images.scalar_type() != torch::kByte ||
-        images.size(1) < kMinSide || images.size(2) < kMinSide || images.size(0) == 0) {
-      return absl::InternalError("A batch of pictures has the wrong type or shape.");
-    }
-    return Guarded("restyling a picture", [&] { return Run(images, precision); });
+  absl::StatusOr<at::Tensor> Stylize(const at::Tensor& images,
+                                     const StylizeControls& controls) override {
+    ATELIER_RETURN_IF_ERROR(CheckPictures(images));
+    return Guarded("restyling a picture", [&] { return Run(images, controls); });
   }
 
   const ModelSpec& spec() const override { return spec_; }
   std::uint64_t bytes() const override { return bytes_; }
 
  private:
-  absl::StatusOr<at::Tensor> Run(const at::Tensor& images, Precision precision) {
+  absl::StatusOr<at::Tensor> Run(const at::Tensor& images, const StylizeControls& controls) {
     const torch::InferenceMode inference;
     const absl::MutexLock lock(&mutex_);
-    ATELIER_ASSIGN_OR_RETURN(const GeneratorPtr generator, GeneratorFor(precision));
+    ATELIER_ASSIGN_OR_RETURN(const GeneratorPtr generator, GeneratorFor(controls.precision));
+    ATELIER_ASSIGN_OR_RETURN(const torch::Tensor code, StyleCode(*generator, spec_, controls));
     if (!device_.is_cpu()) {
-      return Restyle(*generator, images, precision);
+      return Restyle(*generator, images, code, controls.precision);
     }
     // One by one: for small pictures oneDNN chooses its convolutions by the batch, and sums in
     // another order.
     std::vector<torch::Tensor> results;
     for (const torch::Tensor& image : images.split(1)) {
-      results.push_back(Restyle(*generator, image, precision));
+      results.push_back(Restyle(*generator, image, code, controls.precision));
     }
     return results.size() == 1 ? results.front() : torch::cat(results);
   }
 
   torch::Tensor Restyle(nn::Generator& generator, const at::Tensor& images,
-                        Precision precision) const {
+                        const torch::Tensor& code, Precision precision) const {
     torch::Tensor x = kernels::PixelsToTensor(images.to(device_));
     if (precision == Precision::kBf16) {
       x = x.to(torch::kBFloat16);
     }
-    return kernels::TensorToPixels(generator.forward(x)).to(torch::kCPU);
+    return kernels::TensorToPixels(Forward(generator, x, code)).to(torch::kCPU);
   }
 
   // The bf16 network is made when it is first asked for.
   absl::StatusOr<GeneratorPtr> GeneratorFor(Precision precision)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    if (precision == Precision::kFp32) {
+    // A TorchScript program computes in fp32 whatever it is given.
+    if (precision == Precision::kFp32 || spec_.architecture.generator == kTorchScript) {
       return fp32_;
     }
     if (bf16_ == nullptr) {
@@ -133,17 +121,22 @@ absl::StatusOr<std::unique_ptr<Stylizer>> LoadStylizer(const Stylizer::Options& 
   ATELIER_ASSIGN_OR_RETURN(const torch::Device device, OpenDevice(options.device));
   const std::string& sha256 =
       options.weights_sha256.empty() ? spec.weights_sha256 : options.weights_sha256;
-  ATELIER_ASSIGN_OR_RETURN(const models::TensorMap weights,
-                           ReadVerifiedWeights(options.directory / "weights.safetensors", sha256));
-  ATELIER_ASSIGN_OR_RETURN(GeneratorPtr generator,
-                           BuildGenerator(spec, weights, device, torch::kFloat));
+  ATELIER_ASSIGN_OR_RETURN(
+      std::string bytes,
+      ReadVerified(options.directory / WeightsFileName(spec.architecture), sha256));
+  if (spec.architecture.generator == "gatys") {
+    ATELIER_ASSIGN_OR_RETURN(const models::Safetensors file, models::ParseSafetensors(bytes));
+    return MakeGatysStylizer(spec, file.tensors, options.feature_weights, device);
+  }
+  ATELIER_ASSIGN_OR_RETURN(GeneratorPtr generator, ReadGenerator(spec, std::move(bytes), device));
   auto stylizer = std::make_unique<GeneratorStylizer>(spec, device, std::move(generator));
   // The first run picks kernels and allocates; no request should wait for that.
-  ATELIER_RETURN_IF_ERROR(
-      stylizer
-          ->Stylize(torch::zeros({1, kWarmUpSide, kWarmUpSide, 3}, torch::kByte),
-                    spec.default_precision)
-          .status());
+  const torch::Tensor nothing = torch::zeros({1, kWarmUpSide, kWarmUpSide, 3}, torch::kByte);
+  StylizeControls controls{.precision = spec.default_precision};
+  if (spec.architecture.generator == "reference") {
+    controls.style_image = nothing[0];
+  }
+  ATELIER_RETURN_IF_ERROR(stylizer->Stylize(nothing, controls).status());
   return stylizer;
 }
 

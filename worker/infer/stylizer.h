@@ -3,39 +3,49 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <filesystem>
+#include <functional>
 #include <memory>
-#include <string>
-#include <string_view>
+#include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "common/model_spec.h"
 #include "common/train_config.h"
+#include "worker/infer/model.h"
 
 namespace atelier::infer {
 
-class Stylizer {
+// What a result depends on besides the picture and the model.
+struct StylizeControls {
+  Precision precision = Precision::kFp32;
+  // For a model that knows several styles: the weight of each of its classes, at least one above 0
+  // (common/style_mix.h makes them); empty: the first class alone.
+  std::vector<float> mix;
+  // For a model that takes the style from a picture: uint8 [H, W, 3] on the CPU, H and W >= 16.
+  at::Tensor style_image;
+  // For models that work in iterations: looked at before each, an error ends the work. May be null.
+  std::function<absl::Status()> still_wanted;
+};
+
+class Stylizer : public Model {
  public:
-  struct Options {
-    std::filesystem::path directory;  // model.json, weights.safetensors
-    std::string weights_sha256;       // expected; empty: the one in model.json
-    std::string device = "cpu";       // "cpu" or "cuda:N"
-  };
+  using Options = ModelOptions;
 
   // Loads, verifies and warms up. NOT_FOUND: no such folder; DATA_LOSS: checksum, names or shapes
   // disagree; UNIMPLEMENTED: unknown family; RESOURCE_EXHAUSTED: out of memory;
-  // FAILED_PRECONDITION: the device is not there.
+  // FAILED_PRECONDITION: the device is not there; UNAVAILABLE: the feature weights that the family
+  // "gatys" needs are not.
   static absl::StatusOr<std::unique_ptr<Stylizer>> Load(const Options& options);
-
-  virtual ~Stylizer() = default;
 
   // uint8 [N, H, W, 3] in, uint8 [N, H, W, 3] out, on the CPU, any H and W from 16 to 4096. A
   // picture's result does not depend on the others in its batch (on CPUs bit for bit). Thread-safe;
-  // calls run one after the other. RESOURCE_EXHAUSTED: out of memory; INTERNAL: the device failed.
-  virtual absl::StatusOr<at::Tensor> Stylize(const at::Tensor& images, Precision precision) = 0;
-
-  virtual const ModelSpec& spec() const = 0;
-  virtual std::uint64_t bytes() const = 0;  // of its weights in memory
+  // calls run one after the other. INVALID_ARGUMENT naming `mix` or `style_image`: missing, or not
+  // what this model takes; `size`: the family "gatys" takes sides up to 1024. RESOURCE_EXHAUSTED:
+  // out of memory; INTERNAL: the device failed; errors of `controls.still_wanted`.
+  virtual absl::StatusOr<at::Tensor> Stylize(const at::Tensor& images,
+                                             const StylizeControls& controls) = 0;
+  absl::StatusOr<at::Tensor> Stylize(const at::Tensor& images, Precision precision) {
+    return Stylize(images, StylizeControls{.precision = precision});
+  }
 };
 
 }  // namespace atelier::infer

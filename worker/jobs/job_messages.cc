@@ -41,6 +41,8 @@ v1::JobProgress ToProgress(const train::Progress& progress) {
   message.set_images_per_s(progress.images_per_s);
   message.set_learning_rate(progress.learning_rate);
   message.mutable_losses()->insert(progress.losses.begin(), progress.losses.end());
+  message.mutable_metrics()->insert(progress.metrics.begin(), progress.metrics.end());
+  message.set_metrics_step(static_cast<std::uint64_t>(progress.metrics_step));
   return message;
 }
 

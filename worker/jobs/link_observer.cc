@@ -55,8 +55,16 @@ void LinkObserver::OnWarning(const std::string& sentence) {
   Send(std::move(message));
 }
 
+void LinkObserver::OnStoppedEarly(const std::string& sentence) {
+  stopped_early_ = sentence;
+  OnWarning(sentence);
+}
+
 bool LinkObserver::Finish(internal::v1::JobFinished finished) {
   WorkerMessage message = NewUpdate();
+  if (finished.outcome() == internal::v1::JobFinished::OUTCOME_SUCCEEDED) {
+    finished.set_message(stopped_early_);
+  }
   *message.mutable_job_update()->mutable_finished() = std::move(finished);
   return Send(std::move(message));
 }

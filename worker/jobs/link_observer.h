@@ -30,6 +30,9 @@ class LinkObserver final : public train::Observer {
   // Once for each sentence: a data set that is both content and style is looked at twice.
   void OnWarning(const std::string& sentence) override;
 
+  // A warning, and the message of a job that succeeds.
+  void OnStoppedEarly(const std::string& sentence) override;
+
   // The last message. False when the session is broken.
   bool Finish(internal::v1::JobFinished finished);
 
@@ -43,6 +46,7 @@ class LinkObserver final : public train::Observer {
   const std::uint64_t fence_;
   std::optional<internal::v1::WorkerMessage> postponed_;
   std::set<std::string> told_;  // warnings
+  std::string stopped_early_;   // why; empty: it did not
 };
 
 }  // namespace atelier::worker

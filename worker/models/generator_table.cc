@@ -146,4 +146,13 @@ absl::StatusOr<std::string> GeneratorForTier(std::string_view tier) {
                                     "\"; use lite, base or quality.");
 }
 
+std::string TierOf(const Architecture& architecture) {
+  for (const Row& row : Rows()) {
+    if (row.architecture == architecture) {
+      return std::string(row.tier);
+    }
+  }
+  return "";
+}
+
 }  // namespace atelier::models

@@ -34,4 +34,7 @@ absl::StatusOr<nn::NormKind> NormKindOf(std::string_view name);
 // "lite" → "lite", "base" → "resnet-6", "quality" → "resnet-9". INVALID_ARGUMENT: another tier.
 absl::StatusOr<std::string> GeneratorForTier(std::string_view tier);
 
+// The other way round; empty: of none.
+std::string TierOf(const Architecture& architecture);
+
 }  // namespace atelier::models

@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "common/weights_format.h"
 #include "worker/models/expected_shapes.h"
 #include "worker/models/safetensors.h"
 
@@ -29,12 +30,6 @@ struct ImportedWeights {
 // are missing, unexpected and of another shape, the first few each; of a discriminator it says that
 // it is one.
 absl::StatusOr<ImportedWeights> RecognizeWeights(const TensorMap& tensors);
-
-enum class WeightsFormat {
-  kSafetensors,
-  kTorchPickle,  // either layout of torch.save
-  kTorchScript,  // torch.jit.save: see torchscript.h
-};
 
 // By the first bytes, and the names in a zip file. INVALID_ARGUMENT: none of these.
 absl::StatusOr<WeightsFormat> DetectWeightsFormat(std::string_view bytes);

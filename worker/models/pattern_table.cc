@@ -2,35 +2,36 @@
 
 #include "worker/nn/classic_generator.h"
 #include "worker/nn/dcgan.h"
+#include "worker/nn/tokenizer.h"
 
 namespace atelier::models {
 namespace {
 
 using GeneratorPtr = std::shared_ptr<nn::PatternGenerator>;
 
-GeneratorPtr MakeDcgan(const Architecture& architecture, int classes) {
+GeneratorPtr MakeDcgan(const Architecture& architecture, const nn::ConditionOptions& condition) {
   return std::make_shared<nn::DcganGenerator>(
       nn::DcganGenerator::Options{.side = architecture.image_size,
                                   .latent_size = architecture.latent_size,
                                   .ngf = architecture.base_channels,
                                   .resize_convolution = architecture.resize_convolution,
-                                  .condition = {.entries = classes}});
+                                  .condition = condition});
 }
 
-GeneratorPtr MakeClassic(const Architecture& architecture, int classes) {
+GeneratorPtr MakeClassic(const Architecture& architecture, const nn::ConditionOptions& condition) {
   return std::make_shared<nn::ClassicGenerator>(
       nn::ClassicGenerator::Options{.side = architecture.image_size,
                                     .latent_size = architecture.latent_size,
                                     .base_channels = architecture.base_channels,
                                     .resize_convolution = architecture.resize_convolution,
-                                    .condition = {.entries = classes}});
+                                    .condition = condition});
 }
 
 struct Row {
   std::string_view name;
   int least_side;  // pixels; twice and four times as many are possible too, and so on
   int most_side;
-  GeneratorPtr (*make)(const Architecture& architecture, int classes);
+  GeneratorPtr (*make)(const Architecture& architecture, const nn::ConditionOptions& condition);
 };
 
 constexpr Row kPatterns[] = {{"dcgan", 64, 256, MakeDcgan}, {"classic", 28, 224, MakeClassic}};
@@ -46,7 +47,34 @@ bool HasSide(const Row& row, int side) {
 
 }  // namespace
 
-absl::StatusOr<GeneratorPtr> MakePatternGenerator(const Architecture& architecture, int classes) {
+nn::ConditionOptions LabelCondition(std::size_t classes) {
+  return {.entries = static_cast<int>(classes)};
+}
+
+nn::ConditionOptions WordCondition(std::size_t words) {
+  constexpr int kHidden = 128;
+  return {.entries = nn::Tokenizer::EntriesOf(words), .hidden = kHidden, .sum = true};
+}
+
+nn::ConditionOptions ConditionOf(const ModelSpec& spec) {
+  return spec.vocabulary.empty() ? LabelCondition(spec.classes.size())
+                                 : WordCondition(spec.vocabulary.size());
+}
+
+std::vector<std::string> PatternCapabilities(bool has_labels, bool has_words) {
+  std::vector<std::string> capabilities = {"generate",  "seed",       "size",
+                                           "precision", "truncation", "interpolation"};
+  if (has_labels) {
+    capabilities.emplace_back("label");
+  }
+  if (has_words) {
+    capabilities.insert(capabilities.end(), {"text", "attributes"});
+  }
+  return capabilities;
+}
+
+absl::StatusOr<GeneratorPtr> MakePatternGenerator(const Architecture& architecture,
+                                                  const nn::ConditionOptions& condition) {
   for (const Row& row : kPatterns) {
     if (row.name != architecture.generator) {
       continue;
@@ -59,7 +87,7 @@ absl::StatusOr<GeneratorPtr> MakePatternGenerator(const Architecture& architectu
           std::to_string(architecture.latent_size) + " numbers of noise and " +
           std::to_string(architecture.base_channels) + " channels cannot be made");
     }
-    GeneratorPtr generator = row.make(architecture, classes);
+    GeneratorPtr generator = row.make(architecture, condition);
     generator->eval();
     return generator;
   }

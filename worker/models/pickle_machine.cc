@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "worker/models/complaints.h"
 #include "worker/models/pickle_stack.h"
 
 namespace atelier::models {
@@ -105,7 +106,7 @@ class Machine {
   }
 
   std::size_t position() const { return stack_.position(); }
-  const char* reason() const { return stack_.reason(); }
+  const std::string& reason() const { return stack_.reason(); }
 
  private:
   bool Step(unsigned char opcode) {
@@ -128,6 +129,10 @@ class Machine {
         return PushInteger<std::uint16_t>();
       case kLong1:
         return PushLong();
+      case kBinFloat: {
+        std::uint64_t value = 0;
+        return stack_.Read(value) && stack_.PushNew(Kind::kOpaque) != nullptr;
+      }
       case kBinUnicode:
         return PushString();
       case kGlobal:
@@ -197,10 +202,6 @@ class Machine {
 
   bool StepScript(unsigned char opcode) {
     switch (opcode) {
-      case kBinFloat: {
-        std::uint64_t value = 0;
-        return stack_.Read(value) && stack_.PushNew(Kind::kOpaque) != nullptr;
-      }
       case kNewObj:
         return stack_.Pop(Kind::kTuple) != nullptr && stack_.Pop(Kind::kGlobal) != nullptr &&
                stack_.PushNew(Kind::kOpaque) != nullptr;
@@ -250,8 +251,13 @@ class Machine {
     if (!stack_.ReadName(name)) {
       return false;
     }
-    return IsAllowedName(name, dialect_) ? stack_.PushText(Kind::kGlobal, name)
-                                         : stack_.Refuse(kForeign);
+    if (IsAllowedName(name, dialect_)) {
+      return stack_.PushText(Kind::kGlobal, name);
+    }
+    std::string dotted(name);
+    std::ranges::replace(dotted, '\n', '.');
+    return stack_.Refuse("it asks for " + Printable(dotted) +
+                         ", which no state dict needs; nothing of it was run");
   }
 
   // Moves `items` into the container on top of the stack.

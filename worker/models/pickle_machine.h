@@ -25,7 +25,7 @@ struct PickleNode {
     kGlobal,   // text: "module\nname"
     kStorage,  // text: its key; number: elements; items: the global of its type
     kTensor,   // items: storage, offset, sizes, strides
-    kOpaque,   // of TorchScript only: an object, a float, the result of a call
+    kOpaque,   // a float; of TorchScript also an object, the result of a call
   };
   Kind kind = Kind::kNone;
   std::int64_t number = 0;
@@ -47,7 +47,7 @@ class PickleArena {
 
 // What a pickle may ask for.
 enum class PickleDialect {
-  kStateDict,  // of torch.save: tensors in containers
+  kStateDict,  // of torch.save: tensors, numbers and strings in containers
   // Of torch.jit.save: also objects of the program's own classes and TorchScript's typed lists,
   // which are kept as kOpaque: enough to know every tensor and storage in it.
   kTorchScript,

@@ -11,8 +11,8 @@ constexpr std::size_t kMaxNameBytes = 128;
 
 }  // namespace
 
-PickleNode* PickleStack::Fail(const char* reason) {
-  reason_ = reason;
+PickleNode* PickleStack::Fail(std::string reason) {
+  reason_ = std::move(reason);
   return nullptr;
 }
 

@@ -5,9 +5,11 @@
 
 #include <cstdint>
 #include <cstring>
+#include <string>
 #include <string_view>
 #include <type_traits>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "worker/models/pickle_machine.h"
@@ -22,9 +24,9 @@ class PickleStack {
   PickleStack(std::string_view bytes, PickleArena& arena) : bytes_(bytes), arena_(arena) {}
 
   // Keeps the reason; returns null so that it can be returned as a node.
-  PickleNode* Fail(const char* reason);
-  bool Refuse(const char* reason) { return Fail(reason) != nullptr; }
-  const char* reason() const { return reason_; }
+  PickleNode* Fail(std::string reason);
+  bool Refuse(std::string reason) { return Fail(std::move(reason)) != nullptr; }
+  const std::string& reason() const { return reason_; }
 
   // The next bytes as a little-endian integer.
   template <typename T>
@@ -73,7 +75,7 @@ class PickleStack {
   std::vector<PickleNode*> stack_;
   std::vector<std::size_t> marks_;
   std::unordered_map<std::uint32_t, PickleNode*> memo_;
-  const char* reason_ = "";
+  std::string reason_;
 };
 
 }  // namespace atelier::models

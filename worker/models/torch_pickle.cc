@@ -2,8 +2,11 @@
 
 #include <torch/torch.h>
 
+#include <algorithm>
 #include <cstring>
+#include <iterator>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -11,6 +14,7 @@
 #include "common/files.h"
 #include "common/status_macros.h"
 #include "worker/models/checked_math.h"
+#include "worker/models/complaints.h"
 #include "worker/models/pickle_machine.h"
 #include "worker/models/pickle_tensors.h"
 #include "worker/models/zip_reader.h"
@@ -60,15 +64,83 @@ absl::StatusOr<at::Tensor> BuildTensor(const PickleNode& node, const Storages& s
       .clone(at::MemoryFormat::Contiguous);
 }
 
-absl::StatusOr<TensorMap> BuildTensors(const PickleNode& top, const Storages& storages,
-                                       std::uint64_t budget) {
+// What training programs call the weights among the other things of a checkpoint.
+constexpr std::string_view kNestings[] = {"state_dict", "model_state_dict", "model",
+                                          "generator",  "params",           "netG"};
+constexpr int kMaxNesting = 3;
+
+struct NestedDict {
+  std::string path;  // "state_dict.generator"
+  const PickleNode* dict;
+};
+
+bool HoldsTensors(const PickleNode& dict) {
+  for (std::size_t i = 1; i < dict.items.size(); i += 2) {
+    if (dict.items[i]->kind == Kind::kTensor) {
+      return true;
+    }
+  }
+  return false;
+}
+
+// Adds the dicts of tensors below `node` to `found`. Every dict is looked into once: a hostile file
+// may hold one many times, or within itself.
+void FindDicts(const PickleNode& node, const std::string& path, int depth,
+               std::set<const PickleNode*>& seen, std::vector<NestedDict>& found) {
+  if (!seen.insert(&node).second) {
+    return;
+  }
+  if (HoldsTensors(node)) {
+    found.push_back({path, &node});
+    return;
+  }
+  for (std::size_t i = 0; i < node.items.size() && depth < kMaxNesting; i += 2) {
+    const PickleNode& key = *node.items[i];
+    const PickleNode& value = *node.items[i + 1];
+    if (key.kind == Kind::kString && value.kind == Kind::kDict &&
+        std::ranges::find(kNestings, key.text) != std::end(kNestings)) {
+      FindDicts(value, path + (path.empty() ? "" : ".") + std::string(key.text), depth + 1, seen,
+                found);
+    }
+  }
+}
+
+// `top`, or the one dict of tensors in it.
+absl::StatusOr<const PickleNode*> FindStateDict(const PickleNode& top) {
   if (top.kind != Kind::kDict) {
     return DamagedPickle("its top object is not a dict");
   }
+  if (top.items.empty()) {
+    return &top;
+  }
+  std::vector<NestedDict> found;
+  std::set<const PickleNode*> seen;
+  FindDicts(top, "", 0, seen, found);
+  if (found.size() == 1) {
+    return found.front().dict;
+  }
+  std::string names;
+  if (found.empty()) {
+    for (const std::string_view name : kNestings) {
+      names += (names.empty() ? "" : ", ") + std::string(name);
+    }
+    return DamagedPickle("it holds no dict of named tensors, neither at its top nor as " + names);
+  }
+  Complaints several("it holds several sets of weights,");
+  for (const NestedDict& nested : found) {
+    several.Add(nested.path);
+  }
+  several.AppendTo(names);
+  return DamagedPickle(names + "; save the one that is meant as a file of its own");
+}
+
+absl::StatusOr<TensorMap> BuildTensors(const PickleNode& top, const Storages& storages,
+                                       std::uint64_t budget) {
+  ATELIER_ASSIGN_OR_RETURN(const PickleNode* dict, FindStateDict(top));
   TensorMap tensors;
-  for (std::size_t i = 0; i < top.items.size(); i += 2) {
-    const PickleNode& key = *top.items[i];
-    const PickleNode& value = *top.items[i + 1];
+  for (std::size_t i = 0; i < dict->items.size(); i += 2) {
+    const PickleNode& key = *dict->items[i];
+    const PickleNode& value = *dict->items[i + 1];
     if (key.kind != Kind::kString || value.kind != Kind::kTensor) {
       return DamagedPickle("it holds something other than named tensors");
     }

@@ -4,6 +4,7 @@
 #include <torch/csrc/jit/serialization/import.h>
 #include <torch/torch.h>
 
+#include <functional>
 #include <memory>
 #include <sstream>
 #include <string_view>
@@ -43,7 +44,7 @@ Script Descend(Script script, std::string_view& name) {
   return script;
 }
 
-Script BuildScript(const nn::Generator& generator, const std::string& source) {
+Script BuildScript(const torch::nn::Module& generator, const std::string& source) {
   Script root = MakeScript(kRootType, std::make_shared<torch::jit::CompilationUnit>());
   const auto copy = [](const torch::Tensor& tensor) {
     return tensor.detach().clone(torch::MemoryFormat::Contiguous);
@@ -68,11 +69,16 @@ torch::Tensor TestPicture(std::int64_t height, std::int64_t width) {
   return (t * t * 0.001).sin().to(torch::kFloat).reshape({1, 3, height, width});
 }
 
-absl::Status CheckParity(Script& script, nn::Generator& generator) {
-  for (const auto& [height, width] : {std::pair{69, 50}, std::pair{38, 91}}) {
-    const torch::Tensor picture = TestPicture(height, width);
-    const torch::Tensor expected = generator.forward(picture);
-    const torch::Tensor actual = script.forward({picture}).toTensor();
+// What the program is compared with.
+struct Reference {
+  std::vector<torch::Tensor> inputs;
+  std::function<torch::Tensor(const torch::Tensor& x)> forward;
+};
+
+absl::Status CheckParity(Script& script, const Reference& reference) {
+  for (const torch::Tensor& input : reference.inputs) {
+    const torch::Tensor expected = reference.forward(input);
+    const torch::Tensor actual = script.forward({input}).toTensor();
     if (actual.sizes() != expected.sizes() ||
         !((actual - expected).abs().max().item<double>() <= kParityTolerance)) {
       return absl::InternalError(
@@ -82,7 +88,8 @@ absl::Status CheckParity(Script& script, nn::Generator& generator) {
   return absl::OkStatus();
 }
 
-absl::Status CheckArchitecture(const nn::Generator& generator, const Architecture& architecture) {
+absl::Status CheckArchitecture(const torch::nn::Module& generator,
+                               const Architecture& architecture) {
   Shapes shapes;
   for (const auto& [name, tensor] : CollectWeights(generator)) {
     shapes.emplace(name, tensor.sizes().vec());
@@ -92,7 +99,8 @@ absl::Status CheckArchitecture(const nn::Generator& generator, const Architectur
              : absl::InvalidArgumentError("The network is not a " + Describe(architecture) + ".");
 }
 
-absl::StatusOr<std::string> SaveChecked(nn::Generator& generator, const std::string& source) {
+absl::StatusOr<std::string> SaveChecked(torch::nn::Module& generator, const std::string& source,
+                                        const Reference& reference) {
   generator.eval();
   std::ostringstream file;
   BuildScript(generator, source).save(file);
@@ -100,21 +108,41 @@ absl::StatusOr<std::string> SaveChecked(nn::Generator& generator, const std::str
   std::istringstream written(bytes);
   Script script = torch::jit::load(written, torch::kCPU);
   const torch::NoGradGuard no_grad;
-  ATELIER_RETURN_IF_ERROR(CheckParity(script, generator));
+  ATELIER_RETURN_IF_ERROR(CheckParity(script, reference));
   return bytes;
+}
+
+absl::StatusOr<std::string> Serialize(torch::nn::Module& generator,
+                                      const Architecture& architecture,
+                                      const Reference& reference) {
+  ATELIER_ASSIGN_OR_RETURN(const std::string source, TorchScriptSource(architecture));
+  ATELIER_RETURN_IF_ERROR(CheckArchitecture(generator, architecture));
+  try {
+    return SaveChecked(generator, source, reference);
+  } catch (const std::exception&) {
+    return absl::InternalError("The TorchScript program could not be made.");
+  }
 }
 
 }  // namespace
 
 absl::StatusOr<std::string> SerializeTorchScript(nn::Generator& generator,
                                                  const Architecture& architecture) {
-  ATELIER_ASSIGN_OR_RETURN(const std::string source, TorchScriptSource(architecture));
-  ATELIER_RETURN_IF_ERROR(CheckArchitecture(generator, architecture));
-  try {
-    return SaveChecked(generator, source);
-  } catch (const std::exception&) {
-    return absl::InternalError("The TorchScript program could not be made.");
+  return Serialize(generator, architecture,
+                   {.inputs = {TestPicture(69, 50), TestPicture(38, 91)},
+                    .forward = [&](const torch::Tensor& x) { return generator.forward(x); }});
+}
+
+absl::StatusOr<std::string> SerializeTorchScript(nn::PatternGenerator& generator,
+                                                 const Architecture& architecture) {
+  if (generator.condition_entries() > 0) {
+    return absl::UnimplementedError("A generator with labels cannot be exported as TorchScript.");
   }
+  const torch::Tensor noise =
+      torch::arange(2 * generator.latent_size(), torch::kFloat).mul(0.7).sin();
+  return Serialize(generator, architecture,
+                   {.inputs = {noise.reshape({2, generator.latent_size()})},
+                    .forward = [&](const torch::Tensor& z) { return generator.Generate(z, {}); }});
 }
 
 absl::Status WriteTorchScript(const std::filesystem::path& path, nn::Generator& generator,

@@ -22,6 +22,10 @@ def pad_to_multiple(self, x: Tensor, multiple: int) -> Tensor:
     return x
 )";
 
+constexpr char kForward[] = R"(
+def forward(self, x: Tensor) -> Tensor:
+)";
+
 struct ConvolutionText {
   int stride = 1;
   int padding = 0;  // zeros
@@ -32,8 +36,6 @@ struct ConvolutionText {
 // Writes the body of forward, in which "x" is the picture on its way. A layer is a dotted name.
 class Body {
  public:
-  Body() { Line("height = x.size(2)").Line("width = x.size(3)"); }
-
   Body& Line(const std::string& line) {
     text_ += "    " + line + "\n";
     return *this;
@@ -51,10 +53,14 @@ class Body {
                 Pair(options.stride) + ", " + Pair(options.padding) + ", [1, 1], " +
                 options.groups + ")");
   }
+  Body& TransposedConvolution(std::string_view layer, bool bias, int stride, int padding,
+                              int output_padding = 0) {
+    return Line("x = torch.conv_transpose2d(x, " + Weights(layer, bias) + ", " + Pair(stride) +
+                ", " + Pair(padding) + ", " + Pair(output_padding) + ", 1, [1, 1])");
+  }
   // nn::UpConv: exactly twice the size.
   Body& UpConvolution(std::string_view layer, int output_padding, bool bias) {
-    return Line("x = torch.conv_transpose2d(x, " + Weights(layer, bias) + ", [2, 2], [1, 1], " +
-                Pair(output_padding) + ", 1, [1, 1])");
+    return TransposedConvolution(layer, bias, /*stride=*/2, /*padding=*/1, output_padding);
   }
   // nn::InstanceNorm; `layer` is empty where it has no parameters.
   Body& InstanceNorm(std::string_view layer) {
@@ -81,13 +87,14 @@ class Body {
     return Line("x = torch.upsample_nearest2d(x, [2 * x.size(2), 2 * x.size(3)])");
   }
 
-  // The whole program.
+  // The whole program of a network of pictures.
   std::string Finish() {
-    Line("return x[:, :, :height, :width]");
-    std::string program(kPadToMultiple);
-    program += "\ndef forward(self, x: Tensor) -> Tensor:\n";
-    return program += text_;
+    return std::string(kPadToMultiple) + std::string(kForward) +
+           "    height = x.size(2)\n    width = x.size(3)\n" + text_ +
+           "    return x[:, :, :height, :width]\n";
   }
+  // The whole program of one whose result is x as it is.
+  std::string FinishAsIs() { return std::string(kForward) + text_ + "    return x\n"; }
 
   // An expression for a submodule; most of their names are numbers.
   static std::string Path(std::string_view layer) {
@@ -248,6 +255,20 @@ std::string LiteSource() {
   return body.Reflect(2).Convolution("head").Tanh().Finish();
 }
 
+// nn::DcganGenerator.
+std::string DcganSource(const Architecture& a) {
+  Body body;
+  body.Line("x = x.reshape([x.size(0), -1, 1, 1])");
+  body.TransposedConvolution("main.0", /*bias=*/false, /*stride=*/1, /*padding=*/0);
+  int next = 0;
+  for (int side = 4; side < a.image_size; side *= 2) {
+    body.Norm("batch", Index("main", next + 1)).Relu();
+    next += 3;
+    body.UpConvolution(Index("main", next), /*output_padding=*/0, /*bias=*/false);
+  }
+  return body.Tanh().FinishAsIs();
+}
+
 }  // namespace
 
 absl::StatusOr<std::string> TorchScriptSource(const Architecture& architecture) {
@@ -262,6 +283,9 @@ absl::StatusOr<std::string> TorchScriptSource(const Architecture& architecture) 
   }
   if (architecture.generator == "lite") {
     return LiteSource();
+  }
+  if (architecture.generator == "dcgan" && !architecture.resize_convolution) {
+    return DcganSource(architecture);
   }
   return absl::UnimplementedError("The generator \"" + architecture.generator +
                                   "\" cannot be exported as TorchScript.");

@@ -12,10 +12,13 @@
 
 namespace atelier::models {
 
-// Two methods, "forward(self, x: Tensor) -> Tensor" and "pad_to_multiple", for a module whose
-// submodules, parameters and buffers have the names of ExpectedShapes(architecture). forward takes
-// and returns float [N, 3, H, W] in [-1, 1], H and W >= 16, and is the network in evaluation mode.
-// UNIMPLEMENTED: "dcgan", which starts from noise.
+// The method "forward(self, x: Tensor) -> Tensor", with "pad_to_multiple" where it needs that, for
+// a module whose submodules, parameters and buffers have the names of ExpectedShapes(architecture).
+// It is the network in evaluation mode:
+//   - of pictures: from and to float [N, 3, H, W] in [-1, 1], H and W >= 16;
+//   - "dcgan": from noise, float [N, latent_size] or [N, latent_size, 1, 1], standard normal, to
+//     float [N, 3, image_size, image_size] in [-1, 1].
+// UNIMPLEMENTED: other generators, and "dcgan" with resize_convolution.
 absl::StatusOr<std::string> TorchScriptSource(const Architecture& architecture);
 
 }  // namespace atelier::models

@@ -102,8 +102,9 @@ void ClassicGenerator::InitializeWeights(at::Generator random) {
 }
 
 ClassicDiscriminator::ClassicDiscriminator(const Options& options)
-    : PatternDiscriminator(options.condition_entries,
-                           Channels(options.base_channels, Doublings(options.side)),
+    : PatternDiscriminator({.entries = options.condition_entries,
+                            .size = Channels(options.base_channels, Doublings(options.side)),
+                            .sum = options.condition_sum},
                            options.spectral_norm),
       main_(register_module("main", torch::nn::Sequential())) {
   ATELIER_CHECK(options.base_channels > 0);

@@ -48,7 +48,8 @@ class ClassicDiscriminator final : public PatternDiscriminator {
     int base_channels = 64;  // at half size; 2 and 4 times as many below
     // Of every convolution and of the condition's embedding (worker/nn/spectral_norm.h).
     bool spectral_norm = false;
-    int condition_entries = 0;  // 0: unconditional
+    int condition_entries = 0;   // 0: unconditional
+    bool condition_sum = false;  // ConditionOptions::sum
   };
 
   explicit ClassicDiscriminator(const Options& options);

@@ -17,10 +17,10 @@ torch::nn::Linear MakeLinear(int in, int out, bool bias) {
 
 }  // namespace
 
-torch::Tensor ConditionWeights(const torch::Tensor& condition, int entries) {
+torch::Tensor ConditionWeights(const torch::Tensor& condition, int entries, bool sum) {
   if (condition.scalar_type() != torch::kLong) {
     ATELIER_CHECK(condition.dim() == 2 && condition.size(1) == entries);
-    return condition / condition.sum(1, /*keepdim=*/true).clamp_min(1e-12);
+    return sum ? condition : condition / condition.sum(1, /*keepdim=*/true).clamp_min(1e-12);
   }
   const bool is_label = condition.dim() == 1;
   const torch::Tensor places = is_label ? condition.unsqueeze(1) : condition;
@@ -28,7 +28,7 @@ torch::Tensor ConditionWeights(const torch::Tensor& condition, int entries) {
                                          : places.ne(Tokenizer::kPadding).to(torch::kFloat);
   const torch::Tensor counts =
       torch::zeros({places.size(0), entries}, counted.options()).scatter_add(1, places, counted);
-  return counts / counted.sum(1, /*keepdim=*/true).clamp_min(1);
+  return sum ? counts : counts / counted.sum(1, /*keepdim=*/true).clamp_min(1);
 }
 
 ConditionEncoderImpl::ConditionEncoderImpl(const ConditionOptions& options, bool spectral)
@@ -47,7 +47,7 @@ ConditionEncoderImpl::ConditionEncoderImpl(const ConditionOptions& options, bool
 torch::Tensor ConditionEncoderImpl::forward(const torch::Tensor& condition) {
   const torch::ScalarType type = embedding_.ptr()->parameters().front().scalar_type();
   const torch::Tensor x =
-      embedding_.forward(ConditionWeights(condition, options_.entries).to(type));
+      embedding_.forward(ConditionWeights(condition, options_.entries, options_.sum).to(type));
   return widen_.is_empty() ? x : x + narrow_(torch::relu(widen_(x)));
 }
 

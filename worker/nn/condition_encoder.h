@@ -12,15 +12,20 @@ struct ConditionOptions {
   int entries = 0;  // labels, attributes, or Tokenizer::entries(); 0: unconditional
   int size = 64;    // of the vector
   // Channels of a second layer, which lets words that stand together change each other's meaning;
-  // 0: none, the vector is the mean of the entries' embeddings.
+  // 0: none, the vector is the mean or the sum of the entries' embeddings.
   int hidden = 0;
+  // The sum instead of the mean, for entries that hold independently of one another (attributes,
+  // the words of a caption): log p(c | x) is then a sum over them, and so is its projection in a
+  // discriminator (Miyato and Koyama 2018, arXiv:1802.05637, section 3).
+  bool sum = false;
 };
 
 // condition, N rows of one of:
 //   int64 [N]           one entry each, a label in [0, entries);
 //   int64 [N, T]        words (tokenizer.h): their mean, without Tokenizer::kPadding;
 //   float [N, entries]  weights of entries, >= 0, of any sum: several attributes, mixed labels.
-// All three are weights that sum to 1 (or to 0: an empty text) times an embedding that is learnt,
+// All three are weights that sum to 1 (or to 0: an empty text; with `sum` weights and counts as they
+// are) times an embedding that is learnt,
 // "embedding.weight" [size, entries]; then, with `hidden`, x + W2 relu(W1 x): "widen", "narrow".
 class ConditionEncoderImpl final : public torch::nn::Module {
  public:
@@ -44,7 +49,8 @@ class ConditionEncoderImpl final : public torch::nn::Module {
 };
 TORCH_MODULE(ConditionEncoder);
 
-// The weights that ConditionEncoder makes of a condition, float [N, entries]; rows sum to 1 or 0.
-torch::Tensor ConditionWeights(const torch::Tensor& condition, int entries);
+// The weights that ConditionEncoder makes of a condition, float [N, entries]; rows sum to 1 or 0,
+// with `sum` to what they may.
+torch::Tensor ConditionWeights(const torch::Tensor& condition, int entries, bool sum = false);
 
 }  // namespace atelier::nn

@@ -66,7 +66,9 @@ void DcganGenerator::InitializeWeights(at::Generator random) {
 }
 
 DcganDiscriminator::DcganDiscriminator(const Options& options)
-    : PatternDiscriminator(options.condition_entries, options.ndf << Doublings(options.side),
+    : PatternDiscriminator({.entries = options.condition_entries,
+                            .size = options.ndf << Doublings(options.side),
+                            .sum = options.condition_sum},
                            options.spectral_norm),
       main_(register_module("main", torch::nn::Sequential())) {
   ATELIER_CHECK(options.ndf > 0);

@@ -49,7 +49,8 @@ class DcganDiscriminator final : public PatternDiscriminator {
     NormKind norm = NormKind::kBatch;
     // Of every convolution and of the condition's embedding (worker/nn/spectral_norm.h).
     bool spectral_norm = false;
-    int condition_entries = 0;  // 0: unconditional
+    int condition_entries = 0;   // 0: unconditional
+    bool condition_sum = false;  // ConditionOptions::sum
   };
 
   explicit DcganDiscriminator(const Options& options);

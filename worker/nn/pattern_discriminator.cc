@@ -8,13 +8,11 @@
 
 namespace atelier::nn {
 
-PatternDiscriminator::PatternDiscriminator(int entries, int channels, bool spectral)
-    : condition_entries_(entries) {
-  ATELIER_CHECK(entries >= 0);
-  if (entries > 0) {
-    condition_ = register_module(
-        "condition",
-        ConditionEncoder(ConditionOptions{.entries = entries, .size = channels}, spectral));
+PatternDiscriminator::PatternDiscriminator(const ConditionOptions& condition, bool spectral)
+    : condition_entries_(condition.entries) {
+  ATELIER_CHECK(condition.entries >= 0);
+  if (condition.entries > 0) {
+    condition_ = register_module("condition", ConditionEncoder(condition, spectral));
   }
 }
 

@@ -24,9 +24,9 @@ class PatternDiscriminator : public Discriminator {
   virtual void SetDropoutRandom(const at::Generator& /*random*/) {}
 
  protected:
-  // `entries` labels, attributes or words; 0: unconditional. `channels`: of the last features.
+  // `condition`: without entries unconditional; its size are the channels of the last features.
   // Registers "condition", with spectral norm if `spectral`.
-  PatternDiscriminator(int entries, int channels, bool spectral);
+  PatternDiscriminator(const ConditionOptions& condition, bool spectral);
 
   // Adds to the logits the inner product of the embedded condition with the last features, summed
   // over the picture (Miyato and Koyama 2018, arXiv:1802.05637).

@@ -7,36 +7,10 @@
 #include <utility>
 
 #include "absl/status/status.h"
-#include "absl/strings/ascii.h"
 #include "common/check.h"
+#include "common/words.h"
 
 namespace atelier::nn {
-namespace {
-
-constexpr std::int64_t kFirstWord = 2;
-
-bool IsWordByte(char byte) {
-  const auto value = static_cast<unsigned char>(byte);
-  return absl::ascii_isalnum(value) || value >= 0x80;
-}
-
-}  // namespace
-
-std::vector<std::string> SplitWords(std::string_view text) {
-  std::vector<std::string> words;
-  bool inside = false;
-  for (const char byte : text) {
-    const bool was_inside = std::exchange(inside, IsWordByte(byte));
-    if (!inside) {
-      continue;
-    }
-    if (!was_inside) {
-      words.emplace_back();
-    }
-    words.back() += absl::ascii_tolower(static_cast<unsigned char>(byte));
-  }
-  return words;
-}
 
 Tokenizer::Tokenizer(std::vector<std::string> words) : words_(std::move(words)) {
   std::int64_t place = kFirstWord;
@@ -83,8 +57,6 @@ absl::StatusOr<Tokenizer> Tokenizer::FromCaptions(const std::vector<std::string>
   }
   return Create(std::move(words));
 }
-
-int Tokenizer::entries() const { return static_cast<int>(kFirstWord + words_.size()); }
 
 torch::Tensor Tokenizer::Encode(const std::vector<std::string>& texts) const {
   torch::Tensor tokens =

@@ -7,24 +7,26 @@
 
 #include <torch/types.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "common/words.h"
 
 namespace atelier::nn {
 
 // Immutable and thread-safe.
 class Tokenizer {
  public:
-  static constexpr int kMaxTokens = 16;  // of a text; what is behind them is cut off
+  static constexpr int kMaxTokens = kMaxCaptionWords;  // of a text; the rest is cut off
   static constexpr int kMaxWords = 4096;
   // Entries; the words follow from 2 on, in their order.
   static constexpr std::int64_t kPadding = 0;
   static constexpr std::int64_t kUnknown = 1;
+  static constexpr std::int64_t kFirstWord = 2;
 
   // The words of model.json. INVALID_ARGUMENT: none or more than kMaxWords, one twice, or one that
   // SplitWords would not leave as it is.
@@ -37,7 +39,8 @@ class Tokenizer {
 
   const std::vector<std::string>& words() const { return words_; }
   // Words, padding and unknown: ConditionOptions::entries.
-  int entries() const;
+  int entries() const { return EntriesOf(words_.size()); }
+  static int EntriesOf(std::size_t words) { return static_cast<int>(kFirstWord + words); }
 
   // int64 [texts, kMaxTokens] on the CPU, padded at the end.
   torch::Tensor Encode(const std::vector<std::string>& texts) const;
@@ -52,8 +55,5 @@ class Tokenizer {
   std::vector<std::string> words_;
   std::map<std::string, std::int64_t, std::less<>> places_;
 };
-
-// Runs of ASCII letters, digits and bytes of other UTF-8 characters; ASCII in lower case.
-std::vector<std::string> SplitWords(std::string_view text);
 
 }  // namespace atelier::nn

@@ -16,7 +16,7 @@ bool SameModel(const ModelSource& a, const ModelSource& b) {
 
 }  // namespace
 
-absl::StatusOr<std::shared_ptr<infer::Stylizer>> ModelCache::Get(const ModelSource& source) {
+absl::StatusOr<std::shared_ptr<infer::Model>> ModelCache::Get(const ModelSource& source) {
   std::shared_ptr<Entry> entry;
   {
     absl::MutexLock lock(&mu_);
@@ -35,10 +35,11 @@ absl::StatusOr<std::shared_ptr<infer::Stylizer>> ModelCache::Get(const ModelSour
   }
 
   // Guarded: an exception would leave the entry loading for ever.
-  absl::StatusOr<std::unique_ptr<infer::Stylizer>> loaded = infer::Guarded("loading a model", [&] {
+  absl::StatusOr<std::unique_ptr<infer::Model>> loaded = infer::Guarded("loading a model", [&] {
     return options_.load({.directory = source.directory,
                           .weights_sha256 = source.weights_sha256,
-                          .device = options_.device});
+                          .device = options_.device,
+                          .feature_weights = options_.feature_weights});
   });
 
   // Freed after the lock is released: giving back hundreds of megabytes takes a while.

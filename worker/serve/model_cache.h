@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <list>
 #include <memory>
@@ -12,7 +13,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
-#include "worker/infer/stylizer.h"
+#include "worker/infer/model.h"
 #include "worker/serve/task.h"
 
 namespace atelier::worker {
@@ -21,23 +22,25 @@ namespace atelier::worker {
 // cache meanwhile.
 class ModelCache {
  public:
-  using Loader = std::function<absl::StatusOr<std::unique_ptr<infer::Stylizer>>(
-      const infer::Stylizer::Options&)>;
+  using Loader =
+      std::function<absl::StatusOr<std::unique_ptr<infer::Model>>(const infer::ModelOptions&)>;
 
   struct Options {
     std::string device = "cpu";
     // The most that the weights of idle and used models may take together; the newest model stays
     // even when it is larger.
     std::uint64_t budget_bytes = 2ULL << 30U;
-    Loader load = infer::Stylizer::Load;
+    // EfficientNet-Lite0 (.pth), for models of the family "gatys".
+    std::filesystem::path feature_weights;
+    Loader load = infer::LoadModel;
   };
 
   explicit ModelCache(Options options) : options_(std::move(options)) {}
 
   // The model, loaded if need be; blocks meanwhile. Callers that ask for a model that is being
   // loaded wait for that one load and share its outcome. A failure is not remembered: the next call
-  // tries again. Errors: those of infer::Stylizer::Load.
-  absl::StatusOr<std::shared_ptr<infer::Stylizer>> Get(const ModelSource& source)
+  // tries again. Errors: those of infer::LoadModel.
+  absl::StatusOr<std::shared_ptr<infer::Model>> Get(const ModelSource& source)
       ABSL_LOCKS_EXCLUDED(mu_);
 
   struct Figures {
@@ -51,7 +54,7 @@ class ModelCache {
     ModelSource source;
     bool loading = true;
     absl::Status status;  // of the load, once it has ended
-    std::shared_ptr<infer::Stylizer> model;
+    std::shared_ptr<infer::Model> model;
   };
   using Entries = std::list<std::shared_ptr<Entry>>;
 

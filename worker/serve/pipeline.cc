@@ -4,16 +4,19 @@
 
 #include <utility>
 
+#include "worker/serve/generate.h"
 #include "worker/serve/model_cache.h"
 #include "worker/serve/stylize.h"
 
 namespace atelier::worker {
 
 std::unique_ptr<Pipeline> Pipeline::Create(const Options& options, const std::string& device,
-                                           std::uint64_t model_cache_bytes) {
+                                           std::uint64_t model_cache_bytes,
+                                           const std::filesystem::path& feature_weights) {
   ModelCache::Options cache;
   cache.device = device;
   cache.budget_bytes = model_cache_bytes;
+  cache.feature_weights = feature_weights;
   return std::make_unique<Pipeline>(options, std::make_unique<ModelCache>(std::move(cache)),
                                     SystemClock());
 }
@@ -31,7 +34,7 @@ Pipeline::~Pipeline() {
     absl::MutexLock lock(&mu_);
     ending_ = true;
     for (const Item& item : queue_) {
-      item.task.cancelled->store(true);
+      item.cancelled->store(true);
     }
   }
   for (std::thread& thread : threads_) {
@@ -40,8 +43,20 @@ Pipeline::~Pipeline() {
 }
 
 void Pipeline::Submit(StylizeTask task, std::function<void(StylizeOutcome)> done) {
+  auto cancelled = task.cancelled;
+  Push({std::move(cancelled), [task = std::move(task), done = std::move(done)](
+                                  const ServeContext& context) { done(Stylize(task, context)); }});
+}
+
+void Pipeline::Submit(GenerateTask task, std::function<void(GenerateOutcome)> done) {
+  auto cancelled = task.cancelled;
+  Push({std::move(cancelled), [task = std::move(task), done = std::move(done)](
+                                  const ServeContext& context) { done(Generate(task, context)); }});
+}
+
+void Pipeline::Push(Item item) {
   absl::MutexLock lock(&mu_);
-  queue_.push_back({.task = std::move(task), .done = std::move(done)});
+  queue_.push_back(std::move(item));
 }
 
 Pipeline::Figures Pipeline::figures() const {
@@ -65,7 +80,7 @@ void Pipeline::Serve(int compute_threads) {
       item = std::move(queue_.front());
       queue_.pop_front();
     }
-    item.done(Stylize(item.task, {.models = *models_, .clock = clock_, .compute = compute_}));
+    std::move(item.work)({.models = *models_, .clock = clock_, .compute = compute_});
   }
 }
 

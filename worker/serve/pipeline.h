@@ -1,10 +1,12 @@
-// The serving threads: a fixed pool that takes tasks in order and restyles their pictures. Free of
+// The serving threads: a fixed pool that takes tasks in order and makes their pictures. Free of
 // LibTorch and protobuf headers.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <string>
@@ -12,6 +14,7 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/functional/any_invocable.h"
 #include "absl/synchronization/mutex.h"
 #include "common/clock.h"
 #include "worker/serve/task.h"
@@ -19,6 +22,7 @@
 namespace atelier::worker {
 
 class ModelCache;
+struct ServeContext;
 
 // Thread-safe.
 class Pipeline {
@@ -31,9 +35,11 @@ class Pipeline {
     int compute_threads = 0;
   };
 
-  // A pipeline whose models are loaded from disk onto `device` ("cpu" or "cuda:N").
+  // A pipeline whose models are loaded from disk onto `device` ("cpu" or "cuda:N");
+  // `feature_weights` is for models that optimise pixels.
   static std::unique_ptr<Pipeline> Create(const Options& options, const std::string& device,
-                                          std::uint64_t model_cache_bytes);
+                                          std::uint64_t model_cache_bytes,
+                                          const std::filesystem::path& feature_weights);
 
   Pipeline(const Options& options, std::unique_ptr<ModelCache> models, Clock& clock);
 
@@ -46,6 +52,8 @@ class Pipeline {
   // Queues a task; never blocks. `done` is called once, on a thread of the pool, and may block it.
   // The queue is as long as the credit that the link grants.
   void Submit(StylizeTask task, std::function<void(StylizeOutcome)> done) ABSL_LOCKS_EXCLUDED(mu_);
+  void Submit(GenerateTask task, std::function<void(GenerateOutcome)> done)
+      ABSL_LOCKS_EXCLUDED(mu_);
 
   struct Figures {
     std::uint32_t models = 0;
@@ -55,10 +63,11 @@ class Pipeline {
 
  private:
   struct Item {
-    StylizeTask task;
-    std::function<void(StylizeOutcome)> done;
+    std::shared_ptr<std::atomic<bool>> cancelled;           // the task's
+    absl::AnyInvocable<void(const ServeContext&) &&> work;  // does the task and calls its `done`
   };
 
+  void Push(Item item) ABSL_LOCKS_EXCLUDED(mu_);
   void Serve(int compute_threads) ABSL_LOCKS_EXCLUDED(mu_);
   bool WorkOrEnd() const ABSL_SHARED_LOCKS_REQUIRED(mu_) { return ending_ || !queue_.empty(); }
 

@@ -17,6 +17,18 @@ namespace {
 // How long the server may take to answer the end of the streams.
 constexpr absl::Duration kCloseTimeout = absl::Seconds(10);
 
+WorkerMessage ResultMessage(std::uint64_t task_id, StylizeOutcome outcome) {
+  WorkerMessage message;
+  *message.mutable_stylize_result() = ToStylizeResult(task_id, std::move(outcome));
+  return message;
+}
+
+WorkerMessage ResultMessage(std::uint64_t task_id, GenerateOutcome outcome) {
+  WorkerMessage message;
+  *message.mutable_generate_result() = ToGenerateResult(task_id, std::move(outcome));
+  return message;
+}
+
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<ServeConnection>> ServeConnection::Open(Session::Options options,
@@ -57,9 +69,15 @@ void ServeConnection::Drain() {
 
 void ServeConnection::OnMessage(ServerMessage message) {
   switch (message.message_case()) {
-    case ServerMessage::kStylizeTask:
-      StartTask(std::move(*message.mutable_stylize_task()));
-      return;
+    case ServerMessage::kStylizeTask: {
+      internal::v1::StylizeTask& task = *message.mutable_stylize_task();
+      const std::uint64_t id = task.task_id();
+      return StartTask<StylizeOutcome>(id, ToStylizeTask(std::move(task), absl::Now()));
+    }
+    case ServerMessage::kGenerateTask: {
+      const internal::v1::GenerateTask& task = message.generate_task();
+      return StartTask<GenerateOutcome>(task.task_id(), ToGenerateTask(task, absl::Now()));
+    }
     case ServerMessage::kCancelTask: {
       absl::MutexLock lock(&mu_);
       if (const auto task = tasks_.find(message.cancel_task().task_id()); task != tasks_.end()) {
@@ -83,9 +101,8 @@ void ServeConnection::OnBroken(const absl::Status& why) {
   broken_ = true;
 }
 
-void ServeConnection::StartTask(internal::v1::StylizeTask message) {
-  const std::uint64_t id = message.task_id();
-  StylizeTask task = ToStylizeTask(std::move(message), absl::Now());
+template <typename Outcome, typename Task>
+void ServeConnection::StartTask(std::uint64_t id, Task task) {
   {
     absl::MutexLock lock(&mu_);
     if (broken_) {
@@ -98,23 +115,23 @@ void ServeConnection::StartTask(internal::v1::StylizeTask message) {
     --credit_;
     tasks_[id] = task.cancelled;
   }
-  pipeline_.Submit(std::move(task), [self = shared_from_this(), id](StylizeOutcome outcome) {
+  pipeline_.Submit(std::move(task), [self = shared_from_this(), id](Outcome outcome) {
     self->FinishTask(id, std::move(outcome));
   });
 }
 
-void ServeConnection::FinishTask(std::uint64_t task_id, StylizeOutcome outcome) {
+template <typename Outcome>
+void ServeConnection::FinishTask(std::uint64_t task_id, Outcome outcome) {
   if (!outcome.log_detail.empty()) {
     spdlog::warn("task {}: {}", task_id, outcome.log_detail);
   }
-  WorkerMessage message;
-  *message.mutable_stylize_result() = ToStylizeResult(task_id, std::move(outcome));
+  WorkerMessage message = ResultMessage(task_id, std::move(outcome));
   // Every task is answered: a result that no message can carry becomes an error that says so.
   if (message.ByteSizeLong() > static_cast<std::size_t>(kMaxMessageBytes)) {
-    StylizeOutcome too_large;
+    Outcome too_large;
     too_large.status = absl::ResourceExhaustedError(
         "the result is larger than 64 MiB; ask for JPEG or WebP, or for a smaller size");
-    *message.mutable_stylize_result() = ToStylizeResult(task_id, std::move(too_large));
+    message = ResultMessage(task_id, std::move(too_large));
   }
   session_->Send(std::move(message));
   bool grant = false;

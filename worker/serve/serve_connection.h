@@ -43,8 +43,11 @@ class ServeConnection final : public SessionHandler,
   void OnBroken(const absl::Status& why) override ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
-  void StartTask(internal::v1::StylizeTask message) ABSL_LOCKS_EXCLUDED(mu_);
-  void FinishTask(std::uint64_t task_id, StylizeOutcome outcome) ABSL_LOCKS_EXCLUDED(mu_);
+  // `Task`: StylizeTask or GenerateTask; `Outcome` the one that belongs to it.
+  template <typename Outcome, typename Task>
+  void StartTask(std::uint64_t id, Task task) ABSL_LOCKS_EXCLUDED(mu_);
+  template <typename Outcome>
+  void FinishTask(std::uint64_t task_id, Outcome outcome) ABSL_LOCKS_EXCLUDED(mu_);
   void GrantCredit(std::uint32_t tasks) ABSL_LOCKS_EXCLUDED(mu_);
   bool DrainingOrBroken() const ABSL_SHARED_LOCKS_REQUIRED(mu_) { return draining_ || broken_; }
   bool IdleOrBroken() const ABSL_SHARED_LOCKS_REQUIRED(mu_) { return tasks_.empty() || broken_; }

@@ -7,52 +7,35 @@
 
 #include "common/errors.h"
 #include "common/status_macros.h"
+#include "common/style_mix.h"
 #include "worker/image/codec.h"
 #include "worker/image/color.h"
 #include "worker/image/resize.h"
 #include "worker/infer/guard.h"
+#include "worker/infer/stylizer.h"
 
 namespace atelier::worker {
 namespace {
 
-// gRPC messages end at 64 MiB; a little is left for the other fields.
-constexpr std::size_t kMaxResultBytes = (64U << 20U) - (64U << 10U);
-
 // The work on one picture, stage by stage, each leaving its results in the members.
 class Work final {
  public:
-  Work(const StylizeTask& task, const StylizeContext& context, StylizeOutcome& outcome)
-      : task_(task), context_(context), outcome_(outcome) {}
+  Work(const StylizeTask& task, const ServeContext& context, StylizeOutcome& outcome)
+      : task_(task),
+        context_(context),
+        stages_(*task.cancelled, task.deadline, context.clock),
+        outcome_(outcome) {}
 
   absl::Status Run() {
     ATELIER_RETURN_IF_ERROR(CheckControls());
-    ATELIER_RETURN_IF_ERROR(Timed(outcome_.decode, [&] { return Decode(); }));
-    ATELIER_RETURN_IF_ERROR(Timed(outcome_.encode, [&] { return Resize(); }));
-    ATELIER_RETURN_IF_ERROR(Timed(outcome_.load, [&] { return LoadModel(); }));
-    ATELIER_RETURN_IF_ERROR(Timed(outcome_.compute, [&] { return Compute(); }));
-    return Timed(outcome_.encode, [&] { return Encode(); });
+    ATELIER_RETURN_IF_ERROR(stages_.Timed(outcome_.decode, [&] { return Decode(); }));
+    ATELIER_RETURN_IF_ERROR(stages_.Timed(outcome_.encode, [&] { return Resize(); }));
+    ATELIER_RETURN_IF_ERROR(stages_.Timed(outcome_.load, [&] { return LoadModel(); }));
+    ATELIER_RETURN_IF_ERROR(stages_.Timed(outcome_.compute, [&] { return Compute(); }));
+    return stages_.Timed(outcome_.encode, [&] { return Encode(); });
   }
 
  private:
-  absl::Status StillWanted() const {
-    if (task_.cancelled->load(std::memory_order_relaxed)) {
-      return absl::CancelledError("The request was cancelled.");
-    }
-    if (context_.clock.Now() >= task_.deadline) {
-      return absl::DeadlineExceededError("The deadline passed before the picture was done.");
-    }
-    return absl::OkStatus();
-  }
-
-  template <typename Stage>
-  absl::Status Timed(absl::Duration& spent, Stage&& stage) const {
-    ATELIER_RETURN_IF_ERROR(StillWanted());
-    const absl::Time start = context_.clock.Now();
-    absl::Status status = stage();
-    spent += context_.clock.Now() - start;
-    return status;
-  }
-
   // The server has checked these; a worker must not trust even its server with a NaN.
   absl::Status CheckControls() const {
     if (!(task_.strength >= 0 && task_.strength <= 1)) {
@@ -70,6 +53,14 @@ class Work final {
   absl::Status Decode() {
     ATELIER_ASSIGN_OR_RETURN(photo_, image::DecodeImage(task_.image));
     outcome_.warnings = std::move(photo_.warnings);
+    if (task_.style_image.empty()) {
+      return absl::OkStatus();
+    }
+    const absl::StatusOr<image::DecodedImage> style = image::DecodeImage(task_.style_image);
+    if (!style.ok()) {
+      return AboutField(style.status(), "style_image");
+    }
+    controls_.style_image = style->rgb;
     return absl::OkStatus();
   }
 
@@ -95,34 +86,20 @@ class Work final {
   }
 
   absl::Status LoadModel() {
-    absl::StatusOr<std::shared_ptr<infer::Stylizer>> model = context_.models.Get(task_.model);
-    if (model.ok()) {
-      model_ = *std::move(model);
-      outcome_.precision = task_.precision.value_or(model_->spec().default_precision);
+    ATELIER_ASSIGN_OR_RETURN(
+        model_, LoadForTaskAs<infer::Stylizer>(context_.models, task_.model, outcome_.log_detail));
+    const ModelSpec& spec = model_->spec();
+    outcome_.precision = task_.precision.value_or(spec.default_precision);
+    controls_.precision = outcome_.precision;
+    controls_.still_wanted = [this] { return stages_.StillWanted(); };
+    if (task_.mix.empty()) {
       return absl::OkStatus();
     }
-    outcome_.log_detail = std::string(model.status().message());
-    const std::string name =
-        "Model " + task_.model.name + "@" + std::to_string(task_.model.version);
-    switch (model.status().code()) {
-      // The server found the model, so what is missing here is its files.
-      case absl::StatusCode::kNotFound:
-        return absl::DataLossError(
-            name + " cannot be used: its files are gone. Publish or import it again.");
-      case absl::StatusCode::kDataLoss:
-        return absl::DataLossError(
-            name +
-            " cannot be used: its weights are damaged (their checksum or their "
-            "contents are wrong). Publish or import it again.");
-      case absl::StatusCode::kUnimplemented:
-        return absl::UnimplementedError(name + " is of a family that this worker does not know.");
-      case absl::StatusCode::kFailedPrecondition:
-        return absl::FailedPreconditionError("The worker's device is not available.");
-      case absl::StatusCode::kResourceExhausted:
-        return absl::ResourceExhaustedError(name + " does not fit into the worker's memory.");
-      default:
-        return absl::InternalError(name + " could not be loaded.");
+    if (spec.classes.empty()) {
+      return InvalidField("mix", "does not apply: this model does not know several styles");
     }
+    ATELIER_ASSIGN_OR_RETURN(controls_.mix, MixWeights(task_.mix, spec.classes));
+    return absl::OkStatus();
   }
 
   absl::Status Compute() {
@@ -133,9 +110,9 @@ class Work final {
     }
     absl::MutexLock lock(&context_.compute);
     // The wait for the device may have been long.
-    ATELIER_RETURN_IF_ERROR(StillWanted());
+    ATELIER_RETURN_IF_ERROR(stages_.StillWanted());
     ATELIER_ASSIGN_OR_RETURN(const at::Tensor batch,
-                             model_->Stylize(photo_.rgb.unsqueeze(0), outcome_.precision));
+                             model_->Stylize(photo_.rgb.unsqueeze(0), controls_));
     styled_ = batch.squeeze(0);
     return absl::OkStatus();
   }
@@ -168,16 +145,18 @@ class Work final {
   }
 
   const StylizeTask& task_;
-  const StylizeContext& context_;
+  const ServeContext& context_;
+  const Stages stages_;
   StylizeOutcome& outcome_;
   image::DecodedImage photo_;  // at the size of the result
+  infer::StylizeControls controls_;
   std::shared_ptr<infer::Stylizer> model_;
   at::Tensor styled_;  // uint8 [H, W, 3]
 };
 
 }  // namespace
 
-StylizeOutcome Stylize(const StylizeTask& task, const StylizeContext& context) {
+StylizeOutcome Stylize(const StylizeTask& task, const ServeContext& context) {
   StylizeOutcome outcome;
   outcome.status =
       infer::Guarded("restyling a picture", [&] { return Work(task, context, outcome).Run(); });

@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "common/image_header.h"
+#include "common/style_mix.h"
 #include "common/train_config.h"
 
 namespace atelier::worker {
@@ -33,26 +34,60 @@ struct StylizeTask {
   std::optional<ImageFormat> format;   // unset: the input's
   int quality = 95;                    // 1..100
   std::optional<Precision> precision;  // unset: the model's
+  std::vector<StyleShare> mix;         // of the model's classes; empty: its first
+  std::string style_image;             // encoded; empty: none
   // Set by the link's side, from any thread, when nobody wants the result any more.
   std::shared_ptr<std::atomic<bool>> cancelled = std::make_shared<std::atomic<bool>>(false);
 };
 
-struct StylizeOutcome {
+// What the outcome of every task tells.
+struct OutcomeFacts {
   // Not OK: a sentence for the caller, free of paths and exception text, with the field at fault as
-  // payload (common/errors.h). The fields up to the timings are empty then.
+  // payload (common/errors.h). There are no pictures then.
   absl::Status status;
   // What the worker's own log should say besides; never sent.
   std::string log_detail;
+  Precision precision = Precision::kFp32;
+  std::vector<std::string> warnings;
+  absl::Duration load;  // waiting for the model; about zero when it was there
+  absl::Duration compute;
+  absl::Duration encode;  // colour, strength, resizing and encoding
+};
+
+struct StylizeOutcome : OutcomeFacts {
   std::string image;  // encoded
   ImageFormat format = ImageFormat::kJpeg;
   int width = 0;
   int height = 0;
-  Precision precision = Precision::kFp32;
-  std::vector<std::string> warnings;
   absl::Duration decode;
-  absl::Duration load;  // waiting for the model; about zero when it was there
-  absl::Duration compute;
-  absl::Duration encode;  // colour, strength, resizing and encoding
+};
+
+// Patterns from noise, all of one request.
+struct GenerateTask {
+  ModelSource model;
+  absl::Time deadline = absl::InfiniteFuture();
+  std::vector<std::uint64_t> seeds;             // one a picture, 1..8
+  std::optional<std::uint64_t> interpolate_to;  // from the first seed, in as many steps as seeds
+  double truncation = 1;                        // 0..1
+  std::vector<std::uint32_t> labels;            // places in the model's classes, one a picture
+  std::vector<std::string> words;               // of the model's vocabulary
+  std::uint32_t size = 0;                       // a side, 16..1024 pixels; 0: the model's own
+  ImageFormat format = ImageFormat::kPng;
+  int quality = 95;                    // 1..100
+  std::optional<Precision> precision;  // unset: the model's
+  // As in StylizeTask.
+  std::shared_ptr<std::atomic<bool>> cancelled = std::make_shared<std::atomic<bool>>(false);
+};
+
+struct GeneratedPicture {
+  std::string image;  // encoded
+  int width = 0;
+  int height = 0;
+};
+
+struct GenerateOutcome : OutcomeFacts {
+  std::vector<GeneratedPicture> pictures;
+  ImageFormat format = ImageFormat::kPng;
 };
 
 }  // namespace atelier::worker

@@ -12,4 +12,7 @@ StylizeTask ToStylizeTask(internal::v1::StylizeTask message, absl::Time now);
 
 internal::v1::StylizeResult ToStylizeResult(std::uint64_t task_id, StylizeOutcome outcome);
 
+GenerateTask ToGenerateTask(const internal::v1::GenerateTask& message, absl::Time now);
+internal::v1::GenerateResult ToGenerateResult(std::uint64_t task_id, GenerateOutcome outcome);
+
 }  // namespace atelier::worker

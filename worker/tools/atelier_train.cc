@@ -28,6 +28,7 @@ struct Arguments {
   std::vector<std::string> datasets;
   std::string out;
   std::string init_model;
+  std::string init_discriminator;
   std::string feature_weights = (ShareDirectory() / "features/efficientnet_lite0.pth").string();
   int threads = 0;
 };
@@ -73,10 +74,11 @@ absl::StatusOr<train::TrainJob> ReadJob(const Arguments& arguments) {
     ATELIER_ASSIGN_OR_RETURN(job.style_directory, FindDataset(datasets, job.config.style_dataset));
   }
   job.init_directory = arguments.init_model;
-  if (job.init_directory.empty() != job.config.init_from.empty()) {
-    return absl::InvalidArgumentError(
-        "init_from in the job file and --init-model DIR, the folder of that model, go together");
+  if (job.init_directory.empty() && !job.config.init_from.empty()) {
+    return absl::InvalidArgumentError("the job starts from " + job.config.init_from +
+                                      " (init_from); say where that lies with --init-model PATH");
   }
+  job.init_discriminator = arguments.init_discriminator;
   const std::filesystem::path attempts = std::filesystem::path(arguments.out) / "attempts";
   job.attempt_directory = attempts / "1";
   job.resume_directory = train::FindNewestCheckpoint(attempts);
@@ -134,7 +136,12 @@ int main(int argc, char** argv) {
                  "the run's folder: checkpoints, samples, stats.jsonl, result")
       ->required();
   app.add_option("--init-model", arguments.init_model,
-                 "the folder of the model that the job's init_from names");
+                 "what the weights start from (the job's init_from, if it has one): a model's "
+                 "folder, a checkpoint's folder step-N, or a .safetensors or .pth file of a "
+                 "generator");
+  app.add_option("--init-discriminator", arguments.init_discriminator,
+                 "what the discriminator starts from: a checkpoint's folder step-N, or a "
+                 ".safetensors or .pth file");
   app.add_option("--feature-weights", arguments.feature_weights,
                  "EfficientNet-Lite0 weights (.pth)")
       ->capture_default_str();

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 
+#include "common/files.h"
 #include "common/status_macros.h"
 #include "worker/image/resize.h"
 #include "worker/infer/stylizer.h"
@@ -176,7 +177,9 @@ absl::StatusOr<EvalReport> EvaluateModel(const ModelOptions& options) {
   ATELIER_ASSIGN_OR_RETURN(const auto network,
                            metrics::LiteNetwork::Load(options.lite.variant, options.lite.weights));
   ATELIER_ASSIGN_OR_RETURN(const auto stylizer,
-                           infer::Stylizer::Load({.directory = options.model}));
+                           infer::Stylizer::Load({.directory = options.model,
+                                                  .feature_weights = ShareDirectory() / "features" /
+                                                                     "efficientnet_lite0.pth"}));
   PictureReader reader;
   ProgressBar bar(Count(paintings) + Count(photos));
   metrics::StyleTarget style;

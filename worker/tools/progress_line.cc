@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <cstdio>
+#include <string>
 
 #include "worker/tools/progress_bar.h"
 
@@ -40,11 +41,18 @@ void ProgressLine::OnProgress(const train::Progress& progress) {
   last_percent_ = percent;
   const auto total = progress.losses.find("total");
   Clear();
-  std::fprintf(stderr, "%s %3d%%  step %lld of %lld  %.2f images/s  %s left  loss %.4g%s",
+  std::string metrics;
+  for (const auto& [name, value] : progress.metrics) {
+    char text[64];
+    std::snprintf(text, sizeof(text), "  %s %.4g", name.c_str(), value);
+    metrics += text;
+  }
+  std::fprintf(stderr, "%s %3d%%  step %lld of %lld  %.2f images/s  %s left  loss %.4g%s%s",
                Bar(share).c_str(), percent, static_cast<long long>(progress.step),
                static_cast<long long>(progress.steps), progress.images_per_s,
                Duration(progress.seconds_left).c_str(),
-               total == progress.losses.end() ? 0.0 : total->second, terminal_ ? "" : "\n");
+               total == progress.losses.end() ? 0.0 : total->second, metrics.c_str(),
+               terminal_ ? "" : "\n");
   std::fflush(stderr);
   drawn_ = terminal_;
 }

@@ -5,6 +5,8 @@
 #include <utility>
 #include <vector>
 
+#include "common/check.h"
+#include "common/errors.h"
 #include "common/status_macros.h"
 #include "worker/models/feature_network.h"
 #include "worker/models/generator_table.h"
@@ -69,6 +71,21 @@ Judgement Wide(Judgement judgement) {
   return judgement;
 }
 
+// Least squares are halved in their own definition.
+double LossShare(const GanConfig& config) {
+  return config.halved && config.loss != GanLoss::kLeastSquares ? 0.5 : 1.0;
+}
+
+// The mean over a picture's map, then over the scales, [N].
+torch::Tensor MeanLogits(const std::vector<torch::Tensor>& logits) {
+  std::vector<torch::Tensor> means;
+  means.reserve(logits.size());
+  for (const torch::Tensor& map : logits) {
+    means.push_back(map.detach().flatten(1).mean(1));
+  }
+  return torch::stack(means).mean(0);
+}
+
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<nn::Discriminator>> MakeDiscriminator(
@@ -76,14 +93,19 @@ absl::StatusOr<std::shared_ptr<nn::Discriminator>> MakeDiscriminator(
     const at::Generator& random) {
   ATELIER_ASSIGN_OR_RETURN(auto network, Build(config, in_channels, feature_weights));
   network->InitializeWeights(random);
-  const auto layers = static_cast<int>(network->Layers().size());
-  if (config.freeze_layers >= layers) {
-    return absl::InvalidArgumentError("train.gan.freeze_layers must be below " +
-                                      std::to_string(layers) +
-                                      ", the number of layers that this discriminator has");
-  }
-  network->FreezeLayers(config.freeze_layers);
+  ATELIER_RETURN_IF_ERROR(FreezeLayers(*network, config.freeze_layers));
   return network;
+}
+
+absl::Status FreezeLayers(nn::Discriminator& network, int count) {
+  const auto layers = static_cast<int>(network.Layers().size());
+  if (count >= layers) {
+    return InvalidField("train.gan.freeze_layers",
+                        "must be below " + std::to_string(layers) +
+                            ", the number of layers that this discriminator has");
+  }
+  network.FreezeLayers(count);
+  return absl::OkStatus();
 }
 
 Adversary::Adversary(std::string name, std::int64_t index, const TrainConfig& config,
@@ -103,30 +125,54 @@ Adversary::Adversary(std::string name, std::int64_t index, const TrainConfig& co
                   return network->Judge(pictures);
                 }) {}
 
-double Adversary::Learn(const torch::Tensor& real, const torch::Tensor& fake, std::int64_t step,
+double Adversary::Learn(const torch::Tensor& real, const Levels& fake, std::int64_t step,
                         const torch::Tensor& condition) {
-  const torch::Tensor shown =
-      pool_.Exchange(fake, KeyedRandom(config_.seed, step, index_, Purpose::kPool));
   const torch::Tensor real_seen = Augment(real, step, kReal);
-  const torch::Tensor fake_seen = Augment(shown.detach(), step, kFake);
+  Levels fake_seen;
+  for (const torch::Tensor& level : fake) {
+    fake_seen.push_back(level.detach());
+  }
+  if (fake.size() == 1) {
+    const torch::Tensor shown =
+        pool_.Exchange(fake_seen.front(), KeyedRandom(config_.seed, step, index_, Purpose::kPool));
+    fake_seen.front() = Augment(shown, step, kFake);
+  }
   Judgement of_real;
   Judgement of_fake;
   {
     const Autocast autocast(config_.precision);
     of_real = Wide(judge_(real_seen, condition));
-    of_fake = Wide(judge_(fake_seen, condition));
+    of_fake = Wide(JudgeLevels(fake_seen, condition));
+  }
+  if (config_.resample.on()) {
+    real_scores_.push_back(MeanLogits(of_real.logits));
   }
   if (config_.augment.adaptive) {
     probability_.Observe(of_real.logits);
   }
-  torch::Tensor loss = DiscriminatorLoss(config_.gan.loss, of_real.logits, of_fake.logits) +
-                       Penalties(real_seen, fake_seen, step, condition);
+  torch::Tensor loss =
+      LossShare(config_.gan) * DiscriminatorLoss(config_.gan.loss, of_real.logits, of_fake.logits) +
+      Penalties(real_seen, fake_seen.front(), step, condition);
   learner_.ZeroGradients();
   loss.backward();
   if (learner_.Step() && config_.gan.clip_weights > 0) {
     ClipWeights(*network_, config_.gan.clip_weights);
   }
   return loss.item<double>();
+}
+
+torch::Tensor Adversary::TakeRealScores() {
+  const std::vector<torch::Tensor> scores = std::exchange(real_scores_, {});
+  return scores.empty() ? torch::Tensor() : torch::cat(scores);
+}
+
+Judgement Adversary::JudgeLevels(const Levels& fake, const torch::Tensor& condition) {
+  if (fake.size() == 1) {
+    return judge_(fake.front(), condition);
+  }
+  auto* const scales = dynamic_cast<nn::MultiScaleDiscriminator*>(network_.get());
+  ATELIER_CHECK(scales != nullptr && std::cmp_less_equal(config_.gan.scales, fake.size()));
+  return scales->JudgePyramid({fake.begin(), fake.begin() + config_.gan.scales});
 }
 
 torch::Tensor Adversary::Augment(const torch::Tensor& pictures, std::int64_t step,
@@ -166,20 +212,28 @@ torch::Tensor Adversary::Penalties(const torch::Tensor& real, const torch::Tenso
 }
 
 Judgement Adversary::Look(const torch::Tensor& pictures, const torch::Tensor& condition) {
+  return LookAtLevels({pictures}, condition);
+}
+
+Judgement Adversary::LookAtLevels(const Levels& fake, const torch::Tensor& condition) {
   // The gradient passes through the discriminator without touching it.
   network_->WantGradients(false);
   Judgement judgement;
   {
     const Autocast autocast(config_.precision);
-    judgement = Wide(judge_(pictures, condition));
+    judgement = Wide(JudgeLevels(fake, condition));
   }
   network_->WantGradients(true);
   return judgement;
 }
 
-torch::Tensor Adversary::GeneratorLoss(const torch::Tensor& fake, const torch::Tensor& real,
+torch::Tensor Adversary::GeneratorLoss(const Levels& fake, const torch::Tensor& real,
                                        std::int64_t step, const torch::Tensor& condition) {
-  const Judgement of_fake = Look(Augment(fake, step, kOfGenerator), condition);
+  Levels seen = fake;
+  if (seen.size() == 1) {
+    seen.front() = Augment(seen.front(), step, kOfGenerator);
+  }
+  const Judgement of_fake = LookAtLevels(seen, condition);
   torch::Tensor loss = config_.gan.weight * train::GeneratorLoss(config_.gan.loss, of_fake.logits);
   if (config_.gan.feature_matching_weight > 0) {
     Judgement of_real;

@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -25,9 +26,16 @@ absl::StatusOr<std::shared_ptr<nn::Discriminator>> MakeDiscriminator(
     const GanConfig& config, int in_channels, const std::filesystem::path& feature_weights,
     const at::Generator& random);
 
+// The first `count` layers learn nothing from now on. INVALID_ARGUMENT: none would be left to
+// learn.
+absl::Status FreezeLayers(nn::Discriminator& network, int count);
+
 // How a network judges pictures float [N, C, H, W]; `condition` is undefined where there is none.
 using Judge = std::function<nn::Discriminator::Judgement(const torch::Tensor& pictures,
                                                          const torch::Tensor& condition)>;
+
+// A generated picture at one scale or, finest first, at several (generator_options.multi_level).
+using Levels = std::vector<torch::Tensor>;
 
 // Not thread-safe.
 class Adversary final : public Saved {
@@ -40,15 +48,28 @@ class Adversary final : public Saved {
             const std::shared_ptr<nn::Discriminator>& network);
 
   // One step of the discriminator on as many real as generated pictures, in [-1, 1]; no gradient
-  // reaches them. Returns its loss with penalties. `step` keys its draws.
+  // reaches them. Its loss is DiscriminatorLoss, with gan.halved half of it as in
+  // junyanz/pytorch-CycleGAN-and-pix2pix and CUT, and penalties. Returns it. `step` keys its draws.
   double Learn(const torch::Tensor& real, const torch::Tensor& fake, std::int64_t step,
+               const torch::Tensor& condition = {}) {
+    return Learn(real, Levels{fake}, step, condition);
+  }
+  double Learn(const torch::Tensor& real, const Levels& fake, std::int64_t step,
                const torch::Tensor& condition = {});
 
   // The loss of the generator that made `fake`, scalar, times gan.weight; the discriminator itself
   // gets no gradient. gan.feature_matching_weight adds the distance to the features of `real`.
   // `step` keys its draws.
   torch::Tensor GeneratorLoss(const torch::Tensor& fake, const torch::Tensor& real,
-                              std::int64_t step, const torch::Tensor& condition = {});
+                              std::int64_t step, const torch::Tensor& condition = {}) {
+    return GeneratorLoss(Levels{fake}, real, step, condition);
+  }
+  torch::Tensor GeneratorLoss(const Levels& fake, const torch::Tensor& real, std::int64_t step,
+                              const torch::Tensor& condition = {});
+
+  // What resampling asks for: the mean logit of each real picture that Learn has seen since this
+  // was last called, in that order, [N]; undefined when config.resample is off.
+  torch::Tensor TakeRealScores();
 
   // The judgement of pictures, in the precision of the job, differentiable with respect to them
   // only.
@@ -56,6 +77,8 @@ class Adversary final : public Saved {
                                     const torch::Tensor& condition = {});
 
   void SetRateShare(double share) { learner_.SetRateShare(share); }
+  std::vector<NamedNetwork> Networks() override { return {{name_, network_.get(), true}}; }
+  bool TakeSkipped() override { return learner_.TakeSkipped(); }
   void Save(models::TensorMap& state) const override;
   absl::Status Load(const models::TensorMap& state) override;
 
@@ -63,6 +86,10 @@ class Adversary final : public Saved {
   // What augment.differentiable does to pictures before they are judged; `role` tells the real ones
   // from the others.
   torch::Tensor Augment(const torch::Tensor& pictures, std::int64_t step, std::int64_t role) const;
+  nn::Discriminator::Judgement LookAtLevels(const Levels& fake, const torch::Tensor& condition);
+  // One level is judged as a picture, several by a multi-scale discriminator, each by its own
+  // scale.
+  nn::Discriminator::Judgement JudgeLevels(const Levels& fake, const torch::Tensor& condition);
   torch::Tensor Penalties(const torch::Tensor& real, const torch::Tensor& fake, std::int64_t step,
                           const torch::Tensor& condition) const;
 
@@ -74,6 +101,7 @@ class Adversary final : public Saved {
   Learner learner_;
   ImagePool pool_;
   AdaptiveProbability probability_;
+  std::vector<torch::Tensor> real_scores_;
 };
 
 }  // namespace atelier::train

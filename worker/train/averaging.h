@@ -9,6 +9,7 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "worker/models/safetensors.h"
@@ -34,6 +35,10 @@ class WeightAverage : public Saved {
   // After the optimiser's step `step`, counted from 0.
   void Update(std::int64_t step);
 
+  std::vector<NamedNetwork> Networks() override {
+    return on() ? std::vector<NamedNetwork>{{name_, mean_.get(), false}}
+                : std::vector<NamedNetwork>{};
+  }
   // As NAME.KEY; nothing when off.
   void Save(models::TensorMap& state) const override;
   absl::Status Load(const models::TensorMap& state) override;

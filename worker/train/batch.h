@@ -4,6 +4,7 @@
 #include <torch/types.h>
 
 #include <cstdint>
+#include <vector>
 
 namespace atelier::train {
 
@@ -13,13 +14,16 @@ enum class BatchKind {
   kUnpaired,    // pictures of the content set and, drawn independently, of the style set
   kSideBySide,  // content pictures hold the input (left half) and the target (right half)
   kEdges,       // content pictures are the targets; the inputs are edges drawn from them
+  kNone,        // the step reads its sets when it is made; batches have their first_sample only
 };
 
 // Pictures are float [N, 3, S, S] in [-1, 1], channels last.
 struct Batch {
-  torch::Tensor content;          // or input
-  torch::Tensor target;           // or a picture of the style set; undefined with kContent
-  torch::Tensor labels;           // int64 [N], places in ImageFolder::labels() of the content set
+  torch::Tensor content;  // or input
+  torch::Tensor target;   // or a picture of the style set; undefined with kContent
+  torch::Tensor labels;   // int64 [N], places in ImageFolder::labels() of the content set
+  std::vector<std::int64_t> content_places;  // of its pictures in the content set
+  std::vector<std::int64_t> target_places;   // in the style set; empty where there is none
   std::int64_t first_sample = 0;  // index of its first sample since the beginning of training
 };
 
@@ -31,6 +35,11 @@ inline Batch Narrow(const Batch& batch, std::int64_t first, std::int64_t count) 
   if (batch.target.defined()) {
     part.target = batch.target.narrow(0, first, count);
   }
+  const auto places = [first, count](const std::vector<std::int64_t>& all) {
+    return all.empty() ? all : std::vector(all.begin() + first, all.begin() + first + count);
+  };
+  part.content_places = places(batch.content_places);
+  part.target_places = places(batch.target_places);
   part.first_sample = batch.first_sample + first;
   return part;
 }

@@ -87,8 +87,43 @@ std::string Fingerprint(const TrainConfig& config) {
   return Sha256Hex(TrainSettings(rest));
 }
 
-absl::Status SaveCheckpoint(const fs::path& checkpoints, const Checkpoint& checkpoint, int keep) {
-  const fs::path final_path = checkpoints / ("step-" + std::to_string(checkpoint.step));
+fs::path CheckpointFolder(const fs::path& checkpoints, std::int64_t step) {
+  return checkpoints / ("step-" + std::to_string(step));
+}
+
+absl::Status AdoptCheckpoint(const fs::path& from, const fs::path& checkpoints) {
+  std::error_code error;
+  if (!fs::exists(from / kComplete, error)) {
+    return absl::NotFoundError("the checkpoint " + from.filename().string() + " is not there");
+  }
+  const fs::path final_path = checkpoints / from.filename();
+  if (fs::exists(final_path / kComplete, error)) {
+    return absl::OkStatus();
+  }
+  const fs::path staging = checkpoints / ("tmp-" + from.filename().string());
+  fs::remove_all(staging, error);
+  fs::remove_all(final_path, error);
+  fs::create_directories(staging, error);
+  for (const char* name : {kState, kMeta, kComplete}) {
+    fs::create_hard_link(from / name, staging / name, error);
+    if (error) {
+      fs::copy_file(from / name, staging / name, error);
+    }
+    if (error) {
+      return absl::ResourceExhaustedError("cannot copy the best checkpoint: " + error.message());
+    }
+  }
+  ATELIER_RETURN_IF_ERROR(SyncDirectory(staging));
+  fs::rename(staging, final_path, error);
+  if (error) {
+    return absl::InternalError("cannot rename the best checkpoint: " + error.message());
+  }
+  return SyncDirectory(checkpoints);
+}
+
+absl::Status SaveCheckpoint(const fs::path& checkpoints, const Checkpoint& checkpoint, int keep,
+                            std::int64_t best) {
+  const fs::path final_path = CheckpointFolder(checkpoints, checkpoint.step);
   const fs::path staging = checkpoints / ("tmp-" + std::to_string(checkpoint.step));
   std::error_code error;
   if (fs::exists(final_path / kComplete, error)) {
@@ -112,6 +147,7 @@ absl::Status SaveCheckpoint(const fs::path& checkpoints, const Checkpoint& check
   }
   ATELIER_RETURN_IF_ERROR(SyncDirectory(checkpoints));
   std::vector<fs::path> folders = StepFolders(checkpoints);
+  std::erase_if(folders, [best](const fs::path& folder) { return StepOf(folder) == best; });
   for (std::size_t i = 0; i + static_cast<std::size_t>(keep) < folders.size(); ++i) {
     fs::remove_all(folders[i], error);
   }

@@ -29,10 +29,18 @@ struct Checkpoint {
 std::string Fingerprint(const TrainConfig& config);
 
 // Writes checkpoints/step-N below `checkpoints` under a temporary name, flushes and renames it,
-// then removes all but the newest `keep`. RESOURCE_EXHAUSTED: disk full; PERMISSION_DENIED:
-// read-only.
+// then removes all but the newest `keep` and that of step `best` (below 0: none).
+// RESOURCE_EXHAUSTED: disk full; PERMISSION_DENIED: read-only.
 absl::Status SaveCheckpoint(const std::filesystem::path& checkpoints, const Checkpoint& checkpoint,
-                            int keep);
+                            int keep, std::int64_t best = -1);
+
+std::filesystem::path CheckpointFolder(const std::filesystem::path& checkpoints, std::int64_t step);
+
+// Copies the checkpoint folder `from`, if it is whole, to its own name below `checkpoints`, whole
+// or not at all, by links where the disk has them: what an earlier attempt found to be the best
+// goes with the job. NOT_FOUND: it is not whole; RESOURCE_EXHAUSTED, PERMISSION_DENIED.
+absl::Status AdoptCheckpoint(const std::filesystem::path& from,
+                             const std::filesystem::path& checkpoints);
 
 // DATA_LOSS: incomplete, or a checksum disagrees.
 absl::StatusOr<Checkpoint> LoadCheckpoint(const std::filesystem::path& directory);

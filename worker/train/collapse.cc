@@ -38,26 +38,32 @@ absl::Status CollapseAlarm::Load(const std::string& name, const models::TensorMa
 }
 
 bool BestByMetric::Report(std::int64_t step, double metric) {
-  if (std::isfinite(metric) && (step_ < 0 || metric < metric_)) {
+  const bool first = step_ < 0;
+  const bool best = std::isfinite(metric) && (first || metric < metric_);
+  if (best && (first || metric < mark_ - least_)) {
+    mark_ = metric;
+    worse_ = 0;
+  } else {
+    ++worse_;
+  }
+  if (best) {
     step_ = step;
     metric_ = metric;
-    worse_ = 0;
-    return true;
   }
-  ++worse_;
-  return false;
+  return best;
 }
 
 void BestByMetric::Save(const std::string& name, models::TensorMap& state) const {
   SaveNumbers(state, name + "#best",
-              {static_cast<double>(step_), metric_, static_cast<double>(worse_)});
+              {static_cast<double>(step_), metric_, mark_, static_cast<double>(worse_)});
 }
 
 absl::Status BestByMetric::Load(const std::string& name, const models::TensorMap& state) {
-  ATELIER_ASSIGN_OR_RETURN(const std::vector<double> saved, LoadNumbers(state, name + "#best", 3));
+  ATELIER_ASSIGN_OR_RETURN(const std::vector<double> saved, LoadNumbers(state, name + "#best", 4));
   step_ = static_cast<std::int64_t>(saved[0]);
   metric_ = saved[1];
-  worse_ = static_cast<std::int64_t>(saved[2]);
+  mark_ = saved[2];
+  worse_ = static_cast<std::int64_t>(saved[3]);
   return absl::OkStatus();
 }
 

@@ -45,8 +45,10 @@ class CollapseAlarm {
 // The best measurement so far; smaller is better.
 class BestByMetric {
  public:
-  // `patience`: measurements in a row without an improvement after which it is enough; 0: never.
-  explicit BestByMetric(std::int64_t patience) : patience_(patience) {}
+  // `patience`: measurements in a row that are not better by more than `least` than the last one
+  // that was, after which it is enough; 0: never.
+  explicit BestByMetric(std::int64_t patience, double least = 0)
+      : patience_(patience), least_(least) {}
 
   // True: the best so far. A measurement that is not finite never is.
   bool Report(std::int64_t step, double metric);
@@ -62,8 +64,10 @@ class BestByMetric {
 
  private:
   std::int64_t patience_;
+  double least_;
   std::int64_t step_ = -1;
   double metric_ = 0;
+  double mark_ = 0;  // the last measurement that counted for the patience
   std::int64_t worse_ = 0;
 };
 

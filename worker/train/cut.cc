@@ -10,6 +10,7 @@
 #include "worker/nn/resnet_generator.h"
 #include "worker/train/adversary.h"
 #include "worker/train/autocast.h"
+#include "worker/train/extra_losses.h"
 #include "worker/train/gradients.h"
 #include "worker/train/patch_nce.h"
 #include "worker/train/picture_generator.h"
@@ -22,14 +23,19 @@ class CutStep final : public PictureStep {
  public:
   CutStep(const TrainConfig& config, std::shared_ptr<nn::ResnetGenerator> generator,
           std::shared_ptr<nn::Generator> mean, PatchProjector projector,
-          const std::shared_ptr<nn::Discriminator>& discriminator)
+          const std::shared_ptr<nn::Discriminator>& discriminator, ExtraLosses extra)
       : PictureStep(config, generator, std::move(mean)),
         resnet_(std::move(generator)),
         projector_(std::move(projector)),
         projector_learner_("projector", projector_.ptr(), GeneratorOptions(config)),
-        adversary_("discriminator", 0, config, discriminator) {}
+        adversary_("discriminator", 0, config, discriminator),
+        extra_(std::move(extra)) {}
 
   std::map<std::string, double> Run(const Batch& batch, std::int64_t step) override;
+  // It sees pictures of the style set only.
+  RealScores TakeRealScores() override {
+    return {.content = {}, .target = adversary_.TakeRealScores()};
+  }
 
  private:
   std::vector<Saved*> parts() override {
@@ -43,6 +49,7 @@ class CutStep final : public PictureStep {
   PatchProjector projector_;
   Learner projector_learner_;
   Adversary adversary_;
+  const ExtraLosses extra_;
 };
 
 torch::Tensor CutStep::Nce(const torch::Tensor& source, const torch::Tensor& result, bool flipped,
@@ -72,18 +79,23 @@ Losses CutStep::PartLosses(const Batch& part, std::int64_t draw, double* discrim
   if (flipped) {
     sources = sources.flip(3);
   }
-  const torch::Tensor results = Forward(*generator_, sources, config_.precision);
+  const Levels results = ForwardLevels(*generator_, sources, config_);
   const std::int64_t count = part.content.size(0);
-  const torch::Tensor made = results.narrow(0, 0, count);
-  *discriminator_loss += adversary_.Learn(part.target, made, draw);
-  Losses losses = {{"adversarial", adversary_.GeneratorLoss(made, part.target, draw)}};
+  Levels made_levels;
+  for (const torch::Tensor& level : results) {
+    made_levels.push_back(level.narrow(0, 0, count));
+  }
+  const torch::Tensor& made = made_levels.front();
+  *discriminator_loss += adversary_.Learn(part.target, made_levels, draw);
+  Losses losses = {{"adversarial", adversary_.GeneratorLoss(made_levels, part.target, draw)}};
+  extra_.Add(made, sources.narrow(0, 0, count), part.target, *generator_, "", losses);
   if (config_.cut.nce_weight > 0) {
     const double weight = config_.cut.nce_weight * (identity ? 0.5 : 1.0);
     losses["nce"] = weight * Nce(part.content, made, flipped, random);
     if (identity) {
       const KeyedRandom other(config_.seed, draw, 1, Purpose::kPatches);
       losses["nce_identity"] =
-          weight * Nce(part.target, results.narrow(0, count, count), flipped, other);
+          weight * Nce(part.target, results.front().narrow(0, count, count), flipped, other);
     }
   }
   return losses;
@@ -140,8 +152,9 @@ absl::StatusOr<std::unique_ptr<TrainStep>> MakeCutStep(const StepInputs& inputs)
                                              MakeRandom(random.Next())));
   PatchProjector projector(ChannelsOf(*generator, config.cut.layers));
   projector->InitializeWeights(MakeRandom(random.Next()));
+  ATELIER_ASSIGN_OR_RETURN(ExtraLosses extra, ExtraLosses::Make(config, inputs.feature_weights));
   return std::make_unique<CutStep>(config, std::move(generator), std::move(mean),
-                                   std::move(projector), discriminator);
+                                   std::move(projector), discriminator, std::move(extra));
 }
 
 }  // namespace atelier::train

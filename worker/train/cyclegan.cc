@@ -6,6 +6,7 @@
 
 #include "common/status_macros.h"
 #include "worker/train/adversary.h"
+#include "worker/train/extra_losses.h"
 #include "worker/train/gradients.h"
 #include "worker/train/image_losses.h"
 #include "worker/train/picture_generator.h"
@@ -23,14 +24,19 @@ struct Direction {
 class CycleganStep final : public PictureStep {
  public:
   CycleganStep(const TrainConfig& config, Direction to_style, Direction to_content,
-               std::shared_ptr<nn::Generator> mean)
+               std::shared_ptr<nn::Generator> mean, ExtraLosses extra)
       : PictureStep(config, std::move(to_style.generator), std::move(mean), "generator_a"),
         to_content_(std::move(to_content.generator)),
         to_content_learner_("generator_b", to_content_, GeneratorOptions(config)),
         style_adversary_("discriminator_a", 0, config, to_style.discriminator),
-        content_adversary_("discriminator_b", 1, config, to_content.discriminator) {}
+        content_adversary_("discriminator_b", 1, config, to_content.discriminator),
+        extra_(std::move(extra)) {}
 
   std::map<std::string, double> Run(const Batch& batch, std::int64_t step) override;
+
+  RealScores TakeRealScores() override {
+    return {content_adversary_.TakeRealScores(), style_adversary_.TakeRealScores()};
+  }
 
   // And the results turned back.
   std::vector<torch::Tensor> Sample(const torch::Tensor& pictures) override {
@@ -41,8 +47,8 @@ class CycleganStep final : public PictureStep {
 
  private:
   struct Made {
-    std::vector<torch::Tensor> style;    // G(a), a part of the batch each
-    std::vector<torch::Tensor> content;  // F(b)
+    std::vector<Levels> style;    // G(a), a part of the batch each
+    std::vector<Levels> content;  // F(b)
   };
 
   std::vector<Saved*> parts() override {
@@ -56,30 +62,65 @@ class CycleganStep final : public PictureStep {
     return Forward(*to_content_, style, config_.precision);
   }
   Losses GeneratorLosses(const Batch& part, std::int64_t draw, Made& made);
+  void AddExtra(const Batch& part, const torch::Tensor& style, const torch::Tensor& content,
+                Losses& losses) const;
 
   const std::shared_ptr<nn::Generator> to_content_;
   Learner to_content_learner_;
   Adversary style_adversary_;    // tells style pictures from G's
   Adversary content_adversary_;  // tells content pictures from F's
+  const ExtraLosses extra_;
 };
+
+// Without gradients, a level at a time.
+Levels Detached(const Levels& levels) {
+  Levels detached;
+  for (const torch::Tensor& level : levels) {
+    detached.push_back(level.detach());
+  }
+  return detached;
+}
+
+// The parts of a batch as one.
+Levels Joined(const std::vector<Levels>& parts) {
+  Levels joined;
+  for (std::size_t level = 0; level < parts.front().size(); ++level) {
+    std::vector<torch::Tensor> of_level;
+    for (const Levels& part : parts) {
+      of_level.push_back(part[level]);
+    }
+    joined.push_back(torch::cat(of_level));
+  }
+  return joined;
+}
+
+// Both directions alike.
+void CycleganStep::AddExtra(const Batch& part, const torch::Tensor& style,
+                            const torch::Tensor& content, Losses& losses) const {
+  extra_.Add(style, part.content, part.target, *generator_, "_b", losses);
+  extra_.Add(content, part.target, part.content, *to_content_, "_a", losses);
+}
 
 Losses CycleganStep::GeneratorLosses(const Batch& part, std::int64_t draw, Made& made) {
   const torch::Tensor& a = part.content;
   const torch::Tensor& b = part.target;
   const double cycle = config_.cyclegan.cycle_weight;
   const double identity = cycle * config_.cyclegan.identity_weight;
-  const torch::Tensor style = ToStyle(a);
-  const torch::Tensor content = ToContent(b);
-  made.style.push_back(style.detach());
-  made.content.push_back(content.detach());
+  const Levels style_levels = ForwardLevels(*generator_, a, config_);
+  const Levels content_levels = ForwardLevels(*to_content_, b, config_);
+  const torch::Tensor& style = style_levels.front();
+  const torch::Tensor& content = content_levels.front();
+  made.style.push_back(Detached(style_levels));
+  made.content.push_back(Detached(content_levels));
   Losses losses = {{"cycle_a", cycle * AbsoluteDistance(ToContent(style), a)},
                    {"cycle_b", cycle * AbsoluteDistance(ToStyle(content), b)},
-                   {"adversarial_b", style_adversary_.GeneratorLoss(style, b, draw)},
-                   {"adversarial_a", content_adversary_.GeneratorLoss(content, a, draw)}};
+                   {"adversarial_b", style_adversary_.GeneratorLoss(style_levels, b, draw)},
+                   {"adversarial_a", content_adversary_.GeneratorLoss(content_levels, a, draw)}};
   if (identity > 0) {
     losses["identity_b"] = identity * AbsoluteDistance(ToStyle(b), b);
     losses["identity_a"] = identity * AbsoluteDistance(ToContent(a), a);
   }
+  AddExtra(part, style, content, losses);
   return losses;
 }
 
@@ -99,9 +140,8 @@ std::map<std::string, double> CycleganStep::Run(const Batch& batch, std::int64_t
 
   style_adversary_.SetRateShare(rate);
   content_adversary_.SetRateShare(rate);
-  values["discriminator_a"] = style_adversary_.Learn(batch.target, torch::cat(made.style), step);
-  values["discriminator_b"] =
-      content_adversary_.Learn(batch.content, torch::cat(made.content), step);
+  values["discriminator_a"] = style_adversary_.Learn(batch.target, Joined(made.style), step);
+  values["discriminator_b"] = content_adversary_.Learn(batch.content, Joined(made.content), step);
   return values;
 }
 
@@ -119,8 +159,9 @@ absl::StatusOr<std::unique_ptr<TrainStep>> MakeCycleganStep(const StepInputs& in
                                                inputs.feature_weights, MakeRandom(random.Next())));
   }
   ATELIER_ASSIGN_OR_RETURN(auto mean, MakePictureMean(config));
+  ATELIER_ASSIGN_OR_RETURN(ExtraLosses extra, ExtraLosses::Make(config, inputs.feature_weights));
   return std::make_unique<CycleganStep>(config, std::move(directions[0]), std::move(directions[1]),
-                                        std::move(mean));
+                                        std::move(mean), std::move(extra));
 }
 
 }  // namespace atelier::train

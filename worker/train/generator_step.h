@@ -37,7 +37,9 @@ class GeneratorStep : public TrainStep {
         average_(std::move(mean), generator_, config.ema_decay) {}
 
   // The share of the learning rates at step `step`.
-  double Rate(std::int64_t step) const { return RateShare(config_.schedule, step, config_.steps); }
+  double Rate(std::int64_t step) const {
+    return rate_factor() * RateShare(config_.schedule, step, config_.steps);
+  }
   // The i-th of the `accumulate` parts of a batch.
   Batch PartOf(const Batch& batch, std::int64_t i) const {
     return Narrow(batch, i * config_.batch_size, config_.batch_size);

@@ -66,10 +66,23 @@ absl::StatusOr<ImageFolder> ImageFolder::Open(const Options& options) {
   }
   if (folder.entries_.empty()) {
     return absl::FailedPreconditionError(
-        "the data set holds no readable picture (JPEG, PNG or WebP, sides of 16 to 4096 px)");
+        "the data set holds no readable picture; it needs JPEG, PNG or WebP files with sides of 16 "
+        "to "
+        "4096 px");
   }
   folder.FindLabels();
   return folder;
+}
+
+ImageFolder ImageFolder::Subset(const std::vector<std::int64_t>& places) const {
+  ImageFolder subset;
+  subset.options_ = options_;
+  subset.labels_ = labels_;
+  subset.skipped_ = skipped_;
+  for (const std::int64_t place : places) {
+    subset.entries_.push_back(entries_.at(static_cast<std::size_t>(place)));
+  }
+  return subset;
 }
 
 void ImageFolder::FindLabels() {

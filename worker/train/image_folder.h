@@ -32,6 +32,10 @@ class ImageFolder {
 
   std::int64_t size() const { return static_cast<std::int64_t>(entries_.size()); }
 
+  // The pictures with these places, in this order, as a folder of their own: it shares the decoded
+  // pictures, and has all labels() and skipped() of this one.
+  ImageFolder Subset(const std::vector<std::int64_t>& places) const;
+
   // uint8 [H, W, 3], resized. DATA_LOSS: the file has changed or vanished since Open.
   absl::StatusOr<torch::Tensor> Load(std::int64_t index) const;
 

@@ -1,6 +1,7 @@
 #include "worker/train/learner.h"
 
 #include <ATen/CPUGeneratorImpl.h>
+#include <ATen/ops/_fused_adam.h>
 
 #include <cmath>
 #include <utility>
@@ -14,14 +15,13 @@
 namespace atelier::train {
 namespace {
 
-std::vector<torch::Tensor> Learning(const torch::nn::Module& network) {
-  std::vector<torch::Tensor> parameters;
-  for (const torch::Tensor& parameter : network.parameters()) {
-    if (parameter.requires_grad()) {
-      parameters.push_back(parameter);
-    }
-  }
-  return parameters;
+constexpr double kEpsilon = 1e-8;
+
+// The fused update walks through memory, so all its tensors need the parameter's layout; gradients
+// of narrow convolutions come in another one.
+torch::Tensor InLayoutOf(const torch::Tensor& parameter, const torch::Tensor& gradient) {
+  return gradient.strides() == parameter.strides() ? gradient
+                                                   : torch::empty_like(parameter).copy_(gradient);
 }
 
 }  // namespace
@@ -44,36 +44,67 @@ Learner::Learner(std::string name, std::shared_ptr<torch::nn::Module> network,
     : name_(std::move(name)),
       network_(std::move(network)),
       options_(options),
-      optimizer_(
-          Learning(*network_),
-          torch::optim::AdamOptions(options.learning_rate).betas({options.beta1, options.beta2})) {
+      learning_rate_(options.learning_rate) {
   nn::UseChannelsLast(*network_);
   network_->train();
-}
-
-void Learner::SetRateShare(double share) {
-  for (auto& group : optimizer_.param_groups()) {
-    group.options().set_lr(options_.learning_rate * share);
+  for (const auto& item : network_->named_parameters()) {
+    if (item.value().requires_grad()) {
+      keys_.push_back(item.key());
+      adam_.push_back({.parameter = item.value()});
+      parameters_.push_back(item.value());
+    }
   }
 }
 
-double Learner::learning_rate() const {
-  return optimizer_.param_groups().front().options().get_lr();
+void Learner::SetRateShare(double share) { learning_rate_ = options_.learning_rate * share; }
+
+void Learner::ZeroGradients() {
+  for (torch::Tensor& parameter : parameters_) {
+    parameter.mutable_grad().reset();
+  }
 }
 
-void Learner::ZeroGradients() { optimizer_.zero_grad(); }
-
 bool Learner::Step() {
-  const Parameters& parameters = optimizer_.param_groups().front().params();
-  const double norm = GradientNorm(parameters);
+  const double norm = GradientNorm(parameters_);
   if (!std::isfinite(norm)) {
+    skipped_ = true;
     return false;
   }
   if (options_.gradient_clip > 0 && norm > options_.gradient_clip) {
-    ScaleGradients(parameters, options_.gradient_clip / (norm + 1e-6));
+    ScaleGradients(parameters_, options_.gradient_clip / (norm + 1e-6));
   }
-  optimizer_.step();
+  Update();
   return true;
+}
+
+void Learner::Update() {
+  const torch::NoGradGuard no_grad;
+  std::vector<torch::Tensor> parameters;
+  std::vector<torch::Tensor> gradients;
+  std::vector<torch::Tensor> averages;
+  std::vector<torch::Tensor> squares;
+  std::vector<torch::Tensor> steps;
+  for (Adam& adam : adam_) {
+    if (!adam.parameter.grad().defined()) {
+      continue;
+    }
+    if (!adam.average.defined()) {
+      adam.average = torch::zeros_like(adam.parameter);
+      adam.squares = torch::zeros_like(adam.parameter);
+    }
+    ++adam.steps;
+    parameters.push_back(adam.parameter);
+    gradients.push_back(InLayoutOf(adam.parameter, adam.parameter.grad()));
+    averages.push_back(adam.average);
+    squares.push_back(adam.squares);
+    steps.push_back(torch::full({}, static_cast<float>(adam.steps),
+                                adam.parameter.options().dtype(torch::kFloat32)));
+  }
+  if (!parameters.empty()) {
+    at::_fused_adam_(parameters, gradients, averages, squares, /*max_exp_avg_sqs=*/{}, steps,
+                     learning_rate_, options_.beta1, options_.beta2, /*weight_decay=*/0, kEpsilon,
+                     /*amsgrad=*/false, /*maximize=*/false);
+  }
 }
 
 void Learner::Save(models::TensorMap& state) const {
@@ -81,16 +112,17 @@ void Learner::Save(models::TensorMap& state) const {
     state[name_ + "." + item.key()] = CpuCopy(item.value());
   }
   for (const auto& item : network_->named_parameters()) {
-    const std::string name = name_ + "." + item.key();
-    state[name] = CpuCopy(item.value());
-    const auto it = optimizer_.state().find(item.value().unsafeGetTensorImpl());
-    if (it == optimizer_.state().end()) {
-      continue;  // before the first step
+    state[name_ + "." + item.key()] = CpuCopy(item.value());
+  }
+  for (std::size_t i = 0; i < adam_.size(); ++i) {
+    const Adam& adam = adam_[i];
+    if (adam.steps == 0) {
+      continue;
     }
-    const auto& adam = static_cast<const torch::optim::AdamParamState&>(*it->second);
-    state[name + "#exp_avg"] = CpuCopy(adam.exp_avg());
-    state[name + "#exp_avg_sq"] = CpuCopy(adam.exp_avg_sq());
-    state[name + "#step"] = torch::tensor({adam.step()}, torch::kInt64);
+    const std::string name = name_ + "." + keys_[i];
+    state[name + "#exp_avg"] = CpuCopy(adam.average);
+    state[name + "#exp_avg_sq"] = CpuCopy(adam.squares);
+    state[name + "#step"] = torch::tensor({adam.steps}, torch::kInt64);
   }
 }
 
@@ -106,23 +138,25 @@ absl::Status Learner::Load(const models::TensorMap& state) {
     item.value().copy_(saved);
   }
   for (auto& item : network_->named_parameters()) {
-    const std::string name = name_ + "." + item.key();
-    torch::Tensor& weight = item.value();
-    ATELIER_ASSIGN_OR_RETURN(const torch::Tensor saved, find(name, weight));
-    weight.copy_(saved);
+    ATELIER_ASSIGN_OR_RETURN(const torch::Tensor saved,
+                             find(name_ + "." + item.key(), item.value()));
+    item.value().copy_(saved);
+  }
+  for (std::size_t i = 0; i < adam_.size(); ++i) {
+    Adam& adam = adam_[i];
+    const std::string name = name_ + "." + keys_[i];
     if (!state.contains(name + "#step")) {
+      adam = {.parameter = adam.parameter};
       continue;
     }
     ATELIER_ASSIGN_OR_RETURN(const torch::Tensor step,
                              FindTensor(state, name + "#step", {1}, torch::kInt64));
-    ATELIER_ASSIGN_OR_RETURN(const torch::Tensor avg, find(name + "#exp_avg", weight));
-    ATELIER_ASSIGN_OR_RETURN(const torch::Tensor avg_sq, find(name + "#exp_avg_sq", weight));
-    auto adam = std::make_unique<torch::optim::AdamParamState>();
-    adam->step(step.item<std::int64_t>());
-    // The moments take the weight's memory layout, as Adam's own do.
-    adam->exp_avg(torch::zeros_like(weight).copy_(avg));
-    adam->exp_avg_sq(torch::zeros_like(weight).copy_(avg_sq));
-    optimizer_.state()[weight.unsafeGetTensorImpl()] = std::move(adam);
+    ATELIER_ASSIGN_OR_RETURN(const torch::Tensor average, find(name + "#exp_avg", adam.parameter));
+    ATELIER_ASSIGN_OR_RETURN(const torch::Tensor squares,
+                             find(name + "#exp_avg_sq", adam.parameter));
+    adam.steps = step.item<std::int64_t>();
+    adam.average = torch::zeros_like(adam.parameter).copy_(average);
+    adam.squares = torch::zeros_like(adam.parameter).copy_(squares);
   }
   return absl::OkStatus();
 }

@@ -1,13 +1,15 @@
-// A network that learns: its weights, its Adam (Kingma and Ba 2015), and what a checkpoint keeps of
-// both. The families' steps are made of these. Not thread-safe.
+// A network that learns: its weights, its Adam (Kingma and Ba 2015, arXiv:1412.6980), and what a
+// checkpoint keeps of both. The families' steps are made of these. Not thread-safe.
 #pragma once
 
 #include <ATen/core/Generator.h>
 #include <torch/nn/module.h>
-#include <torch/optim/adam.h>
 
+#include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "common/train_config.h"
@@ -42,22 +44,40 @@ class Learner final : public Saved {
 
   // The share of the learning rate that the next Step takes.
   void SetRateShare(double share);
-  double learning_rate() const;
+  double learning_rate() const { return learning_rate_; }
 
   void ZeroGradients();
-  // Adam's step on the gradients that are there. False, and nothing changes, when they are not all
-  // finite.
+  // Adam's step on the gradients that are there: one pass over weights, gradients and moments
+  // (at::_fused_adam_, on CPUs in vectors and threads), equal to torch::optim::Adam's within fp32's
+  // rounding. False, and nothing changes, when they are not all finite.
   bool Step();
+  bool TakeSkipped() override { return std::exchange(skipped_, false); }
+  std::vector<NamedNetwork> Networks() override { return {{name_, network_.get(), false}}; }
 
   // Weights and buffers as "NAME.KEY", moments as "NAME.KEY#exp_avg", "#exp_avg_sq" and "#step".
   void Save(models::TensorMap& state) const override;
   absl::Status Load(const models::TensorMap& state) override;
 
  private:
+  // A parameter that learns. The moments have its memory layout; they are undefined before its
+  // first step.
+  struct Adam {
+    torch::Tensor parameter;
+    torch::Tensor average;
+    torch::Tensor squares;
+    std::int64_t steps = 0;
+  };
+
+  void Update();
+
   const std::string name_;
   const std::shared_ptr<torch::nn::Module> network_;
   const LearnerOptions options_;
-  torch::optim::Adam optimizer_;
+  std::vector<std::string> keys_;  // of `adam_`, in its order
+  std::vector<Adam> adam_;
+  std::vector<torch::Tensor> parameters_;  // of `adam_`
+  double learning_rate_;
+  bool skipped_ = false;
 };
 
 }  // namespace atelier::train

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 #include <utility>
 
 #include "common/check.h"
@@ -52,11 +51,7 @@ std::int64_t EpochOrder::At(std::int64_t sample) {
   const std::int64_t epoch = sample / size;
   if (epoch != epoch_) {
     epoch_ = epoch;
-    std::iota(order_.begin(), order_.end(), 0);
-    KeyedRandom random(seed_, epoch, set_, Purpose::kShuffle);
-    for (std::int64_t i = size - 1; i > 0; --i) {
-      std::swap(order_[i], order_[random.Below(i + 1)]);
-    }
+    order_ = KeyedOrder(size, KeyedRandom(seed_, epoch, set_, Purpose::kShuffle));
   }
   return order_[sample % size];
 }
@@ -70,12 +65,13 @@ std::int64_t SamplesAStep(const TrainConfig& config) {
 int ContentSide(int image_size) { return static_cast<int>(std::lround(image_size * kZoom)); }
 
 BatchLoader::BatchLoader(const TrainConfig& config, BatchKind kind, const ImageFolder& content,
-                         const ImageFolder* style)
+                         const ImageFolder* style, const Resampling& resampling)
     : config_(config),
       kind_(kind),
       samples_a_step_(SamplesAStep(config)),
       content_(content),
       style_(style),
+      resampling_(resampling),
       order_(config.seed, content.size()),
       style_order_(config.seed, style == nullptr ? 1 : style->size(), 1) {
   ATELIER_CHECK(kind != BatchKind::kUnpaired || style != nullptr);
@@ -88,25 +84,44 @@ BatchLoader::~BatchLoader() {
 }
 
 absl::StatusOr<Batch> BatchLoader::Get(std::int64_t step) {
-  absl::StatusOr<Batch> batch = next_.valid() && next_step_ == step ? next_.get() : Make(step);
+  absl::StatusOr<Batch> batch =
+      next_.valid() && next_step_ == step ? next_.get() : Make(step, SamplersOf(step));
   next_step_ = step + 1;
-  next_ = std::async(std::launch::async, [this, step] { return Make(step + 1); });
+  next_ = std::async(std::launch::async, [this, step, samplers = SamplersOf(step + 1)] {
+    return Make(step + 1, samplers);
+  });
   return batch;
 }
 
-absl::StatusOr<Batch> BatchLoader::Make(std::int64_t step) {
+BatchLoader::Samplers BatchLoader::SamplersOf(std::int64_t step) const {
+  const auto of = [step](const ScoreResampling* resampling) {
+    return resampling == nullptr ? nullptr : resampling->For(step);
+  };
+  return {.content = of(resampling_.content), .style = of(resampling_.style)};
+}
+
+absl::StatusOr<Batch> BatchLoader::Make(std::int64_t step, const Samplers& samplers) {
+  if (kind_ == BatchKind::kNone) {
+    Batch nothing;
+    nothing.first_sample = step * samples_a_step_;
+    return nothing;
+  }
+  Batch batch;
   std::vector<torch::Tensor> contents;
   std::vector<torch::Tensor> targets;
   std::vector<std::int64_t> labels;
   for (std::int64_t i = 0; i < samples_a_step_; ++i) {
-    ATELIER_ASSIGN_OR_RETURN(const Sample sample, MakeSample(step * samples_a_step_ + i));
+    ATELIER_ASSIGN_OR_RETURN(const Sample sample, MakeSample(step * samples_a_step_ + i, samplers));
     contents.push_back(sample.content);
     if (sample.target.defined()) {
       targets.push_back(sample.target);
     }
     labels.push_back(sample.label);
+    batch.content_places.push_back(sample.place);
+    if (sample.target_place >= 0) {
+      batch.target_places.push_back(sample.target_place);
+    }
   }
-  Batch batch;
   batch.content = kernels::PixelsToTensor(torch::stack(contents));
   if (!targets.empty()) {
     batch.target = kernels::PixelsToTensor(torch::stack(targets));
@@ -116,14 +131,17 @@ absl::StatusOr<Batch> BatchLoader::Make(std::int64_t step) {
   return batch;
 }
 
-absl::StatusOr<BatchLoader::Sample> BatchLoader::MakeSample(std::int64_t sample) {
-  const std::int64_t index = order_.At(sample);
+absl::StatusOr<BatchLoader::Sample> BatchLoader::MakeSample(std::int64_t sample,
+                                                            const Samplers& samplers) {
+  const std::int64_t index =
+      samplers.content == nullptr ? order_.At(sample) : samplers.content->At(sample);
   ATELIER_ASSIGN_OR_RETURN(const torch::Tensor picture, content_.Load(index));
   const KeyedRandom random(config_.seed, sample, 0, Purpose::kContentCrop);
   const Warp warp =
       DrawWarp(config_.augment, KeyedRandom(config_.seed, sample, 0, Purpose::kAugment));
   Sample made;
   made.label = content_.label(index);
+  made.place = index;
   if (kind_ == BatchKind::kSideBySide) {
     const std::int64_t width = picture.size(1) / 2;
     const auto halves =
@@ -137,7 +155,9 @@ absl::StatusOr<BatchLoader::Sample> BatchLoader::MakeSample(std::int64_t sample)
     made.target = made.content;
     made.content = image::DrawEdges(made.target);
   } else if (kind_ == BatchKind::kUnpaired) {
-    ATELIER_ASSIGN_OR_RETURN(const torch::Tensor other, style_->Load(style_order_.At(sample)));
+    made.target_place =
+        samplers.style == nullptr ? style_order_.At(sample) : samplers.style->At(sample);
+    ATELIER_ASSIGN_OR_RETURN(const torch::Tensor other, style_->Load(made.target_place));
     const KeyedRandom style_random(config_.seed, sample, 1, Purpose::kContentCrop);
     const Warp style_warp =
         DrawWarp(config_.augment, KeyedRandom(config_.seed, sample, 1, Purpose::kAugment));

@@ -5,12 +5,14 @@
 
 #include <cstdint>
 #include <future>
+#include <memory>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "common/train_config.h"
 #include "worker/train/batch.h"
 #include "worker/train/image_folder.h"
+#include "worker/train/resampling.h"
 
 namespace atelier::train {
 
@@ -40,8 +42,18 @@ int ContentSide(int image_size);
 // Owned by the training thread. The folders must outlive it; `style` is needed for kUnpaired only.
 class BatchLoader {
  public:
+  // What draws the pictures of the two sets instead of their epochs' order; null: nothing. They
+  // must outlive the loader and are asked on the thread that calls Get.
+  struct Resampling {
+    const ScoreResampling* content = nullptr;
+    const ScoreResampling* style = nullptr;
+  };
+
   BatchLoader(const TrainConfig& config, BatchKind kind, const ImageFolder& content,
-              const ImageFolder* style);
+              const ImageFolder* style, const Resampling& resampling);
+  BatchLoader(const TrainConfig& config, BatchKind kind, const ImageFolder& content,
+              const ImageFolder* style)
+      : BatchLoader(config, kind, content, style, Resampling()) {}
   ~BatchLoader();
   BatchLoader(const BatchLoader&) = delete;
   BatchLoader& operator=(const BatchLoader&) = delete;
@@ -55,16 +67,25 @@ class BatchLoader {
     torch::Tensor content;
     torch::Tensor target;
     std::int64_t label = 0;
+    std::int64_t place = 0;
+    std::int64_t target_place = -1;  // below 0: there is none
+  };
+  // Of one step; null: by the order of the epoch.
+  struct Samplers {
+    std::shared_ptr<const WeightedSampler> content;
+    std::shared_ptr<const WeightedSampler> style;
   };
 
-  absl::StatusOr<Batch> Make(std::int64_t step);
-  absl::StatusOr<Sample> MakeSample(std::int64_t sample);
+  Samplers SamplersOf(std::int64_t step) const;
+  absl::StatusOr<Batch> Make(std::int64_t step, const Samplers& samplers);
+  absl::StatusOr<Sample> MakeSample(std::int64_t sample, const Samplers& samplers);
 
   const TrainConfig config_;
   const BatchKind kind_;
   const std::int64_t samples_a_step_;
   const ImageFolder& content_;
   const ImageFolder* style_;
+  const Resampling resampling_;
   EpochOrder order_;
   EpochOrder style_order_;
   std::int64_t next_step_ = -1;

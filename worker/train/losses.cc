@@ -35,29 +35,15 @@ torch::Tensor NormalizedChroma(const torch::Tensor& pictures) {
 
 }  // namespace
 
-torch::Tensor Gram(const torch::Tensor& features) {
-  const torch::Tensor f = features.to(torch::kFloat32).permute({0, 2, 3, 1}).flatten(1, 2);
-  return torch::matmul(f.transpose(1, 2), f) / static_cast<double>(f.size(1));
-}
-
 torch::Tensor GramDistance(const torch::Tensor& gram, const torch::Tensor& target) {
   const torch::Tensor ratio = Squared(gram - target).sum({-1, -2}) / Squared(target).sum({-1, -2});
   return (ratio + 1e-4).sqrt();
-}
-
-torch::Tensor FeatureDistance(const torch::Tensor& features, const torch::Tensor& target) {
-  const torch::Tensor t = target.to(torch::kFloat32);
-  return Squared(features.to(torch::kFloat32) - t).mean({1, 2, 3}) / Squared(t).mean({1, 2, 3});
 }
 
 torch::Tensor CosineDistance(const torch::Tensor& features, const torch::Tensor& target) {
   return 1.0 - F::cosine_similarity(features.to(torch::kFloat32).flatten(1),
                                     target.to(torch::kFloat32).flatten(1),
                                     F::CosineSimilarityFuncOptions().dim(1));
-}
-
-torch::Tensor TotalVariation(const torch::Tensor& pictures) {
-  return pictures.diff(1, 2).abs().mean() + pictures.diff(1, 3).abs().mean();
 }
 
 torch::Tensor SlicedWasserstein(const torch::Tensor& a, const torch::Tensor& b,

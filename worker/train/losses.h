@@ -5,25 +5,20 @@
 
 #include <torch/types.h>
 
+#include "worker/nn/picture_terms.h"
+
 namespace atelier::train {
 
-// Gram matrix of features divided by H * W, [N, C, C] (Gatys, Ecker and Bethge 2015,
-// arXiv:1508.06576).
-torch::Tensor Gram(const torch::Tensor& features);
+using nn::FeatureDistance;
+using nn::Gram;
+using nn::TotalVariation;
 
 // sqrt(|gram - target|^2 / |target|^2 + 1e-4), [N]. Dividing by the target makes layers comparable;
 // the root keeps a far painting from dominating. `target` is [C, C] or [N, C, C].
 torch::Tensor GramDistance(const torch::Tensor& gram, const torch::Tensor& target);
 
-// |a - b|^2 / |b|^2, [N].
-torch::Tensor FeatureDistance(const torch::Tensor& features, const torch::Tensor& target);
-
 // 1 - cosine of the flattened features, [N].
 torch::Tensor CosineDistance(const torch::Tensor& features, const torch::Tensor& target);
-
-// Mean absolute difference of neighbours, down plus across, scalar (Rudin, Osher and Fatemi 1992,
-// anisotropic form).
-torch::Tensor TotalVariation(const torch::Tensor& pictures);
 
 // Sliced Wasserstein-1 distance between colour clouds [N, 3, M] along unit `directions` [D, 3], [N]
 // (Rabin et al. 2011).

@@ -4,10 +4,11 @@
 
 #include <utility>
 
-#include "common/family.h"
 #include "common/status_macros.h"
 #include "worker/train/adversary.h"
 #include "worker/train/autocast.h"
+#include "worker/train/conditioning.h"
+#include "worker/train/extra_losses.h"
 #include "worker/train/generator_step.h"
 #include "worker/train/gradients.h"
 #include "worker/train/image_losses.h"
@@ -17,26 +18,31 @@
 namespace atelier::train {
 namespace {
 
-constexpr std::size_t kMaxClasses = 1000;
-
 class PatternStep final : public GeneratorStep<nn::PatternGenerator> {
  public:
-  PatternStep(const TrainConfig& config, std::vector<std::string> classes,
+  PatternStep(const TrainConfig& config, Conditioning conditioning,
               std::shared_ptr<nn::PatternGenerator> generator,
               std::shared_ptr<nn::PatternGenerator> mean,
-              const std::shared_ptr<nn::PatternDiscriminator>& discriminator)
+              const std::shared_ptr<nn::PatternDiscriminator>& discriminator, ExtraLosses extra)
       : GeneratorStep(config, std::move(generator), std::move(mean)),
-        classes_(std::move(classes)),
+        conditioning_(std::move(conditioning)),
         discriminator_(discriminator),
         adversary_("discriminator", 0, config, discriminator,
                    [discriminator](const torch::Tensor& x, const torch::Tensor& condition) {
                      return discriminator->JudgeConditional(x, condition);
-                   }) {}
+                   }),
+        extra_(std::move(extra)) {}
 
   std::map<std::string, double> Run(const Batch& batch, std::int64_t step) override;
-  void Describe(ModelSpec& spec) const override { DescribePattern(config_, classes_, spec); }
+  void Describe(ModelSpec& spec) const override { DescribePattern(config_, conditioning_, spec); }
   std::vector<torch::Tensor> Sample(const torch::Tensor& /*pictures*/) override {
-    return PatternRows(average_.result(), config_, static_cast<int>(classes_.size()));
+    return PatternRows(average_.result(), config_, conditioning_);
+  }
+  torch::Tensor Results(const Batch& batch) override {
+    return PatternResults(average_.result(), config_, batch, conditioning_.Of(batch));
+  }
+  RealScores TakeRealScores() override {
+    return {.content = adversary_.TakeRealScores(), .target = {}};
   }
 
  private:
@@ -45,14 +51,12 @@ class PatternStep final : public GeneratorStep<nn::PatternGenerator> {
     const Autocast autocast(config_.precision);
     return generator_->forward(noise, condition).to(torch::kFloat);
   }
-  torch::Tensor ConditionOf(const Batch& part) const {
-    return classes_.empty() ? torch::Tensor() : part.labels;
-  }
   Losses GeneratorLosses(const Batch& part, std::int64_t draw);
 
-  const std::vector<std::string> classes_;
+  const Conditioning conditioning_;
   const std::shared_ptr<nn::PatternDiscriminator> discriminator_;
   Adversary adversary_;
+  const ExtraLosses extra_;
 };
 
 // The draws of noise for one real picture: the discriminator's, the generator's, and the second
@@ -60,7 +64,7 @@ class PatternStep final : public GeneratorStep<nn::PatternGenerator> {
 enum Draw : std::int64_t { kForDiscriminator = 0, kForGenerator = 1, kForModes = 2 };
 
 Losses PatternStep::GeneratorLosses(const Batch& part, std::int64_t draw) {
-  const torch::Tensor condition = ConditionOf(part);
+  const torch::Tensor condition = conditioning_.Of(part);
   const std::int64_t count = part.content.size(0);
   const torch::Tensor noise = LatentNoise(config_, part.first_sample, count, kForGenerator);
   const torch::Tensor made = Make(noise, condition);
@@ -70,6 +74,7 @@ Losses PatternStep::GeneratorLosses(const Batch& part, std::int64_t draw) {
     losses["mode_seeking"] =
         config_.gan.mode_seeking_weight * ModeSeeking(made, Make(other, condition), noise, other);
   }
+  extra_.AddRegularization(*generator_, "", losses);
   return losses;
 }
 
@@ -82,14 +87,14 @@ std::map<std::string, double> PatternStep::Run(const Batch& batch, std::int64_t 
   const std::int64_t count = static_cast<std::int64_t>(config_.batch_size) * config_.accumulate;
   for (std::int64_t turn = 0; turn < config_.gan.steps; ++turn) {
     const Batch part = Narrow(batch, turn * count, count);
+    const torch::Tensor condition = conditioning_.Of(part);
     torch::Tensor made;
     {
       const torch::NoGradGuard no_grad;
-      made = Make(LatentNoise(config_, part.first_sample, count, kForDiscriminator),
-                  ConditionOf(part));
+      made = Make(LatentNoise(config_, part.first_sample, count, kForDiscriminator), condition);
     }
     discriminator_loss =
-        adversary_.Learn(part.content, made, step * config_.gan.steps + turn, ConditionOf(part));
+        adversary_.Learn(part.content, made, step * config_.gan.steps + turn, condition);
   }
   learner_.ZeroGradients();
   std::map<std::string, double> values = AccumulateGradients(config_.accumulate, [&](int i) {
@@ -105,25 +110,17 @@ std::map<std::string, double> PatternStep::Run(const Batch& batch, std::int64_t 
 
 absl::StatusOr<std::unique_ptr<TrainStep>> MakePatternStep(const StepInputs& inputs) {
   const TrainConfig& config = inputs.config;
-  std::vector<std::string> classes;
-  if (FindFamily(config.family)->has_labels) {
-    classes = inputs.content.labels();
-    if (classes.size() < 2 || classes.size() > kMaxClasses) {
-      return absl::FailedPreconditionError(
-          "the family \"" + config.family + "\" learns what folders are called: the data set \"" +
-          config.content_dataset + "\" needs from 2 to 1000 folders of pictures and has " +
-          std::to_string(classes.size()));
-    }
-  }
-  const auto count = static_cast<int>(classes.size());
+  ATELIER_ASSIGN_OR_RETURN(Conditioning conditioning, Conditioning::Make(config, inputs.content));
+  const nn::ConditionOptions condition = conditioning.options();
   KeyedRandom random(config.seed, 0, 0, Purpose::kInit);
   ATELIER_ASSIGN_OR_RETURN(auto generator,
-                           MakeFreshPatternGenerator(config, count, MakeRandom(random.Next())));
-  ATELIER_ASSIGN_OR_RETURN(auto mean, MakePatternMean(config, count));
+                           MakeFreshPatternGenerator(config, condition, MakeRandom(random.Next())));
+  ATELIER_ASSIGN_OR_RETURN(auto mean, MakePatternMean(config, condition));
   ATELIER_ASSIGN_OR_RETURN(auto discriminator,
-                           MakePatternDiscriminator(config, count, MakeRandom(random.Next())));
-  return std::make_unique<PatternStep>(config, std::move(classes), std::move(generator),
-                                       std::move(mean), discriminator);
+                           MakePatternDiscriminator(config, condition, MakeRandom(random.Next())));
+  ATELIER_ASSIGN_OR_RETURN(ExtraLosses extra, ExtraLosses::Make(config, inputs.feature_weights));
+  return std::make_unique<PatternStep>(config, std::move(conditioning), std::move(generator),
+                                       std::move(mean), discriminator, std::move(extra));
 }
 
 }  // namespace atelier::train

@@ -1,7 +1,7 @@
 // The families that make patterns from noise: "dcgan" (Radford et al. 2015, arXiv:1511.06434),
 // "wgan" (Arjovsky et al. 2017, arXiv:1701.07875, with clipping; Gulrajani et al. 2017,
 // arXiv:1704.00028, with a penalty) and "cgan", which is told a label (Mirza and Osindero 2014,
-// arXiv:1411.1784).
+// arXiv:1411.1784) or the words of a caption.
 //
 // They are one step with other defaults. With z standard normal noise and c the label, if any:
 // gan.steps times the discriminator learns real pictures from G(z, c), each time fresh ones; then

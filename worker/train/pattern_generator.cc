@@ -7,6 +7,7 @@
 #include "worker/models/pattern_table.h"
 #include "worker/nn/classic_generator.h"
 #include "worker/nn/dcgan.h"
+#include "worker/train/adversary.h"
 #include "worker/train/learner.h"
 #include "worker/train/random.h"
 
@@ -16,7 +17,9 @@ namespace {
 constexpr int kReferenceChannels = 64;
 constexpr int kSampleRows = 4;
 constexpr int kSampleColumns = 8;
-constexpr std::int64_t kSampleDraw = 1'000'000;  // no training draw has this number
+// No training draw has these numbers.
+constexpr std::int64_t kSampleDraw = 1'000'000;
+constexpr std::int64_t kEvaluationDraw = 1'000'001;
 
 }  // namespace
 
@@ -32,41 +35,37 @@ Architecture PatternArchitecture(const TrainConfig& config) {
 }
 
 absl::StatusOr<std::shared_ptr<nn::PatternGenerator>> MakeFreshPatternGenerator(
-    const TrainConfig& config, int classes, const at::Generator& random) {
+    const TrainConfig& config, const nn::ConditionOptions& condition, const at::Generator& random) {
   ATELIER_ASSIGN_OR_RETURN(auto generator,
-                           models::MakePatternGenerator(PatternArchitecture(config), classes));
+                           models::MakePatternGenerator(PatternArchitecture(config), condition));
   generator->InitializeWeights(random);
   return generator;
 }
 
-absl::StatusOr<std::shared_ptr<nn::PatternGenerator>> MakePatternMean(const TrainConfig& config,
-                                                                      int classes) {
+absl::StatusOr<std::shared_ptr<nn::PatternGenerator>> MakePatternMean(
+    const TrainConfig& config, const nn::ConditionOptions& condition) {
   if (config.ema_decay == 0) {
     return nullptr;
   }
-  return models::MakePatternGenerator(PatternArchitecture(config), classes);
+  return models::MakePatternGenerator(PatternArchitecture(config), condition);
 }
 
-void DescribePattern(const TrainConfig& config, const std::vector<std::string>& classes,
-                     ModelSpec& spec) {
+void DescribePattern(const TrainConfig& config, const Conditioning& conditioning, ModelSpec& spec) {
   spec.tier = "";
   spec.architecture = PatternArchitecture(config);
-  spec.classes = classes;
-  spec.capabilities = {"generate", "seed", "truncation", "interpolation"};
-  if (!classes.empty()) {
-    spec.capabilities.emplace_back("label");
-  }
+  conditioning.Describe(spec);
 }
 
 absl::StatusOr<std::shared_ptr<nn::PatternDiscriminator>> MakePatternDiscriminator(
-    const TrainConfig& config, int classes, const at::Generator& random) {
+    const TrainConfig& config, const nn::ConditionOptions& condition, const at::Generator& random) {
   std::shared_ptr<nn::PatternDiscriminator> discriminator;
   if (config.pattern.classic) {
     discriminator = std::make_shared<nn::ClassicDiscriminator>(
         nn::ClassicDiscriminator::Options{.side = config.image_size,
                                           .base_channels = config.gan.channels,
                                           .spectral_norm = config.gan.spectral_norm,
-                                          .condition_entries = classes});
+                                          .condition_entries = condition.entries,
+                                          .condition_sum = condition.sum});
   } else {
     ATELIER_ASSIGN_OR_RETURN(const nn::NormKind norm, models::NormKindOf(config.gan.norm));
     discriminator = std::make_shared<nn::DcganDiscriminator>(
@@ -74,10 +73,11 @@ absl::StatusOr<std::shared_ptr<nn::PatternDiscriminator>> MakePatternDiscriminat
                                         .ndf = config.gan.channels,
                                         .norm = norm,
                                         .spectral_norm = config.gan.spectral_norm,
-                                        .condition_entries = classes});
+                                        .condition_entries = condition.entries,
+                                        .condition_sum = condition.sum});
   }
   discriminator->InitializeWeights(random);
-  discriminator->FreezeLayers(config.gan.freeze_layers);
+  ATELIER_RETURN_IF_ERROR(FreezeLayers(*discriminator, config.gan.freeze_layers));
   return discriminator;
 }
 
@@ -91,19 +91,30 @@ torch::Tensor LatentNoise(const TrainConfig& config, std::int64_t first_sample, 
   return torch::stack(rows);
 }
 
+torch::Tensor PatternResults(nn::PatternGenerator& generator, const TrainConfig& config,
+                             const Batch& batch, const torch::Tensor& condition) {
+  const torch::NoGradGuard no_grad;
+  const bool was_training = generator.is_training();
+  generator.eval();
+  const torch::Tensor noise =
+      LatentNoise(config, batch.first_sample, batch.labels.size(0), kEvaluationDraw);
+  torch::Tensor results = generator.Generate(noise, condition).to(torch::kFloat);
+  generator.train(was_training);
+  return results;
+}
+
 std::vector<torch::Tensor> PatternRows(nn::PatternGenerator& generator, const TrainConfig& config,
-                                       int classes) {
+                                       const Conditioning& conditioning) {
+  const bool conditional = conditioning.options().entries > 0;
   const bool was_training = generator.is_training();
   generator.eval();
   std::vector<torch::Tensor> rows;
   for (int row = 0; row < kSampleRows; ++row) {
-    // With labels the same noise in every row, so that the label's effect shows.
+    // With a condition the same noise in every row, so that the condition's effect shows.
     const torch::Tensor noise =
-        LatentNoise(config, classes == 0 ? row * kSampleColumns : 0, kSampleColumns, kSampleDraw);
-    const torch::Tensor labels = classes == 0
-                                     ? torch::Tensor()
-                                     : torch::full({kSampleColumns}, row % classes, torch::kInt64);
-    rows.push_back(generator.Generate(noise, labels).to(torch::kFloat));
+        LatentNoise(config, conditional ? 0 : row * kSampleColumns, kSampleColumns, kSampleDraw);
+    const torch::Tensor condition = conditioning.OfRow(row, kSampleColumns);
+    rows.push_back(generator.Generate(noise, condition).to(torch::kFloat));
   }
   generator.train(was_training);
   return rows;

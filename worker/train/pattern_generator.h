@@ -11,6 +11,8 @@
 #include "common/train_config.h"
 #include "worker/nn/pattern_discriminator.h"
 #include "worker/nn/pattern_generator.h"
+#include "worker/train/batch.h"
+#include "worker/train/conditioning.h"
 
 namespace atelier::train {
 
@@ -18,25 +20,29 @@ Architecture PatternArchitecture(const TrainConfig& config);
 
 // With fresh weights from `random`. INVALID_ARGUMENT: a size that the layout does not have.
 absl::StatusOr<std::shared_ptr<nn::PatternGenerator>> MakeFreshPatternGenerator(
-    const TrainConfig& config, int classes, const at::Generator& random);
+    const TrainConfig& config, const nn::ConditionOptions& condition, const at::Generator& random);
 // For the running mean of its weights, which are not set yet; null when `config` wants none.
-absl::StatusOr<std::shared_ptr<nn::PatternGenerator>> MakePatternMean(const TrainConfig& config,
-                                                                      int classes);
+absl::StatusOr<std::shared_ptr<nn::PatternGenerator>> MakePatternMean(
+    const TrainConfig& config, const nn::ConditionOptions& condition);
+// `condition`: the generator's.
 absl::StatusOr<std::shared_ptr<nn::PatternDiscriminator>> MakePatternDiscriminator(
-    const TrainConfig& config, int classes, const at::Generator& random);
+    const TrainConfig& config, const nn::ConditionOptions& condition, const at::Generator& random);
 
-// Sets tier, architecture, classes and capabilities of model.json.
-void DescribePattern(const TrainConfig& config, const std::vector<std::string>& classes,
-                     ModelSpec& spec);
+// Sets tier, architecture, classes, vocabulary and capabilities of model.json.
+void DescribePattern(const TrainConfig& config, const Conditioning& conditioning, ModelSpec& spec);
 
 // Standard normal [count, latent_size]; each row is a function of (seed, sample, draw) alone, so
 // that batches and ranks change nothing.
 torch::Tensor LatentNoise(const TrainConfig& config, std::int64_t first_sample, std::int64_t count,
                           std::int64_t draw);
 
-// Rows for the sample grid: four of eight patterns of fixed noise in evaluation mode, one label a
-// row where there are labels.
+// TrainStep::Results of a family that starts from noise: keyed by the batch's samples.
+torch::Tensor PatternResults(nn::PatternGenerator& generator, const TrainConfig& config,
+                             const Batch& batch, const torch::Tensor& condition);
+
+// Rows for the sample grid: four of eight patterns of fixed noise in evaluation mode; a conditional
+// generator is told one thing a row.
 std::vector<torch::Tensor> PatternRows(nn::PatternGenerator& generator, const TrainConfig& config,
-                                       int classes);
+                                       const Conditioning& conditioning);
 
 }  // namespace atelier::train

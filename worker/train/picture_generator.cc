@@ -4,9 +4,11 @@
 
 #include <vector>
 
+#include "common/check.h"
 #include "common/errors.h"
 #include "common/status_macros.h"
 #include "worker/models/generator_table.h"
+#include "worker/nn/resnet_generator.h"
 #include "worker/train/autocast.h"
 
 namespace atelier::train {
@@ -21,6 +23,13 @@ absl::StatusOr<Architecture> ArchitectureFor(const TrainConfig& config) {
   if (!architecture.ok()) {
     return InvalidField("train.generator", std::string(architecture.status().message()));
   }
+  const GeneratorConfig& options = config.generator_options;
+  if (!options.norm.empty()) {
+    architecture->norm = options.norm;
+  }
+  architecture->antialias = architecture->antialias || options.antialias;
+  architecture->resize_convolution = options.resize_convolution;
+  architecture->multi_level = options.multi_level;
   return architecture;
 }
 
@@ -52,6 +61,21 @@ torch::Tensor Forward(nn::Generator& generator, const torch::Tensor& pictures,
                       Precision precision) {
   const Autocast autocast(precision);
   return generator.forward(pictures).to(torch::kFloat);
+}
+
+std::vector<torch::Tensor> ForwardLevels(nn::Generator& generator, const torch::Tensor& pictures,
+                                         const TrainConfig& config) {
+  if (!config.generator_options.multi_level) {
+    return {Forward(generator, pictures, config.precision)};
+  }
+  auto* const resnet = dynamic_cast<nn::ResnetGenerator*>(&generator);
+  ATELIER_CHECK(resnet != nullptr);
+  const Autocast autocast(config.precision);
+  std::vector<torch::Tensor> levels = resnet->ForwardLevels(pictures);
+  for (torch::Tensor& level : levels) {
+    level = level.to(torch::kFloat);
+  }
+  return levels;
 }
 
 torch::Tensor Restyle(nn::Generator& generator, const torch::Tensor& pictures,

@@ -30,6 +30,11 @@ void DescribePictureGenerator(const TrainConfig& config, ModelSpec& spec);
 // The result in fp32, whatever `precision` it is computed in.
 torch::Tensor Forward(nn::Generator& generator, const torch::Tensor& pictures, Precision precision);
 
+// The same at the scales of generator_options.multi_level, finest first; without that option the
+// picture alone.
+std::vector<torch::Tensor> ForwardLevels(nn::Generator& generator, const torch::Tensor& pictures,
+                                         const TrainConfig& config);
+
 // float [N, 3, S, S] in [-1, 1] → the same in fp32, picture by picture, without gradients and in
 // evaluation mode: for sample grids.
 torch::Tensor Restyle(nn::Generator& generator, const torch::Tensor& pictures, Precision precision);
@@ -38,6 +43,9 @@ torch::Tensor Restyle(nn::Generator& generator, const torch::Tensor& pictures, P
 class PictureStep : public GeneratorStep<nn::Generator> {
  public:
   void Describe(ModelSpec& spec) const final { DescribePictureGenerator(config_, spec); }
+  torch::Tensor Results(const Batch& batch) override {
+    return Restyle(average_.result(), batch.content, config_.precision);
+  }
   // The pictures over their results.
   std::vector<torch::Tensor> Sample(const torch::Tensor& pictures) override {
     return {pictures, Restyle(average_.result(), pictures, config_.precision)};

@@ -6,6 +6,7 @@
 
 #include "common/status_macros.h"
 #include "worker/train/adversary.h"
+#include "worker/train/extra_losses.h"
 #include "worker/train/gradients.h"
 #include "worker/train/image_losses.h"
 #include "worker/train/picture_generator.h"
@@ -18,17 +19,22 @@ class Pix2pixStep final : public PictureStep {
  public:
   Pix2pixStep(const TrainConfig& config, std::shared_ptr<nn::Generator> generator,
               std::shared_ptr<nn::Generator> mean,
-              const std::shared_ptr<nn::Discriminator>& discriminator)
+              const std::shared_ptr<nn::Discriminator>& discriminator, ExtraLosses extra)
       : PictureStep(config, std::move(generator), std::move(mean)),
-        adversary_("discriminator", 0, config, discriminator) {}
+        adversary_("discriminator", 0, config, discriminator),
+        extra_(std::move(extra)) {}
 
   std::map<std::string, double> Run(const Batch& batch, std::int64_t step) override;
+  RealScores TakeRealScores() override {
+    return {.content = adversary_.TakeRealScores(), .target = {}};
+  }
 
  private:
   std::vector<Saved*> parts() override { return {&learner_, &adversary_, &average_}; }
   Losses PartLosses(const Batch& part, std::int64_t draw, double* discriminator_loss);
 
   Adversary adversary_;
+  const ExtraLosses extra_;
 };
 
 Losses Pix2pixStep::PartLosses(const Batch& part, std::int64_t draw, double* discriminator_loss) {
@@ -36,8 +42,10 @@ Losses Pix2pixStep::PartLosses(const Batch& part, std::int64_t draw, double* dis
   const torch::Tensor real_pair = torch::cat({part.content, part.target}, 1);
   const torch::Tensor made_pair = torch::cat({part.content, made}, 1);
   *discriminator_loss += adversary_.Learn(real_pair, made_pair, draw);
-  return {{"adversarial", adversary_.GeneratorLoss(made_pair, real_pair, draw)},
-          {"l1", config_.pix2pix.l1_weight * AbsoluteDistance(made, part.target)}};
+  Losses losses = {{"adversarial", adversary_.GeneratorLoss(made_pair, real_pair, draw)},
+                   {"l1", config_.pix2pix.l1_weight * AbsoluteDistance(made, part.target)}};
+  extra_.Add(made, part.target, /*style=*/{}, *generator_, "", losses);
+  return losses;
 }
 
 std::map<std::string, double> Pix2pixStep::Run(const Batch& batch, std::int64_t step) {
@@ -67,8 +75,9 @@ absl::StatusOr<std::unique_ptr<TrainStep>> MakePix2pixStep(const StepInputs& inp
   ATELIER_ASSIGN_OR_RETURN(auto discriminator,
                            MakeDiscriminator(config.gan, /*in_channels=*/6, inputs.feature_weights,
                                              MakeRandom(random.Next())));
-  return std::make_unique<Pix2pixStep>(config, std::move(generator), std::move(mean),
-                                       discriminator);
+  ATELIER_ASSIGN_OR_RETURN(ExtraLosses extra, ExtraLosses::Make(config, inputs.feature_weights));
+  return std::make_unique<Pix2pixStep>(config, std::move(generator), std::move(mean), discriminator,
+                                       std::move(extra));
 }
 
 }  // namespace atelier::train

@@ -1,31 +1,24 @@
 #include "worker/train/random.h"
 
+#include <numeric>
+#include <utility>
+
 #include "common/check.h"
+#include "common/split_mix.h"
 
 namespace atelier::train {
-namespace {
-
-constexpr std::uint64_t kGolden = 0x9e3779b97f4a7c15ull;
-
-std::uint64_t Mix(std::uint64_t x) {
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ull;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebull;
-  return x ^ (x >> 31);
-}
-
-}  // namespace
 
 KeyedRandom::KeyedRandom(std::uint64_t seed, std::int64_t step, std::int64_t sample,
                          Purpose purpose)
-    : state_(Mix(seed + kGolden)) {
-  state_ = Mix(state_ ^ (static_cast<std::uint64_t>(step) + kGolden));
-  state_ = Mix(state_ ^ (static_cast<std::uint64_t>(sample) + kGolden));
-  state_ = Mix(state_ ^ (static_cast<std::uint64_t>(purpose) + kGolden));
+    : state_(SplitMixHash(seed + kSplitMixStep)) {
+  state_ = SplitMixHash(state_ ^ (static_cast<std::uint64_t>(step) + kSplitMixStep));
+  state_ = SplitMixHash(state_ ^ (static_cast<std::uint64_t>(sample) + kSplitMixStep));
+  state_ = SplitMixHash(state_ ^ (static_cast<std::uint64_t>(purpose) + kSplitMixStep));
 }
 
 std::uint64_t KeyedRandom::Next() {
-  state_ += kGolden;
-  return Mix(state_);
+  state_ += kSplitMixStep;
+  return SplitMixHash(state_);
 }
 
 double KeyedRandom::Uniform() { return static_cast<double>(Next() >> 11) * 0x1.0p-53; }
@@ -33,6 +26,16 @@ double KeyedRandom::Uniform() { return static_cast<double>(Next() >> 11) * 0x1.0
 std::int64_t KeyedRandom::Below(std::int64_t n) {
   ATELIER_CHECK(n >= 1);
   return static_cast<std::int64_t>(Next() % static_cast<std::uint64_t>(n));
+}
+
+std::vector<std::int64_t> KeyedOrder(std::int64_t size, KeyedRandom random) {
+  std::vector<std::int64_t> order(static_cast<std::size_t>(size));
+  std::iota(order.begin(), order.end(), 0);
+  for (std::int64_t i = size - 1; i > 0; --i) {
+    std::swap(order[static_cast<std::size_t>(i)],
+              order[static_cast<std::size_t>(random.Below(i + 1))]);
+  }
+  return order;
 }
 
 }  // namespace atelier::train

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 namespace atelier::train {
 
@@ -22,6 +23,10 @@ enum class Purpose : std::uint64_t {
   kDiffAugment = 11,  // of what the discriminator sees
   kResample = 12,     // which picture of the data
   kDropout = 13,
+  kLabel = 16,       // which style a picture is taught
+  kEvaluation = 20,  // which pictures are measured
+  kHeldOut = 21,     // which pictures are not learnt from
+  kCaption = 24,     // which words of a caption are told
 };
 
 // A stream of numbers for one key: SplitMix64 (Steele, Lea and Flood 2014) started at a hash of the
@@ -39,5 +44,8 @@ class KeyedRandom {
  private:
   std::uint64_t state_;
 };
+
+// 0 to size - 1 in a random order.
+std::vector<std::int64_t> KeyedOrder(std::int64_t size, KeyedRandom random);
 
 }  // namespace atelier::train

@@ -21,6 +21,7 @@ std::vector<double> WeightsOf(const std::shared_ptr<const WeightedSampler>& samp
 absl::StatusOr<std::shared_ptr<const WeightedSampler>> LoadSampler(const models::TensorMap& state,
                                                                    const std::string& name,
                                                                    std::uint64_t seed,
+                                                                   std::int64_t set,
                                                                    std::size_t pictures) {
   ATELIER_ASSIGN_OR_RETURN(const torch::Tensor saved, FindTensor(state, name));
   if (saved.numel() == 0) {
@@ -30,19 +31,19 @@ absl::StatusOr<std::shared_ptr<const WeightedSampler>> LoadSampler(const models:
   if (!std::ranges::all_of(weights, [](double w) { return w > 0 && std::isfinite(w); })) {
     return absl::DataLossError(name + " of the checkpoint is no list of weights");
   }
-  return std::make_shared<const WeightedSampler>(seed, std::move(weights));
+  return std::make_shared<const WeightedSampler>(seed, std::move(weights), set);
 }
 
 }  // namespace
 
-WeightedSampler::WeightedSampler(std::uint64_t seed, std::vector<double> weights)
-    : seed_(seed), weights_(std::move(weights)), cumulative_(weights_.size()) {
+WeightedSampler::WeightedSampler(std::uint64_t seed, std::vector<double> weights, std::int64_t set)
+    : seed_(seed), set_(set), weights_(std::move(weights)), cumulative_(weights_.size()) {
   ATELIER_CHECK(!weights_.empty() && *std::ranges::min_element(weights_) > 0);
   std::partial_sum(weights_.begin(), weights_.end(), cumulative_.begin());
 }
 
 std::int64_t WeightedSampler::At(std::int64_t sample) const {
-  KeyedRandom random(seed_, sample, 0, Purpose::kResample);
+  KeyedRandom random(seed_, sample, set_, Purpose::kResample);
   const double place = random.Uniform() * cumulative_.back();
   const auto it = std::upper_bound(cumulative_.begin(), cumulative_.end(), place);
   const auto last = static_cast<std::int64_t>(cumulative_.size()) - 1;
@@ -108,8 +109,9 @@ void ScoreResampling::EndStep(std::int64_t step) {
   now_ = window;
   current_ = std::move(next_);
   std::vector<double> weights = Weights();
-  next_ = weights.empty() ? nullptr
-                          : std::make_shared<const WeightedSampler>(seed_, std::move(weights));
+  next_ = weights.empty()
+              ? nullptr
+              : std::make_shared<const WeightedSampler>(seed_, std::move(weights), options_.set);
 }
 
 std::shared_ptr<const WeightedSampler> ScoreResampling::For(std::int64_t step) const {
@@ -138,8 +140,10 @@ absl::Status ScoreResampling::Load(const std::string& name, const models::Tensor
   for (std::size_t i = 0; i < seen.size(); ++i) {
     seen_[i] = seen[i] != 0;
   }
-  ATELIER_ASSIGN_OR_RETURN(current_, LoadSampler(state, name + "#current", seed_, means_.size()));
-  ATELIER_ASSIGN_OR_RETURN(next_, LoadSampler(state, name + "#next", seed_, means_.size()));
+  ATELIER_ASSIGN_OR_RETURN(
+      current_, LoadSampler(state, name + "#current", seed_, options_.set, means_.size()));
+  ATELIER_ASSIGN_OR_RETURN(next_,
+                           LoadSampler(state, name + "#next", seed_, options_.set, means_.size()));
   ATELIER_ASSIGN_OR_RETURN(const std::vector<double> window,
                            LoadNumbers(state, name + "#window", 1));
   now_ = static_cast<std::int64_t>(window[0]);

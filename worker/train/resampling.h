@@ -31,10 +31,10 @@ namespace atelier::train {
 // Weighted draws with replacement. Immutable, thread-safe.
 class WeightedSampler {
  public:
-  // Weights above 0.
-  WeightedSampler(std::uint64_t seed, std::vector<double> weights);
+  // Weights above 0. `set` keeps the draws of several data sets independent.
+  WeightedSampler(std::uint64_t seed, std::vector<double> weights, std::int64_t set = 0);
 
-  // The picture of the n-th sample since the beginning of training, keyed by (seed, sample,
+  // The picture of the n-th sample since the beginning of training, keyed by (seed, sample, set,
   // kResample).
   std::int64_t At(std::int64_t sample) const;
 
@@ -42,6 +42,7 @@ class WeightedSampler {
 
  private:
   std::uint64_t seed_;
+  std::int64_t set_;
   std::vector<double> weights_;
   std::vector<double> cumulative_;
 };
@@ -54,6 +55,7 @@ class ScoreResampling {
     double strength = 0.5;
     double bound = 4;
     std::int64_t window = 100;
+    std::int64_t set = 0;  // of WeightedSampler
   };
 
   ScoreResampling(std::uint64_t seed, std::int64_t pictures, const Options& options);

@@ -4,7 +4,9 @@
 #include <system_error>
 #include <utility>
 
+#include "absl/strings/str_join.h"
 #include "common/build_info.h"
+#include "common/family.h"
 #include "common/files.h"
 #include "common/model_spec.h"
 #include "common/status_macros.h"
@@ -30,6 +32,10 @@ std::string DataSection(const TrainJob& job, const ResultInfo& info) {
   std::string text = "## Data\n\n| set | name | pictures |\n|---|---|---|\n";
   text += "| content | " + job.config.content_dataset + " | " +
           std::to_string(info.content_pictures) + " |\n";
+  if (info.held_out > 0) {
+    text += "| held out for evaluation | " + job.config.content_dataset + " | " +
+            std::to_string(info.held_out) + " |\n";
+  }
   if (info.style_pictures > 0) {
     text += "| style | " + job.config.style_dataset + " | " + std::to_string(info.style_pictures) +
             " |\n";
@@ -60,15 +66,40 @@ std::string FaststyleRows(const TrainConfig& config) {
                                             std::to_string(weight.style_size) + " px");
 }
 
+std::string EvaluationSection(const TrainConfig& config, const ResultInfo& info) {
+  if (!config.evaluate.on()) {
+    return "";
+  }
+  std::string text =
+      "\n## Metrics\n\nThese are the weights of step " + std::to_string(info.step) + ". ";
+  if (info.best_step >= 0) {
+    text += "The best step by `" + config.evaluate.decisive() + "` was " +
+            std::to_string(info.best_step) + ", with " + Number(info.best_metric) + ". ";
+  }
+  text += "Features are EfficientNet-Lite1's; " + std::to_string(config.evaluate.pictures) +
+          " pictures at most. Measured after step " + std::to_string(info.last.metrics_step) +
+          ":\n\n| metric | value |\n|---|---|\n";
+  for (const auto& [name, value] : info.last.metrics) {
+    text += Row(name, Number(value));
+  }
+  return text;
+}
+
 std::string Card(const TrainJob& job, const ResultInfo& info, const ModelSpec& spec) {
   const TrainConfig& config = job.config;
-  std::string text = "# Model card\n\nA `" + spec.family + "` generator, `" +
-                     spec.architecture.generator + "`, " + std::to_string(spec.parameters) +
-                     " parameters, trained by Atelier " + Version() +
+  const Family* family = FindFamily(spec.family);
+  const std::string what =
+      family != nullptr && family->optimizes_pixels
+          ? "What the family `" + spec.family + "` optimises pictures towards, made by Atelier "
+          : "A `" + spec.family + "` generator, `" + spec.architecture.generator + "`, " +
+                std::to_string(spec.parameters) + " parameters, trained by Atelier ";
+  std::string text = "# Model card\n\n" + what + Version() +
                      (job.job_id.empty() ? "" : ", job `" + job.job_id + "`") + ".\n\n";
   text += DataSection(job, info);
   text += "## Training\n\n| setting | value |\n|---|---|\n";
-  text += Row("steps", std::to_string(config.steps));
+  text += Row("steps",
+              std::to_string(info.last.step) +
+                  (info.last.step < config.steps ? " of " + std::to_string(config.steps) : ""));
   text += Row("batch size", std::to_string(config.batch_size * config.accumulate));
   text += Row("image size", std::to_string(config.image_size) + " px");
   text += Row("seed", std::to_string(config.seed));
@@ -77,14 +108,17 @@ std::string Card(const TrainJob& job, const ResultInfo& info, const ModelSpec& s
   text += Row("precision", config.precision == Precision::kBf16 ? "bf16 autocast" : "fp32");
   text += Row("training time",
               Number(info.seconds / 3600) + " h, CPU threads: " + std::to_string(info.threads));
-  if (config.family == "faststyle") {
+  if (config.family == "faststyle" || config.family == "multistyle") {
     text += FaststyleRows(config);
+  }
+  if (!spec.classes.empty()) {
+    text += Row("labels", absl::StrJoin(spec.classes, ", "));
   }
   text += "\n## Losses at the last step\n\n| loss | value |\n|---|---|\n";
   for (const auto& [name, value] : info.last.losses) {
     text += Row(name, Number(value));
   }
-  return text;
+  return text + EvaluationSection(config, info);
 }
 
 absl::Status WriteFiles(const std::filesystem::path& folder, const TrainJob& job, TrainStep& step,

@@ -18,6 +18,11 @@ struct ResultInfo {
   double seconds = 0;                // of training, over all attempts
   int threads = 0;
   Progress last;
+  std::int64_t held_out = 0;  // pictures of the content set that were not learnt from
+  std::int64_t step = 0;      // whose weights these are
+  // The best measured step, below 0: none, and its decisive metric.
+  std::int64_t best_step = -1;
+  double best_metric = 0;
 };
 
 // Writes model.json, weights.safetensors (FP32), card.md and preview.jpg into `directory`, under a

@@ -42,6 +42,11 @@ absl::Status RunLog::Stats(const Progress& progress) {
   for (const auto& [name, value] : progress.losses) {
     line["loss/" + name] = value;
   }
+  if (progress.metrics_step == progress.step) {
+    for (const auto& [name, value] : progress.metrics) {
+      line["metric/" + name] = value;
+    }
+  }
   return Append(stats_, line.dump());
 }
 

@@ -18,8 +18,8 @@ class RunLog {
   // PERMISSION_DENIED, RESOURCE_EXHAUSTED: the folder cannot be written.
   static absl::StatusOr<RunLog> Open(const std::filesystem::path& attempt_directory);
 
-  // Appends {"step", "epoch", "time", "images_per_s", "lr", "loss/NAME", …}; time is Unix seconds.
-  // RESOURCE_EXHAUSTED: disk full.
+  // Appends {"step", "epoch", "time", "images_per_s", "lr", "loss/NAME", …} and, when it was
+  // measured after this step, "metric/NAME"; time is Unix seconds. RESOURCE_EXHAUSTED: disk full.
   absl::Status Stats(const Progress& progress);
   absl::Status Line(const std::string& sentence);
   absl::Status Sample(std::int64_t step, const std::string& jpeg);

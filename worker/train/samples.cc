@@ -15,6 +15,8 @@ namespace {
 
 constexpr std::size_t kMaxJpegBytes = 256 << 10;
 
+}  // namespace
+
 torch::Tensor CentreCrop(const torch::Tensor& picture, int side) {
   const image::Size size = image::FitShortSide(
       {static_cast<int>(picture.size(0)), static_cast<int>(picture.size(1))}, side);
@@ -23,8 +25,6 @@ torch::Tensor CentreCrop(const torch::Tensor& picture, int side) {
       .narrow(1, (size.width - side) / 2, side)
       .contiguous();
 }
-
-}  // namespace
 
 absl::StatusOr<torch::Tensor> PickSamples(const TrainConfig& config, BatchKind kind,
                                           const ImageFolder& content, int count) {

@@ -13,6 +13,9 @@
 
 namespace atelier::train {
 
+// uint8 [side, side, 3]: the middle of a picture uint8 [H, W, 3] whose short side becomes `side`.
+torch::Tensor CentreCrop(const torch::Tensor& picture, int side);
+
 // Centre crops of up to `count` pictures, chosen by the seed and the same through the whole run:
 // float [N, 3, S, S] in [-1, 1], inputs where the pictures are pairs.
 absl::StatusOr<torch::Tensor> PickSamples(const TrainConfig& config, BatchKind kind,

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <torch/nn/module.h>
 
 #include <cstddef>
 #include <string>
@@ -14,10 +15,22 @@
 
 namespace atelier::train {
 
+// A network of a training step, under the name that its tensors have in a checkpoint.
+struct NamedNetwork {
+  std::string name;
+  torch::nn::Module* network = nullptr;
+  bool discriminator = false;
+};
+
 // A part of a training step that a checkpoint keeps. Not thread-safe.
 class Saved {
  public:
   virtual ~Saved() = default;
+  // The networks in it that have weights of their own.
+  virtual std::vector<NamedNetwork> Networks() { return {}; }
+  // Whether it has skipped an update since this was last asked, because its gradients were not all
+  // finite.
+  virtual bool TakeSkipped() { return false; }
   // Adds its tensors, copies on the CPU, under names of its own.
   virtual void Save(models::TensorMap& state) const = 0;
   // DATA_LOSS: a tensor is missing or has another shape or type.

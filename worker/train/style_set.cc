@@ -62,6 +62,7 @@ absl::StatusOr<StyleSet> StyleSet::Make(const ImageFolder& folder,
       }
       painting.scales.push_back(scale);
     }
+    painting.label = folder.label(i);
     painting.colors = Palette(painting.scales.front().pixels);
     palettes.push_back(painting.colors);
     set.paintings_.push_back(painting);

@@ -1,4 +1,4 @@
-// What a faststyle run knows about its paintings: their Gram matrices, palettes and pixels at each
+// What a run knows about its paintings: their labels, Gram matrices, palettes and pixels at each
 // scale.
 #pragma once
 
@@ -27,6 +27,7 @@ class StyleSet {
     std::vector<Scale> scales;
     torch::Tensor colors;  // float [3, M] in [-1, 1], M about 8,192: a sample of its pixels, made a
                            // little more saturated
+    std::int64_t label = 0;  // place in ImageFolder::labels()
   };
 
   // `short_sides`: the scales. DATA_LOSS: a file vanished. The outer 4 % of each side are cut off:

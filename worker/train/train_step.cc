@@ -1,17 +1,23 @@
 #include "worker/train/train_step.h"
 
+#include <utility>
+
 #include "common/status_macros.h"
 #include "worker/train/cut.h"
 #include "worker/train/cyclegan.h"
 #include "worker/train/faststyle.h"
+#include "worker/train/gatys.h"
+#include "worker/train/multistyle.h"
 #include "worker/train/pattern.h"
 #include "worker/train/pix2pix.h"
+#include "worker/train/reference.h"
 #include "worker/train/vaegan.h"
 
 namespace atelier::train {
 namespace {
 
 BatchKind Content(const TrainConfig&) { return BatchKind::kContent; }
+BatchKind Nothing(const TrainConfig&) { return BatchKind::kNone; }
 BatchKind Unpaired(const TrainConfig&) { return BatchKind::kUnpaired; }
 BatchKind Pairs(const TrainConfig& config) {
   return config.pix2pix.edges ? BatchKind::kEdges : BatchKind::kSideBySide;
@@ -19,13 +25,11 @@ BatchKind Pairs(const TrainConfig& config) {
 
 // The families that can be trained; common/family.h has what the server knows of them.
 constexpr StepRow kSteps[] = {
-    {"faststyle", Content, MakeFaststyleStep},
-    {"cyclegan", Unpaired, MakeCycleganStep},
-    {"cut", Unpaired, MakeCutStep},
-    {"pix2pix", Pairs, MakePix2pixStep},
-    {"dcgan", Content, MakePatternStep},
-    {"wgan", Content, MakePatternStep},
-    {"cgan", Content, MakePatternStep},
+    {"faststyle", Content, MakeFaststyleStep},  {"multistyle", Content, MakeMultistyleStep},
+    {"reference", Unpaired, MakeReferenceStep}, {"gatys", Nothing, MakeGatysStep},
+    {"cyclegan", Unpaired, MakeCycleganStep},   {"cut", Unpaired, MakeCutStep},
+    {"pix2pix", Pairs, MakePix2pixStep},        {"dcgan", Content, MakePatternStep},
+    {"wgan", Content, MakePatternStep},         {"cgan", Content, MakePatternStep},
     {"vaegan", Content, MakeVaeganStep},
 };
 
@@ -44,6 +48,24 @@ absl::Status TrainStep::LoadState(const TensorMap& state) {
     ATELIER_RETURN_IF_ERROR(part->Load(state));
   }
   return absl::OkStatus();
+}
+
+bool TrainStep::TakeSkipped() {
+  bool skipped = false;
+  for (Saved* part : parts()) {
+    skipped = part->TakeSkipped() || skipped;
+  }
+  return skipped;
+}
+
+std::vector<NamedNetwork> TrainStep::Networks() {
+  std::vector<NamedNetwork> networks;
+  for (Saved* part : parts()) {
+    for (NamedNetwork& network : part->Networks()) {
+      networks.push_back(std::move(network));
+    }
+  }
+  return networks;
 }
 
 absl::StatusOr<const StepRow*> FindStepRow(std::string_view family) {

@@ -24,6 +24,13 @@ namespace atelier::train {
 
 using models::TensorMap;
 
+// The discriminator's mean logits of real pictures of the last Run, in the batch's order, [N];
+// undefined where it did not see that set's pictures as they are.
+struct RealScores {
+  torch::Tensor content;
+  torch::Tensor target;
+};
+
 // Not thread-safe: owned by the training thread.
 class TrainStep {
  public:
@@ -39,6 +46,26 @@ class TrainStep {
   // Rows of the sample grid, float [N, 3, S, S] in [-1, 1] each. `pictures` is the content of a
   // fixed batch; families that start from noise ignore it. Called without gradients.
   virtual std::vector<torch::Tensor> Sample(const torch::Tensor& pictures) = 0;
+
+  // What the result makes, float [N, 3, S, S] in [-1, 1], for a measurement: of `batch`'s content
+  // or, in families that start from noise, of noise keyed by its samples, with its labels. In
+  // evaluation mode, without gradients; nothing of the training changes. The default is the second
+  // row of Sample.
+  virtual torch::Tensor Results(const Batch& batch) { return Sample(batch.content).at(1); }
+
+  // With resampling on; both undefined in families that have none.
+  virtual RealScores TakeRealScores() { return {}; }
+
+  // A factor on the learning rates of all further steps, besides the schedule's own: what the
+  // schedule "plateau" sets. 1 at first; not part of State.
+  void SetRateFactor(double factor) { rate_factor_ = factor; }
+
+  // Whether a network has skipped an update since this was last asked, because its gradients were
+  // not all finite.
+  bool TakeSkipped();
+
+  // All networks that have weights of their own.
+  std::vector<NamedNetwork> Networks();
 
   // The network that is the result, and what model.json says of it (family, generator and its
   // options; the caller adds checksums and sizes).
@@ -58,6 +85,11 @@ class TrainStep {
  protected:
   // What State is made of.
   virtual std::vector<Saved*> parts() = 0;
+
+  double rate_factor() const { return rate_factor_; }
+
+ private:
+  double rate_factor_ = 1;
 };
 
 // What a step is made from. The folders are read while it is made and not kept.

@@ -21,6 +21,10 @@ struct Progress {
   double images_per_s = 0;
   double learning_rate = 0;
   std::map<std::string, double> losses;
+  // The newest measurements by name (common/train_metrics.h), and the step after which they were
+  // taken; none without evaluation.
+  std::map<std::string, double> metrics;
+  std::int64_t metrics_step = 0;
 };
 
 // Called from the training thread; must return quickly (training waits for it).
@@ -34,6 +38,8 @@ class Observer {
                         const std::string& jpeg) = 0;  // photographs over results
   virtual void OnCheckpoint(std::int64_t step) = 0;    // it is whole on disk
   virtual void OnWarning(const std::string& sentence) = 0;
+  // The run ends before its last step and is finished all the same: why, in a sentence.
+  virtual void OnStoppedEarly(const std::string& sentence) { OnWarning(sentence); }
 };
 
 struct TrainJob {
@@ -45,20 +51,28 @@ struct TrainJob {
   std::filesystem::path attempt_directory;
   // A checkpoint folder step-N to go on from; empty to begin.
   std::filesystem::path resume_directory;
-  // The folder of a model whose weights are the start (config.init_from); empty: none.
+  // What the weights start from (config.init_from); empty: none. A model's folder, a checkpoint's
+  // folder or a file: see init_weights.h.
   std::filesystem::path init_directory;
+  // A checkpoint's folder or a file for the discriminator alone; empty: none.
+  std::filesystem::path init_discriminator;
   // EfficientNet-Lite0 weights (.pth).
   std::filesystem::path feature_weights;
+  // EfficientNet-Lite1 weights (.pth), for evaluation; empty: efficientnet_lite1.pth beside
+  // `feature_weights`.
+  std::filesystem::path judge_weights;
   int threads = 0;  // 0: LibTorch's choice
 };
 
 enum class Outcome { kFinished, kStopped };
 
-// Trains to the last step, or until `stop` is set: then it writes a checkpoint and returns kStopped
-// within a few steps' time. kFinished: attempt_directory/result holds a whole model (model.json,
-// weights.safetensors, card.md, preview.jpg). FAILED_PRECONDITION: a data set without a single
-// readable picture; DATA_LOSS: a damaged checkpoint or feature network; RESOURCE_EXHAUSTED: disk or
-// memory full; INVALID_ARGUMENT: the checkpoint belongs to another configuration.
+// Trains to the last step, or until evaluate.patience is at its end, or until `stop` is set: then
+// it writes a checkpoint and returns kStopped within a few steps' time. kFinished:
+// attempt_directory/result holds a whole model (model.json, weights.safetensors, card.md,
+// preview.jpg), of the last step or, with evaluate.best_result, of the best. FAILED_PRECONDITION: a
+// data set without a single readable picture, or too few for a metric; DATA_LOSS: a damaged
+// checkpoint or feature network; RESOURCE_EXHAUSTED: disk or memory full; INVALID_ARGUMENT: the
+// checkpoint belongs to another configuration.
 absl::StatusOr<Outcome> RunTraining(const TrainJob& job, Observer& observer,
                                     const std::atomic<bool>& stop);
 

@@ -33,7 +33,15 @@ class VaeganStep final : public GeneratorStep<nn::PatternGenerator> {
         adversary_("discriminator", 0, config, discriminator) {}
 
   std::map<std::string, double> Run(const Batch& batch, std::int64_t step) override;
-  void Describe(ModelSpec& spec) const override { DescribePattern(config_, {}, spec); }
+  void Describe(ModelSpec& spec) const override { DescribePattern(config_, Conditioning(), spec); }
+  torch::Tensor Results(const Batch& batch) override {
+    return PatternResults(average_.result(), config_, batch, {});
+  }
+  RealScores TakeRealScores() override {
+    return {.content = real_scores_.empty() ? torch::Tensor()
+                                            : torch::cat(std::exchange(real_scores_, {})),
+            .target = {}};
+  }
   // Pictures, their reconstructions, and patterns from noise.
   std::vector<torch::Tensor> Sample(const torch::Tensor& pictures) override {
     encoder_->eval();
@@ -58,6 +66,7 @@ class VaeganStep final : public GeneratorStep<nn::PatternGenerator> {
   const std::shared_ptr<nn::PatternDiscriminator> discriminator_;
   Learner encoder_learner_;
   Adversary adversary_;
+  std::vector<torch::Tensor> real_scores_;  // a part of the batch each
 };
 
 Losses VaeganStep::PartLosses(const Batch& part, std::int64_t draw, double* discriminator_loss) {
@@ -78,6 +87,10 @@ Losses VaeganStep::PartLosses(const Batch& part, std::int64_t draw, double* disc
   }
   *discriminator_loss +=
       adversary_.Learn(torch::cat({real, real}), torch::cat({rebuilt, invented}), draw);
+  // It saw each real picture twice.
+  if (const torch::Tensor scores = adversary_.TakeRealScores(); scores.defined()) {
+    real_scores_.push_back(scores.narrow(0, 0, count));
+  }
   const nn::Discriminator::Judgement of_real = adversary_.Look(real);
   const nn::Discriminator::Judgement of_rebuilt = adversary_.Look(rebuilt);
   const VaeganConfig& weight = config_.vaegan;
@@ -115,11 +128,12 @@ std::map<std::string, double> VaeganStep::Run(const Batch& batch, std::int64_t s
 absl::StatusOr<std::unique_ptr<TrainStep>> MakeVaeganStep(const StepInputs& inputs) {
   const TrainConfig& config = inputs.config;
   KeyedRandom random(config.seed, 0, 0, Purpose::kInit);
+  ATELIER_ASSIGN_OR_RETURN(auto generator, MakeFreshPatternGenerator(config, nn::ConditionOptions(),
+                                                                     MakeRandom(random.Next())));
+  ATELIER_ASSIGN_OR_RETURN(auto mean, MakePatternMean(config, nn::ConditionOptions()));
   ATELIER_ASSIGN_OR_RETURN(
-      auto generator, MakeFreshPatternGenerator(config, /*classes=*/0, MakeRandom(random.Next())));
-  ATELIER_ASSIGN_OR_RETURN(auto mean, MakePatternMean(config, /*classes=*/0));
-  ATELIER_ASSIGN_OR_RETURN(auto discriminator, MakePatternDiscriminator(config, /*classes=*/0,
-                                                                        MakeRandom(random.Next())));
+      auto discriminator,
+      MakePatternDiscriminator(config, nn::ConditionOptions(), MakeRandom(random.Next())));
   auto encoder = std::make_shared<nn::PatternEncoder>(
       nn::PatternEncoder::Options{.side = config.image_size,
                                   .latent_size = config.pattern.latent_size,

@@ -7,8 +7,10 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <variant>
 
 #include "common/errors.h"
+#include "common/status_macros.h"
 
 namespace atelier::server {
 namespace {
@@ -66,7 +68,8 @@ std::string Bounded(std::string sentence) {
   return sentence;
 }
 
-absl::Status FailureOf(const internal::v1::StylizeResult& result) {
+template <typename Result>
+absl::Status FailureOf(const Result& result) {
   const auto code = static_cast<absl::StatusCode>(result.code());
   const std::string sentence = Bounded(result.message());
   switch (code) {
@@ -78,6 +81,7 @@ absl::Status FailureOf(const internal::v1::StylizeResult& result) {
                                                     ? sentence.substr(result.field().size() + 2)
                                                     : sentence);
     case absl::StatusCode::kDataLoss:
+    case absl::StatusCode::kFailedPrecondition:
     case absl::StatusCode::kResourceExhausted:
     case absl::StatusCode::kDeadlineExceeded:
     case absl::StatusCode::kUnavailable:
@@ -85,71 +89,151 @@ absl::Status FailureOf(const internal::v1::StylizeResult& result) {
     case absl::StatusCode::kInternal:
       return {code, sentence};
     default:
-      return absl::InternalError("The worker could not restyle the picture.");
+      return absl::InternalError("The worker could not make the picture.");
   }
 }
 
-}  // namespace
+v1::Precision ToProto(Precision precision) {
+  return precision == Precision::kBf16 ? v1::PRECISION_BF16 : v1::PRECISION_FP32;
+}
 
-internal::v1::ServerMessage TaskMessage(RequestId task, const StylizeWork& work,
-                                        absl::Duration left) {
-  internal::v1::ServerMessage message;
-  internal::v1::StylizeTask& out = *message.mutable_stylize_task();
+ImageFormat FromProto(v1::ImageFormat format) {
+  return format == v1::IMAGE_FORMAT_JPEG  ? ImageFormat::kJpeg
+         : format == v1::IMAGE_FORMAT_PNG ? ImageFormat::kPng
+                                          : ImageFormat::kWebp;
+}
+
+// What tasks of both kinds tell.
+template <typename SomeWork, typename Task>
+void FillCommon(RequestId task, const SomeWork& work, absl::Duration left, Task& out) {
   out.set_task_id(task);
   out.set_request_id(work.request_id);
   out.mutable_model()->set_name(work.model.name);
   out.mutable_model()->set_version(work.model.version);
   out.mutable_model()->set_directory(work.model.directory.string());
   out.mutable_model()->set_weights_sha256(work.model.weights_sha256);
-  out.set_image(work.image);
   out.set_deadline_ms(
       static_cast<std::uint64_t>(std::max<std::int64_t>(0, absl::ToInt64Milliseconds(left))));
+  out.set_format(ToProto(work.format));
+  out.set_quality(work.quality);
+  out.set_precision(ToProto(work.precision));
+}
+
+void FillTask(RequestId task, const StylizeWork& work, absl::Duration left,
+              internal::v1::ServerMessage& message) {
+  internal::v1::StylizeTask& out = *message.mutable_stylize_task();
+  FillCommon(task, work, left, out);
+  out.set_image(work.image);
+  out.set_style_image(work.style_image);
+  for (const StyleShare& share : work.mix) {
+    v1::StyleShare& to = *out.add_mix();
+    to.set_label(share.label);
+    to.set_weight(share.weight);
+  }
   out.set_strength(work.strength);
   out.set_preserve_color(work.preserve_color);
   out.set_size(work.size);
-  out.set_format(ToProto(work.format));
-  out.set_quality(work.quality);
-  out.set_precision(work.precision == Precision::kBf16 ? v1::PRECISION_BF16 : v1::PRECISION_FP32);
-  return message;
 }
 
-absl::StatusOr<absl::StatusOr<StylizeOutcome>> OutcomeOf(internal::v1::StylizeResult result) {
+void FillTask(RequestId task, const GenerateWork& work, absl::Duration left,
+              internal::v1::ServerMessage& message) {
+  internal::v1::GenerateTask& out = *message.mutable_generate_task();
+  FillCommon(task, work, left, out);
+  out.mutable_seeds()->Assign(work.seeds.begin(), work.seeds.end());
+  if (work.interpolate_to.has_value()) {
+    out.set_interpolate_to(*work.interpolate_to);
+  }
+  out.set_truncation(work.truncation);
+  out.mutable_labels()->Assign(work.labels.begin(), work.labels.end());
+  for (const std::string& word : work.words) {
+    out.add_words(word);
+  }
+  out.set_size(work.size);
+}
+
+// FAILED_PRECONDITION: no caller could be told such a picture.
+template <typename Picture>
+absl::Status CheckPicture(const Picture& picture, v1::ImageFormat format) {
+  if (!LooksLike(format, picture.image())) {
+    return Nonsense("the picture is not in the format it names");
+  }
+  return IsSide(picture.width()) && IsSide(picture.height()) ? absl::OkStatus()
+                                                             : Nonsense("an impossible size");
+}
+
+// What results of both kinds tell.
+template <typename Result>
+absl::Status TakeFacts(const Result& result, OutcomeFacts& facts) {
+  if (result.precision() != v1::PRECISION_FP32 && result.precision() != v1::PRECISION_BF16) {
+    return Nonsense("an unknown precision");
+  }
+  if (!IsDuration(result.load_s()) || !IsDuration(result.compute_s()) ||
+      !IsDuration(result.encode_s())) {
+    return Nonsense("an impossible duration");
+  }
+  facts.precision = result.precision() == v1::PRECISION_BF16 ? Precision::kBf16 : Precision::kFp32;
+  for (int i = 0; i < std::min(result.warnings_size(), kMaxWarnings); ++i) {
+    facts.warnings.push_back(Bounded(result.warnings(i)));
+  }
+  facts.load_s = result.load_s();
+  facts.compute_s = result.compute_s();
+  facts.encode_s = result.encode_s();
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Outcome> Take(internal::v1::StylizeResult result) {
+  ATELIER_RETURN_IF_ERROR(CheckPicture(result, result.format()));
+  StylizeOutcome outcome;
+  ATELIER_RETURN_IF_ERROR(TakeFacts(result, outcome));
+  if (!IsDuration(result.decode_s())) {
+    return Nonsense("an impossible duration");
+  }
+  outcome.decode_s = result.decode_s();
+  outcome.image = std::move(*result.mutable_image());
+  outcome.format = FromProto(result.format());
+  outcome.width = result.width();
+  outcome.height = result.height();
+  return outcome;
+}
+
+absl::StatusOr<Outcome> Take(internal::v1::GenerateResult result) {
+  GenerateOutcome outcome;
+  ATELIER_RETURN_IF_ERROR(TakeFacts(result, outcome));
+  for (internal::v1::GeneratedPicture& picture : *result.mutable_pictures()) {
+    ATELIER_RETURN_IF_ERROR(CheckPicture(picture, result.format()));
+    outcome.pictures.push_back({.image = std::move(*picture.mutable_image()),
+                                .width = picture.width(),
+                                .height = picture.height()});
+  }
+  return outcome;
+}
+
+template <typename Result>
+absl::StatusOr<absl::StatusOr<Outcome>> Answer(Result result) {
   if (result.code() > kHighestCode) {
     return Nonsense("an unknown code");
   }
   if (result.code() != 0) {
-    return absl::StatusOr<StylizeOutcome>(FailureOf(result));
+    return absl::StatusOr<Outcome>(FailureOf(result));
   }
-  if (!LooksLike(result.format(), result.image())) {
-    return Nonsense("the picture is not in the format it names");
-  }
-  if (!IsSide(result.width()) || !IsSide(result.height())) {
-    return Nonsense("an impossible size");
-  }
-  if (result.precision() != v1::PRECISION_FP32 && result.precision() != v1::PRECISION_BF16) {
-    return Nonsense("an unknown precision");
-  }
-  if (!IsDuration(result.decode_s()) || !IsDuration(result.load_s()) ||
-      !IsDuration(result.compute_s()) || !IsDuration(result.encode_s())) {
-    return Nonsense("an impossible duration");
-  }
-  StylizeOutcome outcome;
-  outcome.image = std::move(*result.mutable_image());
-  outcome.format = result.format() == v1::IMAGE_FORMAT_JPEG  ? ImageFormat::kJpeg
-                   : result.format() == v1::IMAGE_FORMAT_PNG ? ImageFormat::kPng
-                                                             : ImageFormat::kWebp;
-  outcome.width = result.width();
-  outcome.height = result.height();
-  outcome.precision =
-      result.precision() == v1::PRECISION_BF16 ? Precision::kBf16 : Precision::kFp32;
-  for (int i = 0; i < std::min(result.warnings_size(), kMaxWarnings); ++i) {
-    outcome.warnings.push_back(Bounded(result.warnings(i)));
-  }
-  outcome.decode_s = result.decode_s();
-  outcome.load_s = result.load_s();
-  outcome.compute_s = result.compute_s();
-  outcome.encode_s = result.encode_s();
-  return absl::StatusOr<StylizeOutcome>(std::move(outcome));
+  ATELIER_ASSIGN_OR_RETURN(Outcome outcome, Take(std::move(result)));
+  return absl::StatusOr<Outcome>(std::move(outcome));
+}
+
+}  // namespace
+
+internal::v1::ServerMessage TaskMessage(RequestId task, const Work& work, absl::Duration left) {
+  internal::v1::ServerMessage message;
+  std::visit([&](const auto& of_kind) { FillTask(task, of_kind, left, message); }, work);
+  return message;
+}
+
+absl::StatusOr<absl::StatusOr<Outcome>> OutcomeOf(internal::v1::StylizeResult result) {
+  return Answer(std::move(result));
+}
+
+absl::StatusOr<absl::StatusOr<Outcome>> OutcomeOf(internal::v1::GenerateResult result) {
+  return Answer(std::move(result));
 }
 
 }  // namespace atelier::server

@@ -1,4 +1,4 @@
-// The link's stylize messages ↔ the server's plain structs.
+// The link's messages of work ↔ the server's plain structs.
 #pragma once
 
 #include "absl/status/statusor.h"
@@ -8,12 +8,12 @@
 
 namespace atelier::server {
 
-internal::v1::ServerMessage TaskMessage(RequestId task, const StylizeWork& work,
-                                        absl::Duration left);
+internal::v1::ServerMessage TaskMessage(RequestId task, const Work& work, absl::Duration left);
 
 // What a worker answered: the outer status is FAILED_PRECONDITION when the message makes no sense
 // (the worker cannot be trusted any more), the inner one is its answer. Only codes that a caller of
-// Stylize may see get through; others become INTERNAL.
-absl::StatusOr<absl::StatusOr<StylizeOutcome>> OutcomeOf(internal::v1::StylizeResult result);
+// Stylize or Generate may see get through; others become INTERNAL.
+absl::StatusOr<absl::StatusOr<Outcome>> OutcomeOf(internal::v1::StylizeResult result);
+absl::StatusOr<absl::StatusOr<Outcome>> OutcomeOf(internal::v1::GenerateResult result);
 
 }  // namespace atelier::server

@@ -44,8 +44,14 @@ void WorkerSession::OnMessage(Stream stream, WorkerMessage message) {
     }
     case WorkerMessage::kCredit:
       return OnCredit(message.credit().tasks());
-    case WorkerMessage::kStylizeResult:
-      return OnResult(std::move(*message.mutable_stylize_result()));
+    case WorkerMessage::kStylizeResult: {
+      const RequestId task = message.stylize_result().task_id();
+      return OnResult(task, OutcomeOf(std::move(*message.mutable_stylize_result())));
+    }
+    case WorkerMessage::kGenerateResult: {
+      const RequestId task = message.generate_result().task_id();
+      return OnResult(task, OutcomeOf(std::move(*message.mutable_generate_result())));
+    }
     case WorkerMessage::kJobUpdate:
       return OnJobUpdate(message.job_update());
     case WorkerMessage::kHello:
@@ -178,9 +184,7 @@ void WorkerSession::OnCredit(std::uint32_t tasks) {
   }
 }
 
-void WorkerSession::OnResult(internal::v1::StylizeResult result) {
-  const RequestId task = result.task_id();
-  absl::StatusOr<absl::StatusOr<StylizeOutcome>> outcome = OutcomeOf(std::move(result));
+void WorkerSession::OnResult(RequestId task, absl::StatusOr<absl::StatusOr<Outcome>> outcome) {
   if (!outcome.ok()) {
     return Close(outcome.status());
   }
@@ -279,7 +283,7 @@ void WorkerSession::Abort() {
   }
 }
 
-void WorkerSession::SendTask(RequestId task, const StylizeWork& work, absl::Time deadline) {
+void WorkerSession::SendTask(RequestId task, const Work& work, absl::Time deadline) {
   ServerMessage message = TaskMessage(task, work, deadline - context_.clock->Now());
   if (message.ByteSizeLong() <= kBulkThreshold) {
     return Send(std::move(message));

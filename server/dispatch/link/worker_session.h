@@ -8,6 +8,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "atelier/internal/v1/worker_link.pb.h"
@@ -71,7 +72,7 @@ class WorkerSession final : public WorkerPort,
   bool closed() const;
   WorkerId id() const { return id_; }
 
-  void SendTask(RequestId task, const StylizeWork& work, absl::Time deadline) override;
+  void SendTask(RequestId task, const Work& work, absl::Time deadline) override;
   void SendCancel(RequestId task) override;
   void SendStop(internal::v1::StopJob::Why why) override;
 
@@ -82,7 +83,7 @@ class WorkerSession final : public WorkerPort,
   void BeginServing();
   void SendJob();
   void OnCredit(std::uint32_t tasks);
-  void OnResult(internal::v1::StylizeResult result);
+  void OnResult(RequestId task, absl::StatusOr<absl::StatusOr<Outcome>> outcome);
   void OnJobUpdate(const internal::v1::JobUpdate& update);
   void Send(internal::v1::ServerMessage message);
   State Heard();

@@ -123,6 +123,7 @@ std::optional<std::string> Supervisor::StartProcess(ChildId id, Process& process
     return std::string(pid.status().message());
   }
   process.pid = *pid;
+  process.kill_at = std::min(process.kill_at, now + process.child.time_limit);
   process.waiter = std::thread([this, id, pid = *pid] {
     AwaitEnd(pid);
     const absl::MutexLock lock(&mutex_);

@@ -39,6 +39,8 @@ class Supervisor {
     std::string name;  // for logs
     std::vector<std::string> command;
     int nice = 0;
+    // SIGKILL after each run of this length.
+    absl::Duration time_limit = absl::InfiniteDuration();
     // Starts it again whenever it ends, until Terminate or StopAll.
     bool restart = false;
     // Called from the supervisor's thread after each end, with a part of a sentence ("killed by

@@ -32,4 +32,9 @@ std::vector<std::string> TrainCommand(const WorkerProgram& program, const std::s
   return command;
 }
 
+std::vector<std::string> ConvertCommand(const std::filesystem::path& program,
+                                        const std::filesystem::path& folder) {
+  return {program.string(), "--role", "convert", "--task", folder.string()};
+}
+
 }  // namespace atelier::server

@@ -17,5 +17,8 @@ struct WorkerProgram {
 std::vector<std::string> ServeCommand(const WorkerProgram& program, const std::string& name);
 std::vector<std::string> TrainCommand(const WorkerProgram& program, const std::string& job_id,
                                       std::uint64_t fence);
+// `folder`: of a conversion, see common/convert_task.h.
+std::vector<std::string> ConvertCommand(const std::filesystem::path& program,
+                                        const std::filesystem::path& folder);
 
 }  // namespace atelier::server

@@ -95,6 +95,75 @@ TEST_F(StylizeCliTest, ControlsAreSent) {
   EXPECT_EQ(Read("out-2.webp"), "styled photo");
 }
 
+TEST_F(StylizeCliTest, MixAndStylePictureAreSent) {
+  Write("dress.jpg", "photo");
+  Write("painting.png", "style");
+  EXPECT_EQ(Run({"stylize", "dress.jpg", "-o", "out.jpg", "--model", "oil", "--mix",
+                 "renoir=0.75,van-gogh=1e-1,cezanne"})
+                .exit_code,
+            0);
+  v1::StylizeRequest request = LastRequest();
+  ASSERT_EQ(request.mix_size(), 3);
+  EXPECT_EQ(request.mix(0).label(), "renoir");
+  EXPECT_EQ(request.mix(0).weight(), 0.75F);
+  EXPECT_EQ(request.mix(1).weight(), 0.1F);
+  EXPECT_EQ(request.mix(2).label(), "cezanne");
+  EXPECT_EQ(request.mix(2).weight(), 1);
+  EXPECT_FALSE(request.has_style_image());
+  EXPECT_EQ(Run({"stylize", "dress.jpg", "-o", "out.jpg", "--model", "any", "--style-image",
+                 "painting.png"})
+                .exit_code,
+            0);
+  request = LastRequest();
+  EXPECT_EQ(request.model(), "any");
+  EXPECT_EQ(request.style_image(), "style");
+  EXPECT_EQ(request.mix_size(), 0);
+}
+
+TEST_F(StylizeCliTest, WithoutAModelTheOnlyOneThatCanIsTaken) {
+  Write("dress.jpg", "photo");
+  std::vector<std::string> names = {"painters", "painters"};
+  server_.handlers().list_models = [&names](const v1::ListModelsRequest&) {
+    v1::ListModelsResponse response;
+    response.add_models()->set_name("oil");
+    std::uint32_t version = 0;
+    for (const std::string& name : names) {
+      v1::Model& model = *response.add_models();
+      model.set_name(name);
+      model.set_version(++version);
+      model.add_capabilities("mix");
+    }
+    return response;
+  };
+  const std::vector<std::string> arguments = {"stylize", "dress.jpg", "-o",
+                                              "out.jpg", "--mix",     "a=1"};
+  EXPECT_EQ(Run(arguments).exit_code, 0);
+  EXPECT_EQ(LastRequest().model(), "painters");
+  names.emplace_back("others");
+  ProcessResult result = Run(arguments);
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_THAT(result.err, HasSubstr("one of others, painters"));
+  names.clear();
+  result = Run(arguments);
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_THAT(result.err, HasSubstr("no model with the capability \"mix\""));
+}
+
+TEST_F(StylizeCliTest, StylesThatMakeNoSenseAreMisuse) {
+  Write("dress.jpg", "photo");
+  ProcessResult result = Run({"stylize", "dress.jpg", "-o", "out.jpg"});
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_THAT(result.err, HasSubstr("--model NAME"));
+  for (const char* mix : {"a=", "=1", "a=-1", "a=nan", "a=inf", "a=1,,b=1", "a=1=2", ""}) {
+    result = Run(
+        {"stylize", "dress.jpg", "-o", "out.jpg", "--model", "oil", std::string("--mix=") + mix});
+    EXPECT_EQ(result.exit_code, 2) << mix << result.err;
+  }
+  result = Run({"stylize", "dress.jpg", "-o", "out.jpg", "--style-image", "missing.png"});
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_THAT(result.err, HasSubstr("missing.png"));
+}
+
 TEST_F(StylizeCliTest, SeveralPicturesGoIntoAFolderAndAFailureStopsNoOther) {
   Write("a.jpg", "photo a");
   Write("b.jpg", "broken");

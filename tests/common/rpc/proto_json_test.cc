@@ -51,7 +51,9 @@ TEST(ProtoJsonTest, ErrorsNameTheField) {
         {R"({"train":{"batch_size":1.5}})",
          "train.batch_size: 1.5 is not a whole number of 0 or above that fits"},
         {R"({"train":{"learning_rate":"x"}})", "train.learning_rate: \"x\" is not a number"},
-        {R"({"train":{"precision":"fp9"}})", "train.precision: \"fp9\" is not one of \"PRECISION_FP32\", \"PRECISION_BF16\", \"PRECISION_FP16\""},
+        {R"({"train":{"precision":"fp9"}})",
+         "train.precision: \"fp9\" is not one of \"PRECISION_FP32\", \"PRECISION_BF16\", "
+         "\"PRECISION_FP16\""},
         {R"({"train":{"data":"x"}})", "train.data: \"x\" is not what belongs here"}}) {
     v1::JobSpec spec;
     const absl::Status status = FromJson(json, spec);

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "common/errors.h"
+#include "server/admission/controls.h"
 #include "tests/server/support/stylize_fakes.h"
 
 namespace atelier::server {
@@ -116,6 +117,65 @@ TEST_F(AdmissionTest, ControlsThatTheModelLacksAreRefused) {
   request = Good();
   request.set_variations(1);  // one result is what every model makes
   EXPECT_TRUE(admission_.Admit(request).ok());
+}
+
+TEST_F(AdmissionTest, ModelsOfPatternsAreForGenerate) {
+  registry_.model = testing::SamplePatternModel();
+  v1::StylizeRequest request = Good();
+  request.set_model("florals");
+  const absl::Status status = admission_.Admit(request).status();
+  EXPECT_EQ(FieldOf(status), "model");
+  EXPECT_THAT(std::string(status.message()), ::testing::HasSubstr("GenerateService.Generate"));
+}
+
+TEST_F(AdmissionTest, AMixtureIsCheckedAgainstTheModelsStyles) {
+  v1::StylizeRequest request = Good();
+  const auto add = [&request](const std::string& label, float weight) {
+    v1::StyleShare& share = *request.add_mix();
+    share.set_label(label);
+    share.set_weight(weight);
+  };
+  add("renoir", 0.5F);
+  EXPECT_EQ(FieldOf(admission_.Admit(request).status()), "mix") << "the model has one style";
+  registry_.model.capabilities.emplace_back("mix");
+  registry_.model.classes = {"cezanne", "renoir"};
+  add("cezanne", 2);
+  const auto work = admission_.Admit(request);
+  ASSERT_TRUE(work.ok()) << work.status();
+  ASSERT_EQ(work->mix.size(), 2U);
+  EXPECT_EQ(work->mix[0].label, "renoir");
+  EXPECT_EQ(work->mix[0].weight, 0.5F);
+  EXPECT_TRUE(admission_.Admit(Good())->mix.empty());
+  add("monet", 1);
+  const absl::Status status = admission_.Admit(request).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(FieldOf(status), "mix");
+  EXPECT_THAT(std::string(status.message()), ::testing::HasSubstr("cezanne, renoir"));
+}
+
+TEST_F(AdmissionTest, AStylePictureIsCheckedLikeThePicture) {
+  v1::StylizeRequest request = Good();
+  request.set_style_image(PngHeader(64, 64));
+  EXPECT_EQ(FieldOf(admission_.Admit(request).status()), "style_image")
+      << "the model has learnt its style";
+  registry_.model.capabilities.emplace_back("style_image");
+  const auto work = admission_.Admit(request);
+  ASSERT_TRUE(work.ok()) << work.status();
+  EXPECT_EQ(work->style_image, PngHeader(64, 64));
+  EXPECT_EQ(FieldOf(admission_.Admit(Good()).status()), "style_image") << "it is required";
+  for (const std::string& bad :
+       {std::string(), std::string("some text"), PngHeader(60000, 64), PngHeader(1, 1),
+        PngHeader(64, 64).substr(0, 20), std::string(40 << 20, ' ')}) {
+    request.set_style_image(bad);
+    const absl::Status status = admission_.Admit(request).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;
+    EXPECT_EQ(FieldOf(status), "style_image") << status;
+  }
+  request.set_image(PngHeader(64, 48) + std::string(32 << 20, ' '));
+  request.mutable_image()->resize(32 << 20);
+  request.set_style_image(request.image());
+  EXPECT_EQ(FieldOf(admission_.Admit(request).status()), "style_image")
+      << "both together do not fit into a message";
 }
 
 TEST_F(AdmissionTest, UnknownModelIsNotFound) {

@@ -17,7 +17,7 @@ using test::WaitUntil;
 
 class NullPort final : public WorkerPort {
  public:
-  void SendTask(RequestId, const StylizeWork&, absl::Time) override {}
+  void SendTask(RequestId, const Work&, absl::Time) override {}
   void SendCancel(RequestId) override {}
 };
 

@@ -27,15 +27,17 @@ TEST(OptionsTest, DefaultsAreThoseOfTheDesign) {
   EXPECT_EQ(options.drain_timeout, absl::Seconds(60));
   EXPECT_EQ(options.queue_size, 256U);
   EXPECT_EQ(options.queue_bytes, 256ULL << 20U);
+  EXPECT_EQ(options.max_import_bytes, 1ULL << 30U);
   EXPECT_EQ(options.shipped_models.filename(), "models");
   EXPECT_EQ(options.worker_program.filename(), "atelier-worker");
 }
 
 TEST(OptionsTest, EverythingCanBeSaid) {
-  const ServerOptions options =
-      Good({"--listen", "[::1]:0", "--local-workers", "3", "--shipped-models", "none",
-            "--worker-grace", "1m30s", "--drain-timeout", "500ms", "--dataset", "a=/x/a",
-            "--dataset", "b=/x/b", "--queue-size", "7", "--queue-bytes", "64MiB"});
+  const ServerOptions options = Good(
+      {"--listen",           "[::1]:0", "--local-workers", "3",     "--shipped-models", "none",
+       "--worker-grace",     "1m30s",   "--drain-timeout", "500ms", "--dataset",        "a=/x/a",
+       "--dataset",          "b=/x/b",  "--queue-size",    "7",     "--queue-bytes",    "64MiB",
+       "--max-import-bytes", "200MiB"});
   EXPECT_EQ(options.listen, "[::1]:0");
   EXPECT_EQ(options.local_workers, 3U);
   EXPECT_TRUE(options.shipped_models.empty());
@@ -46,6 +48,7 @@ TEST(OptionsTest, EverythingCanBeSaid) {
   EXPECT_EQ(options.datasets[1].second, "/x/b");
   EXPECT_EQ(options.queue_size, 7U);
   EXPECT_EQ(options.queue_bytes, 64ULL << 20U);
+  EXPECT_EQ(options.max_import_bytes, 200ULL << 20U);
 }
 
 TEST(OptionsTest, MisuseIsExitCodeTwo) {
@@ -62,6 +65,8 @@ TEST(OptionsTest, MisuseIsExitCodeTwo) {
                                              {"--dataset", "no-folder"},
                                              {"--dataset", "Bad Name=/x"},
                                              {"--queue-size", "0"},
+                                             {"--max-import-bytes", "0"},
+                                             {"--max-import-bytes", "3GiB"},
                                              {"--unheard-of"}}) {
     std::vector<const char*> arguments = {"--data-dir", "/data"};
     arguments.insert(arguments.end(), wrong.begin(), wrong.end());

@@ -29,7 +29,7 @@ using testing::SampleWork;
 
 class FakePort final : public WorkerPort {
  public:
-  void SendTask(RequestId task, const StylizeWork&, absl::Time) override {
+  void SendTask(RequestId task, const Work&, absl::Time) override {
     const absl::MutexLock lock(&mutex_);
     tasks_.push_back(task);
   }
@@ -153,7 +153,7 @@ TEST_F(DispatcherTest, ResultOfALostWorkerIsDropped) {
   EXPECT_TRUE(dispatcher_.OnResult(1, a, SampleOutcome("old")).ok());
   Connect(2, 1);
   EXPECT_TRUE(dispatcher_.OnResult(2, a, SampleOutcome("new")).ok());
-  EXPECT_EQ(answers.only()->value().image, "new");
+  EXPECT_EQ(testing::Stylized(answers).image, "new");
 }
 
 TEST_F(DispatcherTest, CancelledTaskIsCancelledAtTheWorkerAndItsResultDropped) {
@@ -189,6 +189,23 @@ TEST_F(DispatcherTest, ResultForATaskThatTheWorkerDoesNotHoldIsAViolation) {
   EXPECT_EQ(dispatcher_.OnResult(1, 777, SampleOutcome()).code(),
             absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(answers.count(), 0U);
+}
+
+TEST_F(DispatcherTest, AnswerToAnotherQuestionIsAViolationAndTheTaskIsNotLost) {
+  Answers answers;
+  Connect(1, 1);
+  const RequestId id = queue_.NextId();
+  auto request = std::make_unique<Request>(id, testing::SampleGenerateWork(2),
+                                           clock_.Now() + absl::Seconds(60), answers.Expect());
+  ASSERT_TRUE(queue_.Enqueue(request).ok());
+  EXPECT_EQ(dispatcher_.OnResult(1, id, SampleOutcome()).code(),
+            absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(dispatcher_.OnResult(1, id, testing::SampleGenerateOutcome(1)).code(),
+            absl::StatusCode::kFailedPrecondition);
+  dispatcher_.RemoveWorker(1);
+  Connect(2, 1);
+  EXPECT_TRUE(dispatcher_.OnResult(2, id, testing::SampleGenerateOutcome(2)).ok());
+  EXPECT_EQ(answers.code(), absl::StatusCode::kOk);
 }
 
 TEST_F(DispatcherTest, WorkerThatCannotDoItCountsAsLost) {
@@ -272,7 +289,7 @@ TEST_F(DispatcherTest, EveryRequestIsAnsweredOnceWhileWorkersComeAndGo) {
         const RequestId id = queue_.NextId();
         auto request =
             std::make_unique<Request>(id, SampleWork(), clock_.Now() + absl::Seconds(9),
-                                      [&](const absl::StatusOr<StylizeOutcome>&) { ++answered; });
+                                      [&](const absl::StatusOr<Outcome>&) { ++answered; });
         while (!queue_.Enqueue(request).ok()) {
           std::this_thread::yield();
         }

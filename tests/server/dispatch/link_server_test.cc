@@ -202,7 +202,7 @@ TEST_F(LinkServerTest, LargePicturesUseTheBulkStreamBothWays) {
   ASSERT_TRUE(puppet.SayInBulk(result));
   ASSERT_TRUE(WaitUntil([&] { return answers.count() == 1; }));
   ASSERT_TRUE(answers.only()->ok());
-  EXPECT_EQ(answers.only()->value().image.size(), 30U << 20U);
+  EXPECT_EQ(testing::Stylized(answers).image.size(), 30U << 20U);
 }
 
 TEST_F(LinkServerTest, WorkerOfADistantVersionIsToldWhy) {

@@ -145,7 +145,7 @@ TEST_F(WorkerSessionTest, TaskCarriesTheWorkAndTheTimeLeft) {
   EXPECT_EQ(task.precision(), v1::PRECISION_FP32);
   session->OnMessage(Stream::kControl, GoodResult(id));
   ASSERT_TRUE(answers.only()->ok());
-  EXPECT_EQ(answers.only()->value().width, 64U);
+  EXPECT_EQ(testing::Stylized(answers).width, 64U);
 }
 
 TEST_F(WorkerSessionTest, LargeTasksGoOnTheBulkStream) {

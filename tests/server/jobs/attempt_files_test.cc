@@ -52,6 +52,14 @@ TEST_F(AttemptFilesTest, OfEqualStepsTheNewestAttemptsWins) {
   EXPECT_EQ(FindNewestCheckpoint(jobs_, "oil").directory, newest);
 }
 
+TEST_F(AttemptFilesTest, AStepCanBeAskedFor) {
+  Save(1, "step-200");
+  const fs::path wanted = Save(2, "step-200");
+  Save(2, "step-400");
+  EXPECT_EQ(FindCheckpoint(jobs_, "oil", 200).directory, wanted);
+  EXPECT_EQ(FindCheckpoint(jobs_, "oil", 300).directory, fs::path());
+}
+
 TEST_F(AttemptFilesTest, AResultMustLieInItsAttempt) {
   const fs::path attempt = AttemptDirectory(jobs_, "oil", 2);
   fs::create_directories(attempt / "result");

@@ -83,6 +83,12 @@ class FakeLauncher final : public TrainerLauncher {
 class FakeModels final : public ModelRegistry {
  public:
   absl::StatusOr<ModelVersion> Resolve(std::string_view reference) const override {
+    if (reference == "program") {
+      ModelVersion program;
+      program.name = "program";
+      program.family = "torchscript";
+      return program;
+    }
     return NotFoundResource("model", reference, "there are no models here");
   }
   std::vector<ModelVersion> List() const override { return {}; }

@@ -68,6 +68,39 @@ TEST_F(JobLifeTest, AJobRunsAndItsModelIsPublished) {
                                            JOB_STATE_SUCCEEDED));
 }
 
+TEST_F(JobLifeTest, AJobThatStoppedEarlySucceedsWithItsReason) {
+  Begin();
+  Finish(RunNew("a"), JobFinished::OUTCOME_SUCCEEDED, "stopped early after step 60 of 100");
+  ASSERT_TRUE(Becomes("a", JOB_STATE_SUCCEEDED));
+  EXPECT_EQ(Get("a").reason(), "stopped early after step 60 of 100");
+}
+
+TEST_F(JobLifeTest, AJobStartsFromAnotherJobsCheckpoint) {
+  Begin();
+  const TestLease source = RunNew("a");
+  SaveCheckpoint(source, 200);
+  SaveCheckpoint(source, 400);
+  Finish(source, JobFinished::OUTCOME_SUCCEEDED);
+  Lose(source, "exited with code 0");
+  ASSERT_TRUE(Becomes("a", JOB_STATE_SUCCEEDED));
+  v1::JobSpec spec = Spec("b");
+  spec.mutable_train()->set_init_from("job:a@200");
+  ASSERT_TRUE(manager_->CreateJob(spec).ok());
+  const TestLease lease = Launched(1);
+  const internal::v1::StartJob start = *manager_->TrainerConnected("b", lease.fence);
+  EXPECT_EQ(start.init_directory(), AttemptFolder(source) / "checkpoints/step-200");
+
+  spec.set_job_id("c");
+  spec.mutable_train()->set_init_from("job:a@300");
+  EXPECT_TRUE(absl::IsNotFound(manager_->CreateJob(spec).status()));
+  spec.mutable_train()->set_init_from("job:../a");
+  EXPECT_EQ(FieldOf(manager_->CreateJob(spec).status()), "train.init_from");
+  spec.mutable_train()->set_init_from("job:a@last");
+  EXPECT_EQ(FieldOf(manager_->CreateJob(spec).status()), "train.init_from");
+  spec.mutable_train()->set_init_from("program");  // a TorchScript model
+  EXPECT_EQ(FieldOf(manager_->CreateJob(spec).status()), "train.init_from");
+}
+
 TEST_F(JobLifeTest, JobsRunInTheOrderOfTheirCreation) {
   Begin();
   for (const char* id : {"a", "b", "c"}) {
@@ -146,10 +179,14 @@ TEST_F(JobLifeTest, ALostTrainerGoesOnFromItsNewestWholeCheckpoint) {
   const TestLease first = RunNew("a");
   SaveCheckpoint(first, 200);
   SaveCheckpoint(first, 400);
+  Progress(first, 430);
+  ASSERT_TRUE(test::WaitUntil([&] { return Get("a").progress().step() == 430; }));
   std::filesystem::create_directories(AttemptFolder(first) / "checkpoints/step-600");  // half
   Lose(first, "killed by signal 9");
   const TestLease second = Launched(1);
   EXPECT_EQ(second.fence, 2u);
+  EXPECT_EQ(Get("a").progress().step(), 400u) << "what came after the checkpoint is lost";
+  EXPECT_FALSE(Get("a").progress().has_eta());
   EXPECT_EQ(manager_->TrainerConnected("a", 2)->resume_directory(),
             AttemptFolder(first) / "checkpoints/step-400");
   constexpr char kReason[] = "attempt 1 ended: killed by signal 9; going on from step 400";

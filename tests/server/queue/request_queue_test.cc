@@ -171,7 +171,7 @@ TEST_F(RequestQueueTest, ResultCarriesTheTimeInTheQueue) {
   clock_.Advance(absl::Seconds(3));
   EXPECT_TRUE(queue_.Complete(id, SampleOutcome()));
   ASSERT_TRUE(answers.only()->ok());
-  EXPECT_DOUBLE_EQ(answers.only()->value().queue_s, 2.0);
+  EXPECT_DOUBLE_EQ(testing::Stylized(answers).queue_s, 2.0);
 }
 
 TEST_F(RequestQueueTest, CancelWorksInEveryState) {
@@ -297,7 +297,7 @@ TEST(RequestQueueRaceTest, EveryRequestIsAnsweredExactlyOnce) {
       const RequestId id = queue.NextId();
       const absl::Time deadline = clock.Now() + absl::Milliseconds(i % 7 + 1);
       auto request = std::make_unique<Request>(id, SampleWork(10), deadline,
-                                               [&, id](const absl::StatusOr<StylizeOutcome>&) {
+                                               [&, id](const absl::StatusOr<Outcome>&) {
                                                  ++answered.at(id);
                                                  ++total;
                                                });

@@ -33,10 +33,10 @@ using testing::PngHeader;
 // Remembers the newest task and what was cancelled.
 class HandPort final : public WorkerPort {
  public:
-  void SendTask(RequestId task, const StylizeWork& work, absl::Time deadline) override {
+  void SendTask(RequestId task, const Work& work, absl::Time deadline) override {
     const absl::MutexLock lock(&mutex_);
     task_ = task;
-    request_id_ = work.request_id;
+    request_id_ = std::get<StylizeWork>(work).request_id;
     deadline_ = deadline;
   }
   void SendCancel(RequestId task) override {
@@ -114,7 +114,7 @@ class StylizeServiceTest : public ::testing::Test {
   FakeRegistry models_;
   prometheus::Registry registry_;
   QueueProbe queue_probe_{registry_};
-  StylizeProbe probe_{registry_};
+  CallProbe probe_{registry_, "Stylize"};
   RequestQueue queue_{{.max_waiting = 1}, SystemClock(), queue_probe_};
   DispatchProbe dispatch_probe_{registry_};
   Dispatcher dispatcher_{queue_, SystemClock(), dispatch_probe_};
@@ -155,7 +155,7 @@ TEST_F(StylizeServiceTest, ReplyTellsEverythingAboutTheResult) {
   EXPECT_EQ(response_.timings().decode(), 0.25);
   EXPECT_EQ(response_.timings().compute(), 0.5);
   EXPECT_GT(response_.timings().total(), 0);
-  EXPECT_THAT(Metrics(), HasSubstr("atelier_requests_total{code=\"OK\"} 1"));
+  EXPECT_THAT(Metrics(), HasSubstr("atelier_requests_total{code=\"OK\",method=\"Stylize\"} 1"));
   EXPECT_THAT(Metrics(), HasSubstr("atelier_stylize_seconds_count{stage=\"total\"} 1"));
 }
 
@@ -165,7 +165,7 @@ TEST_F(StylizeServiceTest, BadFieldIsNamedInTheDetails) {
   const absl::Status status = Join();
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(FieldOf(status), "strength");
-  EXPECT_THAT(Metrics(), HasSubstr("atelier_requests_total{code=\"INVALID_ARGUMENT\"} 1"));
+  EXPECT_THAT(Metrics(), HasSubstr("atelier_requests_total{code=\"INVALID_ARGUMENT\",method=\"Stylize\"} 1"));
 }
 
 TEST_F(StylizeServiceTest, RefusalsAreCountedByReason) {
@@ -198,7 +198,7 @@ TEST_F(StylizeServiceTest, FortyMegabytesOfNoiseAreABadImage) {
 TEST_F(StylizeServiceTest, FullQueueSaysWhenToRetry) {
   auto waiting = std::make_unique<Request>(queue_.NextId(), testing::SampleWork(),
                                            absl::Now() + absl::Minutes(1),
-                                           [](const absl::StatusOr<StylizeOutcome>&) {});
+                                           [](const absl::StatusOr<Outcome>&) {});
   ASSERT_TRUE(queue_.Enqueue(waiting).ok());
   Call();
   const absl::Status status = Join();

@@ -58,7 +58,11 @@ class ThreeModels final : public ModelRegistry {
 
 class CatalogServicesTest : public testing::Test {
  protected:
-  CatalogServicesTest() : registry_(folder_.path()), models_(registry_) {
+  CatalogServicesTest()
+      : registry_(folder_.path()),
+        transfer_(
+            *ModelTransfer::Create({.models = &registry_, .directory = folder_ / "transfers"})),
+        models_(registry_, TransferRoom{*transfer_, threads_, probe_}) {
     for (const char* name : {"c", "a/shirts", "b"}) {
       std::filesystem::create_directories(folder_ / "datasets" / name);
       std::ofstream(folder_ / "datasets" / name / "x.jpg") << "123";
@@ -104,6 +108,10 @@ class CatalogServicesTest : public testing::Test {
 
   test::TempDir folder_;
   ThreeModels registry_;
+  std::unique_ptr<ModelTransfer> transfer_;
+  TransferThreads threads_{1, SystemClock()};
+  prometheus::Registry metrics_;
+  TransferProbe probe_{metrics_};
   ModelService models_;
   std::unique_ptr<DatasetCatalog> catalog_;
   std::unique_ptr<DatasetService> datasets_;

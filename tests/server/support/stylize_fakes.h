@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -43,12 +44,15 @@ inline ModelVersion SampleModel() {
           .directory = "/models/oil/3"};
 }
 
-// Knows one model.
+// Knows one model, and another if `other` has a name.
 class FakeRegistry final : public ModelRegistry {
  public:
   absl::StatusOr<ModelVersion> Resolve(std::string_view reference) const override {
     if (reference == model.name) {
       return model;
+    }
+    if (!other.name.empty() && reference == other.name) {
+      return other;
     }
     return NotFoundResource("model", reference, "there is no such model");
   }
@@ -59,6 +63,7 @@ class FakeRegistry final : public ModelRegistry {
   }
 
   ModelVersion model = SampleModel();
+  ModelVersion other;
 };
 
 inline StylizeWork SampleWork(std::size_t image_bytes = 100) {
@@ -77,11 +82,43 @@ inline StylizeOutcome SampleOutcome(std::string image = "restyled") {
   return outcome;
 }
 
+// Patterns of a model that knows two labels.
+inline ModelVersion SamplePatternModel() {
+  ModelVersion model = SampleModel();
+  model.name = "florals";
+  model.family = "cgan";
+  model.tier = "";
+  model.capabilities = {"generate",   "seed",          "size", "precision",
+                        "truncation", "interpolation", "label"};
+  model.classes = {"dots", "stripes"};
+  return model;
+}
+
+inline GenerateWork SampleGenerateWork(std::size_t pictures = 2) {
+  GenerateWork work;
+  work.request_id = "g";
+  work.model = SamplePatternModel();
+  for (std::size_t i = 0; i < pictures; ++i) {
+    work.seeds.push_back(7 + i);
+    work.labels.push_back(static_cast<std::uint32_t>(i % 2));
+  }
+  return work;
+}
+
+inline GenerateOutcome SampleGenerateOutcome(std::size_t pictures = 2) {
+  GenerateOutcome outcome;
+  for (std::size_t i = 0; i < pictures; ++i) {
+    outcome.pictures.push_back(
+        {.image = "pattern " + std::to_string(i), .width = 64, .height = 64});
+  }
+  return outcome;
+}
+
 // What a request was answered, for all to look at. Thread-safe; answers may come after its end.
 class Answers {
  public:
   Request::Done Expect() {
-    return [state = state_](absl::StatusOr<StylizeOutcome> outcome) {
+    return [state = state_](absl::StatusOr<Outcome> outcome) {
       const absl::MutexLock lock(&state->mutex);
       state->answers.push_back(std::move(outcome));
     };
@@ -93,7 +130,7 @@ class Answers {
   }
 
   // The only answer; nullopt if there is none yet. A second answer ends the test program.
-  std::optional<absl::StatusOr<StylizeOutcome>> only() const {
+  std::optional<absl::StatusOr<Outcome>> only() const {
     const absl::MutexLock lock(&state_->mutex);
     if (state_->answers.size() > 1) {
       std::abort();
@@ -109,9 +146,14 @@ class Answers {
  private:
   struct State {
     absl::Mutex mutex;
-    std::vector<absl::StatusOr<StylizeOutcome>> answers ABSL_GUARDED_BY(mutex);
+    std::vector<absl::StatusOr<Outcome>> answers ABSL_GUARDED_BY(mutex);
   };
   const std::shared_ptr<State> state_ = std::make_shared<State>();
 };
+
+// The picture that a stylize request was answered with; ends the test program when there is none.
+inline StylizeOutcome Stylized(const Answers& answers) {
+  return std::get<StylizeOutcome>(answers.only().value().value());
+}
 
 }  // namespace atelier::server::testing

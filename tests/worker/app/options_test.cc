@@ -46,6 +46,12 @@ TEST(WorkerOptionsTest, ATrainerKnowsItsLease) {
   EXPECT_EQ(options.name, "train-cuda-1");
 }
 
+TEST(WorkerOptionsTest, AConverterNeedsNoServer) {
+  const WorkerOptions options = MustParse({"--role", "convert", "--task", "/t"});
+  EXPECT_EQ(options.role, WorkerOptions::Role::kConvert);
+  EXPECT_EQ(options.task, "/t");
+}
+
 TEST(WorkerOptionsTest, CacheSizesHaveUnits) {
   EXPECT_EQ(MustParse({"--server", "h:1", "--model-cache-bytes", "512MiB"}).model_cache_bytes,
             512ULL << 20U);
@@ -71,6 +77,7 @@ TEST(WorkerOptionsTest, MisuseEndsWithTwo) {
       {"--server", "h:1", "--threads", "-1"},
       {"--server", "h:1", "--name", "Not A Name"},
       {"--server", "h:1", "--role", "train"},
+      {"--server", "h:1", "--role", "convert"},
       {"--server", "h:1", "--unknown"},
   };
   for (const auto& misuse : misuses) {

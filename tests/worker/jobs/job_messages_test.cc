@@ -81,6 +81,11 @@ TEST(JobMessagesTest, ProgressHasPercentAndTheTimeLeftOnceItIsKnown) {
   EXPECT_DOUBLE_EQ(message.images_per_s(), 3.5);
   EXPECT_DOUBLE_EQ(message.learning_rate(), 2e-4);
   EXPECT_DOUBLE_EQ(message.losses().at("style"), 0.25);
+  EXPECT_TRUE(message.metrics().empty());
+  progress.metrics = {{"kernel_distance", 0.125}};
+  progress.metrics_step = 20;
+  EXPECT_DOUBLE_EQ(ToProgress(progress).metrics().at("kernel_distance"), 0.125);
+  EXPECT_EQ(ToProgress(progress).metrics_step(), 20);
   progress.seconds_left = -1;
   EXPECT_FALSE(ToProgress(progress).has_eta());
 }

@@ -3,11 +3,13 @@
 #include "worker/models/torchscript.h"
 
 #include <gtest/gtest.h>
+#include <torch/csrc/jit/serialization/import.h>
 #include <torch/torch.h>
 
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
+#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -17,6 +19,7 @@
 #include "tests/support/temp_dir.h"
 #include "worker/models/expected_shapes.h"
 #include "worker/models/generator_table.h"
+#include "worker/models/pattern_table.h"
 #include "worker/models/torchscript_export.h"
 #include "worker/models/weights.h"
 
@@ -101,7 +104,69 @@ TEST(Export, RefusesNetworksOfAnotherArchitecture) {
           *network, {.generator = "dcgan", .base_channels = 4, .latent_size = 4, .image_size = 64})
           .status()
           .code(),
-      absl::StatusCode::kUnimplemented);
+      absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(SerializeTorchScript(*network, {.generator = "classic"}).status().code(),
+            absl::StatusCode::kUnimplemented);
+}
+
+Architecture Dcgan(int side) {
+  return {.generator = "dcgan", .base_channels = 2, .latent_size = 8, .image_size = side};
+}
+
+std::shared_ptr<nn::PatternGenerator> FilledDcgan(const Architecture& architecture,
+                                                  const nn::ConditionOptions& condition = {}) {
+  auto network = MakePatternGenerator(architecture, condition).value();
+  network->InitializeWeights(at::make_generator<at::CPUGeneratorImpl>(7));
+  const torch::NoGradGuard no_grad;
+  for (auto& item : network->named_buffers()) {
+    if (item.key().ends_with("running_mean")) {
+      item.value().fill_(0.1);
+    }
+  }
+  return network;
+}
+
+torch::Tensor Noise() { return torch::arange(24, torch::kFloat).sin().reshape({3, 8}); }
+
+TEST(Export, DcganTakesNoiseInBothForms) {
+  for (const int side : {64, 128}) {
+    const auto network = FilledDcgan(Dcgan(side));
+    const absl::StatusOr<std::string> bytes = SerializeTorchScript(*network, Dcgan(side));
+    ASSERT_TRUE(bytes.ok()) << bytes.status();
+    std::istringstream file(*bytes);
+    torch::jit::Module program = torch::jit::load(file, torch::kCPU);
+    const torch::NoGradGuard no_grad;
+    const torch::Tensor expected = network->Generate(Noise(), {});
+    EXPECT_EQ(expected.sizes(), (std::vector<std::int64_t>{3, 3, side, side}));
+    EXPECT_LE(Difference(program.forward({Noise()}).toTensor(), expected), 1e-5);
+    EXPECT_LE(Difference(program.forward({Noise().reshape({3, 8, 1, 1})}).toTensor(), expected),
+              1e-5);
+  }
+}
+
+TEST(Export, RefusesPatternsThatHaveNoProgram) {
+  Architecture resize = Dcgan(64);
+  resize.resize_convolution = true;
+  EXPECT_EQ(SerializeTorchScript(*FilledDcgan(resize), resize).status().code(),
+            absl::StatusCode::kUnimplemented);
+  const auto labelled = FilledDcgan(Dcgan(64), {.entries = 3});
+  EXPECT_EQ(SerializeTorchScript(*labelled, Dcgan(64)).status().code(),
+            absl::StatusCode::kUnimplemented);
+}
+
+// The program that check_interchange.py has run in Python.
+TEST(Export, GoldenDcganIsTheNetworks) {
+  const auto network = FilledDcgan(Dcgan(64));
+  const std::string name = "atelier_torchscript_dcgan.pt";
+  if (const char* folder = std::getenv("ATELIER_WRITE_GOLDEN")) {
+    const std::string bytes = SerializeTorchScript(*network, Dcgan(64)).value();
+    ASSERT_TRUE(WriteFileAtomically(fs::path(folder) / name, bytes).ok());
+  }
+  std::istringstream file(Golden(name));
+  torch::jit::Module program = torch::jit::load(file, torch::kCPU);
+  const torch::NoGradGuard no_grad;
+  EXPECT_LE(Difference(program.forward({Noise()}).toTensor(), network->Generate(Noise(), {})),
+            1e-5);
 }
 
 TEST(Export, WritesAWholeFile) {

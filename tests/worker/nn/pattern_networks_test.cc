@@ -383,6 +383,17 @@ TEST(ConditionEncoder, TakesWordsAndAttributesInOneSpace) {
             absl::StatusCode::kInvalidArgument);
 }
 
+TEST(ConditionEncoder, AddsWhatHoldsIndependently) {
+  const Tokenizer tokenizer = Tokenizer::Create({"blue", "dress"}).value();
+  ConditionEncoder encoder(
+      ConditionOptions{.entries = tokenizer.entries(), .size = 6, .sum = true});
+  encoder->InitializeWeights(Random(1));
+  const torch::Tensor alone = encoder(tokenizer.Encode({"blue", "dress"}));
+  EXPECT_TRUE(torch::allclose(encoder(tokenizer.Encode({"blue dress"}))[0], alone.sum(0)));
+  EXPECT_TRUE(torch::allclose(encoder(tokenizer.EncodeAttributes({"dress", "blue"}).value())[0],
+                              alone.sum(0)));
+}
+
 TEST(ConditionEncoder, RefusesALabelOutOfRange) {
   ConditionEncoder encoder(ConditionOptions{.entries = 3});
   EXPECT_THROW(encoder(torch::tensor({3}, torch::kLong)), c10::Error);

@@ -6,6 +6,8 @@
 
 #include "common/check.h"
 #include "worker/image/codec.h"
+#include "worker/infer/pattern_maker.h"
+#include "worker/infer/stylizer.h"
 #include "worker/serve/model_cache.h"
 
 namespace atelier::test {
@@ -13,12 +15,47 @@ namespace {
 
 class FakeStylizer final : public infer::Stylizer {
  public:
-  FakeStylizer(FakeModels& models, std::uint64_t bytes) : models_(models), bytes_(bytes) {}
+  FakeStylizer(FakeModels& models, std::uint64_t bytes) : models_(models), bytes_(bytes) {
+    spec_.classes = {"dark", "light"};
+  }
 
-  absl::StatusOr<at::Tensor> Stylize(const at::Tensor& images, Precision) override {
+  absl::StatusOr<at::Tensor> Stylize(const at::Tensor& images,
+                                     const infer::StylizeControls& controls) override {
     models_.Compute();
+    if (absl::Status status = controls.still_wanted(); !status.ok()) {
+      return status;
+    }
+    if (!controls.mix.empty()) {
+      return at::full_like(images, static_cast<int>(255 * controls.mix.at(1)));
+    }
+    if (controls.style_image.defined()) {
+      return controls.style_image[0][0].expand_as(images).contiguous();
+    }
     return images.bitwise_not();
   }
+  const ModelSpec& spec() const override { return spec_; }
+  std::uint64_t bytes() const override { return bytes_; }
+
+ private:
+  FakeModels& models_;
+  const std::uint64_t bytes_;
+  ModelSpec spec_;
+};
+
+// Squares of 64 pixels, as bright as the seed.
+class FakePatternMaker final : public infer::PatternMaker {
+ public:
+  FakePatternMaker(FakeModels& models, std::uint64_t bytes) : models_(models), bytes_(bytes) {}
+
+  absl::StatusOr<at::Tensor> Make(const infer::PatternOrder& order, Precision) override {
+    models_.Compute();
+    std::vector<at::Tensor> squares;
+    for (const std::uint64_t seed : order.seeds) {
+      squares.push_back(at::full({side(), side(), 3}, static_cast<std::int64_t>(seed), at::kByte));
+    }
+    return at::stack(squares);
+  }
+  int side() const override { return 64; }
   const ModelSpec& spec() const override { return spec_; }
   std::uint64_t bytes() const override { return bytes_; }
 
@@ -74,10 +111,13 @@ std::unique_ptr<worker::ModelCache> FakeModels::MakeCache(std::uint64_t bytes,
                                                           std::uint64_t budget) {
   worker::ModelCache::Options options;
   options.budget_bytes = budget;
-  options.load = [this, bytes](const infer::Stylizer::Options& wanted)
-      -> absl::StatusOr<std::unique_ptr<infer::Stylizer>> {
+  options.load = [this, bytes](const infer::ModelOptions& wanted)
+      -> absl::StatusOr<std::unique_ptr<infer::Model>> {
     if (absl::Status status = Load(wanted.directory.string()); !status.ok()) {
       return status;
+    }
+    if (wanted.directory.string().starts_with(kPatternDirectory)) {
+      return std::make_unique<FakePatternMaker>(*this, bytes);
     }
     return std::make_unique<FakeStylizer>(*this, bytes);
   };

@@ -1,4 +1,4 @@
-// A model without weights, moved by the test's hand. Free of LibTorch and protobuf headers, so that
+// Models without weights, moved by the test's hand. Free of LibTorch and protobuf headers, so that
 // tests of both sides use it.
 #pragma once
 
@@ -21,22 +21,27 @@ class ModelCache;
 
 namespace atelier::test {
 
+// Models in directories that begin so make patterns: squares of 64 pixels, as bright as the seed.
+inline constexpr char kPatternDirectory[] = "/patterns";
+
 // What fake models have in common. Thread-safe.
 class FakeModels {
  public:
   // Fails the loads of this directory with this status; OK clears it.
   void FailLoads(const std::string& directory, absl::Status status);
-  // While closed, loads (or Stylize calls) wait inside.
+  // While closed, loads (or calls that compute) wait inside.
   void HoldLoads(bool hold);
   void HoldCompute(bool hold);
   void ThrowFromCompute(std::function<void()> thrower);
 
   std::vector<std::string> loads();  // directories, in order
-  int computing();                   // Stylize calls that are inside now
+  int computing();                   // calls that compute and are inside now
   int computed();                    // that have ended
   int loading();
 
-  // A cache whose models invert pictures and claim `bytes` of weights each.
+  // A cache whose models claim `bytes` of weights each and invert pictures; asked for a mixture of
+  // their classes "dark" and "light" they make it of black and white, and from a style picture they
+  // take the colour of its first pixel.
   std::unique_ptr<worker::ModelCache> MakeCache(std::uint64_t bytes, std::uint64_t budget);
   std::unique_ptr<worker::Pipeline> MakePipeline(Clock& clock);
 

@@ -88,7 +88,7 @@ TEST_F(ModelCacheTest, AnExceptionInALoadIsAnErrorAndDoesNotLockTheModel) {
   ModelCache::Options options;
   bool throws = true;
   options.load =
-      [&](const infer::Stylizer::Options&) -> absl::StatusOr<std::unique_ptr<infer::Stylizer>> {
+      [&](const infer::ModelOptions&) -> absl::StatusOr<std::unique_ptr<infer::Model>> {
     if (throws) {
       throw std::runtime_error("/secret/path");
     }

@@ -99,6 +99,30 @@ TEST_F(ServeRoleTest, GrantsItsSlotsAndOneMoreForEachResult) {
   EXPECT_EQ(AwaitCredit(), 1);
 }
 
+TEST_F(ServeRoleTest, PatternsAreMadeAndGiveTheirCreditBack) {
+  ServerMessage message;
+  internal::v1::GenerateTask& task = *message.mutable_generate_task();
+  task.set_task_id(12);
+  task.mutable_model()->set_directory(std::string(test::kPatternDirectory) + "/1");
+  task.set_deadline_ms(60'000);
+  task.add_seeds(3);
+  task.add_seeds(4);
+  task.set_truncation(1);
+  task.set_quality(95);
+  task.set_format(v1::IMAGE_FORMAT_PNG);
+  server_.Send(message);
+  const auto received = server_.Await(WorkerMessage::kGenerateResult);
+  ASSERT_TRUE(received.has_value());
+  const internal::v1::GenerateResult& result = received->message.generate_result();
+  EXPECT_EQ(result.task_id(), 12);
+  EXPECT_EQ(result.code(), 0) << result.message();
+  EXPECT_EQ(result.format(), v1::IMAGE_FORMAT_PNG);
+  ASSERT_EQ(result.pictures_size(), 2);
+  EXPECT_EQ(result.pictures(1).width(), 64);
+  EXPECT_FALSE(result.pictures(1).image().empty());
+  EXPECT_EQ(AwaitCredit(), 1);
+}
+
 TEST_F(ServeRoleTest, ErrorsCarryCodeSentenceAndField) {
   ServerMessage bad = Task(1);
   bad.mutable_stylize_task()->set_image("text");

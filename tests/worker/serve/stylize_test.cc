@@ -106,6 +106,40 @@ TEST_F(StylizeTest, PreserveColorTakesOnlyTheBrightnessOfTheStyle) {
   EXPECT_GT(pixel[0].item<int>(), pixel[2].item<int>());
 }
 
+TEST_F(StylizeTest, AMixtureAndAStylePictureReachTheModel) {
+  StylizeTask task = PngTask();
+  task.mix = {{.label = "light", .weight = 3}, {.label = "dark", .weight = 1}};
+  const at::Tensor mixed = Pixels(Run(task).image);
+  EXPECT_TRUE(at::equal(mixed, at::full_like(mixed, 191)));  // 255 * 3 / 4
+  task.mix = {};
+  at::Tensor red = at::zeros({20, 30, 3}, at::kByte);
+  red.select(2, 0).fill_(200);
+  task.style_image = *image::EncodeImage(red, at::Tensor(), {.format = ImageFormat::kPng});
+  EXPECT_TRUE(at::equal(Pixels(Run(task).image)[39][29], red[0][0]));
+}
+
+TEST_F(StylizeTest, StylesThatCannotBeAreRefusedNamingTheField) {
+  StylizeTask task = PngTask();
+  task.mix = {{.label = "red", .weight = 1}};
+  StylizeOutcome outcome = Run(task);
+  EXPECT_EQ(FieldOf(outcome.status), "mix") << outcome.status;
+  EXPECT_THAT(std::string(outcome.status.message()), HasSubstr("dark, light"));
+  task.mix = {};
+  task.style_image = EncodedPicture(ImageFormat::kJpeg, 40, 30).substr(0, 300);
+  outcome = Run(task);
+  EXPECT_EQ(FieldOf(outcome.status), "style_image") << outcome.status;
+  EXPECT_EQ(outcome.status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(models_.computed(), 0);
+}
+
+TEST_F(StylizeTest, AModelWithoutItsFeatureNetworkSaysWhatToDo) {
+  models_.FailLoads("/data/models/m/3", absl::UnavailableError("/share/lite0.pth is not there"));
+  const StylizeOutcome outcome = Run(PngTask());
+  EXPECT_EQ(outcome.status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(outcome.status.message()), HasSubstr("--feature-weights"));
+  EXPECT_THAT(std::string(outcome.status.message()), Not(HasSubstr("/share")));
+}
+
 TEST_F(StylizeTest, SizeIsTheLongSideOfTheResult) {
   StylizeTask task = PngTask(/*height=*/40, /*width=*/80);
   task.size = 160;

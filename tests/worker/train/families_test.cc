@@ -12,12 +12,11 @@
 #include "common/family.h"
 #include "common/files.h"
 #include "tests/support/temp_dir.h"
+#include "tests/worker/train/colored_pictures.h"
 #include "tests/worker/train/recording_observer.h"
-#include "worker/image/codec.h"
+#include "worker/infer/pattern_maker.h"
 #include "worker/infer/stylizer.h"
 #include "worker/models/pattern_table.h"
-#include "worker/models/safetensors.h"
-#include "worker/models/weights.h"
 #include "worker/train/checkpoint.h"
 #include "worker/train/train_step.h"
 #include "worker/train/trainer.h"
@@ -26,38 +25,7 @@ namespace atelier::train {
 namespace {
 
 namespace fs = std::filesystem;
-
-struct Color {
-  float red, green, blue;  // 0 to 1
-};
-
-// A soft pattern around a colour.
-torch::Tensor Picture(const Color& color, int seed, int height, int width) {
-  torch::manual_seed(seed);
-  const torch::Tensor waves =
-      torch::upsample_bicubic2d(torch::rand({1, 3, 5, 5}) * 0.3 - 0.15, {height, width}, false)[0];
-  const torch::Tensor base = torch::tensor({color.red, color.green, color.blue}).view({3, 1, 1});
-  return ((waves + base).clamp(0, 1) * 255).to(torch::kUInt8).permute({1, 2, 0}).contiguous();
-}
-
-void Write(const fs::path& path, const torch::Tensor& pixels) {
-  fs::create_directories(path.parent_path());
-  const auto png = image::EncodeImage(pixels, {}, {.format = ImageFormat::kPng});
-  ASSERT_TRUE(png.ok());
-  std::ofstream(path, std::ios::binary) << *png;
-}
-
-constexpr Color kBlue = {0.2F, 0.3F, 0.8F};
-constexpr Color kOrange = {0.9F, 0.5F, 0.2F};
-
-// Mean colour of pictures [N, 3, H, W] in [-1, 1], as 0 to 1.
-torch::Tensor MeanColor(const torch::Tensor& pictures) {
-  return pictures.to(torch::kFloat).mean({0, 2, 3}) / 2 + 0.5;
-}
-
-double DistanceTo(const Color& color, const torch::Tensor& mean) {
-  return (mean - torch::tensor({color.red, color.green, color.blue})).norm().item<double>();
-}
+using namespace colored;
 
 struct Case {
   const char* name;
@@ -85,6 +53,34 @@ void Small(TrainConfig& config, const char* family) {
 
 std::vector<Case> Cases() {
   return {
+      {"Multistyle",
+       [](TrainConfig& config) {
+         Small(config, "multistyle");
+         config.faststyle.style_size = 64;
+         config.faststyle.luminance_weight = 0.2;
+         config.faststyle.content_weight = 0.2;
+         config.ema_decay = 0.8;
+         config.accumulate = 2;
+         config.learning_rate = 4e-3;
+         config.schedule.warmup_steps = 0;
+         config.steps = 40;
+       }},
+      {"Reference",
+       [](TrainConfig& config) {
+         Small(config, "reference");
+         config.reference.content_weight = 0.2;
+         config.ema_decay = 0.8;
+         config.accumulate = 2;
+         config.learning_rate = 4e-3;
+         config.steps = 30;
+       }},
+      {"Gatys",
+       [](TrainConfig& config) {
+         Small(config, "gatys");
+         config.gatys.content_weight = 0.1;
+         config.learning_rate = 0.05;
+         config.steps = 20;
+       }},
       {"Cyclegan",
        [](TrainConfig& config) {
          Small(config, "cyclegan");
@@ -131,6 +127,15 @@ std::vector<Case> Cases() {
          config.gan.mode_seeking_weight = 0.1;
          config.steps = 150;
        }},
+      {"CganOfWords",
+       [](TrainConfig& config) {
+         Small(config, "cgan");
+         config.pattern.words = true;
+         config.base_channels = 8;
+         config.batch_size = 8;
+         config.augment.differentiable = true;
+         config.steps = 250;
+       }},
       {"Vaegan",
        [](TrainConfig& config) {
          Small(config, "vaegan");
@@ -159,11 +164,18 @@ class EveryFamily : public testing::TestWithParam<Case> {
       if (config_.family == "pix2pix") {
         Write(root() / "content" / file,
               torch::cat({Picture(kBlue, i, 80, 80), Picture(kOrange, i, 80, 80)}, 1));
+      } else if (config_.pattern.words) {
+        Write(root() / "content/dress" / ("b" + file), Picture(kBlue, i, 80, 80));
+        Write(root() / "content/dress" / ("o" + file), Picture(kOrange, 10 + i, 80, 80));
       } else if (family.has_labels) {
         Write(root() / "content/blue" / file, Picture(kBlue, i, 80, 80));
         Write(root() / "content/orange" / file, Picture(kOrange, 10 + i, 80, 80));
       } else if (family.from_noise) {
         Write(root() / "content" / file, Picture(kOrange, i, 80, 80));
+      } else if (config_.family == "multistyle") {
+        Write(root() / "content" / file, Picture(kBlue, i, 80, 80));
+        Write(root() / "style/green" / file, Picture(kGreen, 20 + i, 80, 80));
+        Write(root() / "style/orange" / file, Picture(kOrange, 30 + i, 80, 80));
       } else {
         Write(root() / "content" / file, Picture(kBlue, i, 80, 80));
         Write(root() / "style" / file, Picture(kOrange, 20 + i, 80, 80));
@@ -182,8 +194,7 @@ class EveryFamily : public testing::TestWithParam<Case> {
     job.content_directory = root() / "content";
     job.style_directory = config_.style_dataset.empty() ? fs::path() : root() / "style";
     job.attempt_directory = root() / "attempts" / attempt;
-    job.feature_weights =
-        fs::path(ATELIER_BINARY_DIR) / "share/atelier/features/efficientnet_lite0.pth";
+    job.feature_weights = FeatureWeights();
     return job;
   }
 
@@ -194,26 +205,36 @@ class EveryFamily : public testing::TestWithParam<Case> {
   }
 
   // What the result of `job` makes: restyled content, or patterns, of label `label` if it has
-  // labels; [N, 3, H, W] in [-1, 1].
+  // labels, or of the caption that means the same; [N, 3, H, W] in [-1, 1].
   torch::Tensor Results(const TrainJob& job, int label = 0) const {
     const fs::path folder = job.attempt_directory / "result";
     const ModelSpec spec = ReadModelSpec(folder).value();
     EXPECT_EQ(spec.family, config_.family);
     if (models::IsPattern(spec.architecture)) {
-      const auto generator =
-          models::MakePatternGenerator(spec.architecture, static_cast<int>(spec.classes.size()))
-              .value();
-      const auto file = models::ReadSafetensors(folder / "weights.safetensors", 64u << 20);
-      EXPECT_TRUE(models::LoadWeights(*generator, file->tensors, /*strict=*/true).ok());
-      torch::manual_seed(1);
-      return generator->Generate(
-          torch::randn({8, spec.architecture.latent_size}),
-          spec.classes.empty() ? torch::Tensor() : torch::full({8}, label, torch::kInt64));
+      const auto maker = infer::PatternMaker::Load({.directory = folder});
+      EXPECT_TRUE(maker.ok()) << maker.status();
+      infer::PatternOrder order = {.seeds = {0, 1, 2, 3, 4, 5, 6, 7}};
+      order.labels.assign(spec.classes.empty() ? 0 : order.seeds.size(), label);
+      if (!spec.vocabulary.empty()) {
+        order.words = {"plain", label == 0 ? "blue" : "orange", "dress"};
+      }
+      const auto patterns = (*maker)->Make(order, Precision::kFp32);
+      EXPECT_TRUE(patterns.ok()) << patterns.status();
+      return patterns->permute({0, 3, 1, 2}).to(torch::kFloat) / 127.5 - 1;
     }
-    const auto stylizer = infer::Stylizer::Load({.directory = folder});
+    const auto stylizer =
+        infer::Stylizer::Load({.directory = folder, .feature_weights = FeatureWeights()});
     EXPECT_TRUE(stylizer.ok()) << stylizer.status();
     const torch::Tensor photos = Picture(kBlue, 99, 72, 65).unsqueeze(0);
-    const auto styled = (*stylizer)->Stylize(photos, Precision::kFp32);
+    infer::StylizeControls controls;
+    if (!spec.classes.empty()) {
+      controls.mix.resize(spec.classes.size());
+      controls.mix.at(static_cast<std::size_t>(label)) = 1;
+    }
+    if (config_.family == "reference") {
+      controls.style_image = Picture(kOrange, 98, 80, 90);
+    }
+    const auto styled = (*stylizer)->Stylize(photos, controls);
     EXPECT_TRUE(styled.ok()) << styled.status();
     return styled->permute({0, 3, 1, 2}).to(torch::kFloat) / 127.5 - 1;
   }

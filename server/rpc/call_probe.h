@@ -1,29 +1,31 @@
-// What the stylize service tells Prometheus: atelier_requests_total by code,
-// atelier_stylize_seconds by stage, and in atelier_rejections_total what admission refuses (the
-// queue counts its own there). Thread-safe.
+// What a service whose calls the queue answers tells Prometheus: atelier_requests_total by method
+// and code, atelier_<verb>_seconds by stage, and in atelier_rejections_total what admission refuses
+// (the queue counts its own there). Thread-safe.
 #pragma once
 
 #include <array>
+#include <string>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "prometheus/counter.h"
 #include "prometheus/histogram.h"
 #include "prometheus/registry.h"
-#include "server/queue/stylize_work.h"
+#include "server/queue/outcome_facts.h"
 
 namespace atelier::server {
 
-class StylizeProbe {
+class CallProbe {
  public:
-  explicit StylizeProbe(prometheus::Registry& registry);
+  // `method`: the RPC's name, a word of the program: "Stylize", "Generate".
+  CallProbe(prometheus::Registry& registry, const std::string& method);
 
   // Every request, once, whatever became of it.
   void Answered(absl::StatusCode code);
   // Every request that admission refused with this error.
   void Refused(const absl::Status& error);
-  // Every request that was restyled.
-  void Restyled(const StylizeOutcome& outcome, absl::Duration total);
+  // Every request that was answered with pictures.
+  void Done(const OutcomeFacts& facts, absl::Duration total);
 
  private:
   static constexpr std::size_t kCodes = 17;  // 0 to 16, the codes of gRPC

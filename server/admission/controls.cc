@@ -1,0 +1,80 @@
+#include "server/admission/controls.h"
+
+#include <algorithm>
+#include <random>
+
+#include "absl/strings/str_cat.h"
+#include "common/errors.h"
+#include "common/family.h"
+
+namespace atelier::server {
+namespace {
+
+constexpr std::size_t kMaxRequestIdBytes = 128;
+constexpr std::uint32_t kMaxQuality = 100;
+
+std::uint64_t Random() {
+  thread_local std::mt19937_64 engine{std::random_device{}()};
+  return engine();
+}
+
+}  // namespace
+
+absl::Status CheckRequestId(const std::string& id) {
+  const bool printable = std::ranges::all_of(id, [](char c) { return c >= 0x20 && c < 0x7f; });
+  if (id.empty() || id.size() > kMaxRequestIdBytes || !printable) {
+    return InvalidField("request_id", "must be 1 to 128 printable ASCII characters");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckQuality(std::uint32_t quality) {
+  return quality >= 1 && quality <= kMaxQuality ? absl::OkStatus()
+                                                : InvalidField("quality", "must be 1 to 100");
+}
+
+absl::Status CheckCapability(std::string_view control, const ModelVersion& model) {
+  if (std::ranges::find(model.capabilities, control) == model.capabilities.end()) {
+    return InvalidField(control, absl::StrCat("model ", model.name, " does not have this control"));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::optional<ImageFormat>> FormatOf(v1::ImageFormat format) {
+  switch (format) {
+    case v1::IMAGE_FORMAT_UNSPECIFIED:
+      return std::nullopt;
+    case v1::IMAGE_FORMAT_JPEG:
+      return ImageFormat::kJpeg;
+    case v1::IMAGE_FORMAT_PNG:
+      return ImageFormat::kPng;
+    case v1::IMAGE_FORMAT_WEBP:
+      return ImageFormat::kWebp;
+    default:
+      return InvalidField("format", "must be JPEG, PNG or WEBP");
+  }
+}
+
+absl::StatusOr<Precision> PrecisionOf(v1::Precision precision, const ModelVersion& model) {
+  switch (precision) {
+    case v1::PRECISION_UNSPECIFIED:
+      return model.default_precision;
+    case v1::PRECISION_FP32:
+      return Precision::kFp32;
+    case v1::PRECISION_BF16:
+      return Precision::kBf16;
+    default:
+      return InvalidField("precision", "must be FP32 or BF16");
+  }
+}
+
+bool MakesPatterns(const ModelVersion& model) {
+  const Family* family = FindFamily(model.family);
+  return family != nullptr && family->from_noise;
+}
+
+std::string RandomRequestId() { return absl::StrCat(absl::Hex(Random(), absl::kZeroPad16)); }
+
+std::uint64_t RandomSeed() { return Random() >> 32U; }
+
+}  // namespace atelier::server

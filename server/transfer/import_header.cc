@@ -1,0 +1,92 @@
+#include "server/transfer/import_header.h"
+
+#include <algorithm>
+#include <string>
+#include <string_view>
+
+#include "common/errors.h"
+#include "common/family.h"
+#include "common/model_spec.h"
+#include "common/names.h"
+#include "common/sha256.h"
+#include "common/status_macros.h"
+
+namespace atelier::server {
+namespace {
+
+constexpr std::size_t kMaxFileName = 255;
+constexpr std::size_t kMaxSource = 1000;
+constexpr std::size_t kMaxLicense = 200;
+constexpr std::size_t kMaxCard = 64 << 10;
+
+bool IsControl(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }
+
+// Cards are printed on terminals: no escape sequences.
+absl::Status CheckLine(std::string_view field, const std::string& text, std::size_t most) {
+  if (text.size() > most || std::ranges::any_of(text, IsControl)) {
+    return InvalidField(field, "must be one line of at most " + std::to_string(most) +
+                                   " bytes without control characters");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckCard(const std::string& card) {
+  const auto is_bad = [](char c) { return IsControl(c) && c != '\n' && c != '\t'; };
+  if (card.size() > kMaxCard || std::ranges::any_of(card, is_bad)) {
+    return InvalidField(
+        "header.card", "must be at most 64 KiB without control characters but line feeds and tabs");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckFamilyName(const std::string& name) {
+  if (name.empty() || name == kTorchScript || FindFamily(name) != nullptr) {
+    return absl::OkStatus();
+  }
+  std::string list;
+  for (const Family& family : Families()) {
+    list += (list.empty() ? "" : ", ") + std::string(family.name);
+  }
+  return InvalidField("header.family", "is none of the families " + list + ", " + kTorchScript);
+}
+
+}  // namespace
+
+absl::Status CheckImportHeader(const v1::ImportModelHeader& header, std::uint64_t max_bytes) {
+  ATELIER_RETURN_IF_ERROR(CheckName("header.name", header.name()));
+  ATELIER_RETURN_IF_ERROR(CheckFamilyName(header.family()));
+  if (header.precision() != v1::PRECISION_UNSPECIFIED && header.precision() != v1::PRECISION_FP32 &&
+      header.precision() != v1::PRECISION_BF16) {
+    return InvalidField("header.precision", "must be FP32 or BF16");
+  }
+  if (!IsSha256Hex(header.sha256())) {
+    return InvalidField("header.sha256", "must be 64 lower-case hexadecimal digits");
+  }
+  if (header.size() < 1 || header.size() > max_bytes) {
+    return InvalidField("header.size", "must be 1 to " + std::to_string(max_bytes) +
+                                           " bytes, this server's --max-import-bytes");
+  }
+  ATELIER_RETURN_IF_ERROR(CheckLine("header.file_name", header.file_name(), kMaxFileName));
+  if (header.file_name().find('/') != std::string::npos) {
+    return InvalidField("header.file_name", "must be a name without \"/\"");
+  }
+  ATELIER_RETURN_IF_ERROR(CheckLine("header.source", header.source(), kMaxSource));
+  ATELIER_RETURN_IF_ERROR(CheckLine("header.license", header.license(), kMaxLicense));
+  return CheckCard(header.card());
+}
+
+ImportTask ToImportTask(const v1::ImportModelHeader& header) {
+  ImportTask task;
+  task.family = header.family();
+  if (header.precision() != v1::PRECISION_UNSPECIFIED) {
+    task.precision = header.precision() == v1::PRECISION_BF16 ? Precision::kBf16 : Precision::kFp32;
+  }
+  task.file_name = header.file_name();
+  task.sha256 = header.sha256();
+  task.source = header.source();
+  task.license = header.license();
+  task.card = header.card();
+  return task;
+}
+
+}  // namespace atelier::server

@@ -1,0 +1,140 @@
+#include "server/transfer/model_transfer.h"
+
+#include <system_error>
+#include <utility>
+
+#include "common/convert_task.h"
+#include "common/errors.h"
+#include "common/files.h"
+#include "common/status_macros.h"
+#include "server/store/disk_status.h"
+#include "server/transfer/import_header.h"
+
+namespace atelier::server {
+namespace {
+
+namespace fs = std::filesystem;
+
+// What a conversion may take: LibTorch and a pass through the network, and copies of the weights in
+// several forms, some of twice the size (half to single precision).
+constexpr std::uint64_t kBaseMemory = 4ULL << 30U;
+constexpr std::uint64_t kMemoryFactor = 8;
+constexpr std::uint64_t kBaseFile = 64ULL << 20U;
+constexpr std::uint64_t kFileFactor = 4;
+// The file, what is made of it, and the published version.
+constexpr std::uint64_t kCopies = 3;
+constexpr std::uint64_t kSpareRoom = 16ULL << 20U;
+
+ConvertTask TaskFor(std::variant<ImportTask, ExportTask> work, std::uint64_t bytes) {
+  return {.memory_bytes = kBaseMemory + kMemoryFactor * bytes,
+          .file_bytes = kBaseFile + kFileFactor * bytes,
+          .work = std::move(work)};
+}
+
+const char* Extension(WeightsFormat format) {
+  switch (format) {
+    case WeightsFormat::kSafetensors:
+      return ".safetensors";
+    case WeightsFormat::kTorchPickle:
+      return ".pth";
+    case WeightsFormat::kTorchScript:
+      return ".pt";
+  }
+  return "";
+}
+
+}  // namespace
+
+ModelUpload::ModelUpload(v1::ImportModelHeader header, std::unique_ptr<TransferFolder> folder,
+                         std::unique_ptr<FileWriter> file)
+    : header_(std::move(header)), folder_(std::move(folder)), file_(std::move(file)) {}
+
+absl::Status ModelUpload::Append(std::string_view chunk) {
+  if (chunk.size() > header_.size() - file_->bytes()) {
+    return InvalidField("chunk", "goes beyond the size of " + std::to_string(header_.size()) +
+                                     " bytes that the header tells");
+  }
+  sha256_.Add(chunk);
+  return file_->Append(chunk);
+}
+
+absl::Status ModelUpload::Finish() {
+  if (file_->bytes() != header_.size()) {
+    return InvalidField("header.size", "is " + std::to_string(header_.size()) +
+                                           " bytes, but only " + std::to_string(file_->bytes()) +
+                                           " came");
+  }
+  if (sha256_.Hex() != header_.sha256()) {
+    return absl::DataLossError(
+        "The bytes that arrived do not have the SHA-256 of the header; send the file again.");
+  }
+  return file_->Commit();
+}
+
+absl::StatusOr<std::unique_ptr<ModelTransfer>> ModelTransfer::Create(const Options& options) {
+  ATELIER_RETURN_IF_ERROR(ClearTransfers(options.directory));
+  return std::unique_ptr<ModelTransfer>(new ModelTransfer(options));
+}
+
+absl::Status ModelTransfer::CheckRoom(std::uint64_t bytes) const {
+  std::error_code error;
+  const fs::space_info space = fs::space(options_.directory, error);
+  ATELIER_RETURN_IF_ERROR(DiskStatus(error));
+  if (space.available / kCopies < bytes || space.available < kCopies * bytes + kSpareRoom) {
+    return absl::ResourceExhaustedError("The server's disk has no room for this: it needs " +
+                                        std::to_string((kCopies * bytes + kSpareRoom) >> 20U) +
+                                        " MiB.");
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<ModelUpload>> ModelTransfer::BeginImport(
+    const v1::ImportModelHeader& header) {
+  ATELIER_RETURN_IF_ERROR(CheckImportHeader(header, options_.max_import_bytes));
+  ATELIER_RETURN_IF_ERROR(options_.converter->Ready());
+  ATELIER_RETURN_IF_ERROR(CheckRoom(header.size()));
+  ATELIER_ASSIGN_OR_RETURN(auto folder, TransferFolder::Create(options_.directory));
+  ATELIER_ASSIGN_OR_RETURN(auto file, FileWriter::Create(folder->path() / kConvertInput));
+  return std::unique_ptr<ModelUpload>(new ModelUpload(header, std::move(folder), std::move(file)));
+}
+
+absl::StatusOr<ModelVersion> ModelTransfer::FinishImport(std::unique_ptr<ModelUpload> upload,
+                                                         const std::stop_token& stop) {
+  ATELIER_RETURN_IF_ERROR(upload->Finish());
+  const v1::ImportModelHeader& header = upload->header_;
+  const fs::path& folder = upload->folder_->path();
+  ATELIER_RETURN_IF_ERROR(WriteConvertTask(folder, TaskFor(ToImportTask(header), header.size())));
+  ATELIER_RETURN_IF_ERROR(options_.converter->Convert(folder, stop));
+  if (stop.stop_requested()) {
+    return absl::CancelledError("The import was cancelled.");
+  }
+  ATELIER_ASSIGN_OR_RETURN(
+      const std::uint32_t version,
+      options_.models->Publish(header.name(), /*job_id=*/"", folder / kConvertModel));
+  return options_.models->Resolve(header.name() + "@" + std::to_string(version));
+}
+
+absl::StatusOr<ExportedModel> ModelTransfer::Export(std::string_view reference,
+                                                    WeightsFormat format,
+                                                    const std::stop_token& stop) {
+  ExportedModel exported;
+  ATELIER_ASSIGN_OR_RETURN(exported.model, options_.models->Resolve(reference));
+  const ModelVersion& model = exported.model;
+  ATELIER_RETURN_IF_ERROR(options_.converter->Ready());
+  ATELIER_RETURN_IF_ERROR(CheckRoom(model.weights_bytes));
+  ATELIER_ASSIGN_OR_RETURN(exported.folder, TransferFolder::Create(options_.directory));
+  const fs::path& folder = exported.folder->path();
+  ATELIER_RETURN_IF_ERROR(WriteConvertTask(
+      folder,
+      TaskFor(ExportTask{.model = model.directory, .format = format}, model.weights_bytes)));
+  ATELIER_RETURN_IF_ERROR(options_.converter->Convert(folder, stop));
+  exported.file = folder / kConvertOutput;
+  ATELIER_ASSIGN_OR_RETURN(exported.sha256, Sha256HexOfFile(exported.file));
+  std::error_code error;
+  exported.size = fs::file_size(exported.file, error);
+  ATELIER_RETURN_IF_ERROR(DiskStatus(error));
+  exported.file_name = model.name + "-" + std::to_string(model.version) + Extension(format);
+  return exported;
+}
+
+}  // namespace atelier::server

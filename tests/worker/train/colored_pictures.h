@@ -1,0 +1,52 @@
+// Tiny data sets that have a colour to teach.
+#pragma once
+
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "worker/image/codec.h"
+
+namespace atelier::train::colored {
+
+struct Color {
+  float red, green, blue;  // 0 to 1
+};
+
+// A soft pattern around a colour.
+inline torch::Tensor Picture(const Color& color, int seed, int height, int width) {
+  torch::manual_seed(seed);
+  const torch::Tensor waves =
+      torch::upsample_bicubic2d(torch::rand({1, 3, 5, 5}) * 0.3 - 0.15, {height, width}, false)[0];
+  const torch::Tensor base = torch::tensor({color.red, color.green, color.blue}).view({3, 1, 1});
+  return ((waves + base).clamp(0, 1) * 255).to(torch::kUInt8).permute({1, 2, 0}).contiguous();
+}
+
+inline void Write(const std::filesystem::path& path, const torch::Tensor& pixels) {
+  std::filesystem::create_directories(path.parent_path());
+  const auto png = image::EncodeImage(pixels, {}, {.format = ImageFormat::kPng});
+  ASSERT_TRUE(png.ok());
+  std::ofstream(path, std::ios::binary) << *png;
+}
+
+inline constexpr Color kBlue = {0.2F, 0.3F, 0.8F};
+inline constexpr Color kOrange = {0.9F, 0.5F, 0.2F};
+inline constexpr Color kGreen = {0.2F, 0.7F, 0.3F};
+
+// Mean colour of pictures [N, 3, H, W] in [-1, 1], as 0 to 1.
+inline torch::Tensor MeanColor(const torch::Tensor& pictures) {
+  return pictures.to(torch::kFloat).mean({0, 2, 3}) / 2 + 0.5;
+}
+
+inline double DistanceTo(const Color& color, const torch::Tensor& mean) {
+  return (mean - torch::tensor({color.red, color.green, color.blue})).norm().item<double>();
+}
+
+inline std::filesystem::path FeatureWeights() {
+  return std::filesystem::path(ATELIER_BINARY_DIR) /
+         "share/atelier/features/efficientnet_lite0.pth";
+}
+
+}  // namespace atelier::train::colored

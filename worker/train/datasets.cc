@@ -1,0 +1,73 @@
+#include "worker/train/datasets.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "common/family.h"
+#include "common/status_macros.h"
+#include "worker/train/loader.h"
+#include "worker/train/random.h"
+
+namespace atelier::train {
+namespace {
+
+// Nothing for a family that has no style set.
+absl::StatusOr<std::optional<ImageFolder>> OpenStyle(const TrainJob& job, BatchKind kind) {
+  const Family* family = FindFamily(job.config.family);
+  if (family == nullptr || !family->has_style) {
+    return std::nullopt;
+  }
+  // Paintings that are read as a whole are kept a little larger than the largest scale, because
+  // their edges are cut off afterwards.
+  const int side = kind == BatchKind::kUnpaired
+                       ? ContentSide(job.config.image_size)
+                       : std::max(job.config.image_size, job.config.faststyle.style_size) * 11 / 10;
+  ATELIER_ASSIGN_OR_RETURN(ImageFolder folder, ImageFolder::Open({.directory = job.style_directory,
+                                                                  .short_side = side}));
+  return folder;
+}
+
+// Moves a share of the content set to the evaluation set.
+absl::Status HoldOut(const TrainConfig& config, Datasets& sets) {
+  const std::int64_t size = sets.content.size();
+  const auto kept_back =
+      static_cast<std::int64_t>(std::lround(config.evaluate.held_out * static_cast<double>(size)));
+  if (kept_back < 1 || kept_back >= size) {
+    return absl::FailedPreconditionError(
+        "the data set " + config.content_dataset + " has " + std::to_string(size) +
+        " pictures, too few to keep evaluate.held_out of them back");
+  }
+  const std::vector<std::int64_t> order =
+      KeyedOrder(size, KeyedRandom(config.seed, 0, 0, Purpose::kHeldOut));
+  const auto split = order.begin() + kept_back;
+  std::vector<std::int64_t> evaluation(order.begin(), split);
+  std::vector<std::int64_t> content(split, order.end());
+  std::ranges::sort(evaluation);
+  std::ranges::sort(content);
+  sets.evaluation = sets.content.Subset(evaluation);
+  sets.content = sets.content.Subset(content);
+  sets.held_out = true;
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<Datasets> OpenDatasets(const TrainJob& job, BatchKind kind) {
+  Datasets sets;
+  ATELIER_ASSIGN_OR_RETURN(sets.content,
+                           ImageFolder::Open({.directory = job.content_directory,
+                                              .short_side = ContentSide(job.config.image_size)}));
+  if (job.config.evaluate.on() && job.config.evaluate.held_out > 0) {
+    ATELIER_RETURN_IF_ERROR(HoldOut(job.config, sets));
+  } else {
+    sets.evaluation = sets.content;
+  }
+  ATELIER_ASSIGN_OR_RETURN(sets.style, OpenStyle(job, kind));
+  return sets;
+}
+
+}  // namespace atelier::train

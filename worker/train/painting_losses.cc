@@ -1,0 +1,255 @@
+#include "worker/train/painting_losses.h"
+
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "common/check.h"
+#include "common/status_macros.h"
+#include "worker/kernels/pixels.h"
+#include "worker/models/feature_network.h"
+#include "worker/train/autocast.h"
+#include "worker/train/learner.h"
+#include "worker/train/losses.h"
+
+namespace atelier::train {
+namespace {
+
+// The parts of the recipe that are no options; found by trial on garments and paintings.
+constexpr int kCandidates = 16;          // paintings that a photograph chooses from
+constexpr int kMaxJitter = 32;           // pixels
+constexpr int kPatch = 160;              // side of the crops that the discriminator sees, pixels
+constexpr std::int64_t kCloudSide = 32;  // pixels a side in a result's palette
+constexpr double kContentBlock4 = 0.075;
+constexpr int kDirections = 8;  // of the sliced Wasserstein distance
+
+// `count` random columns of a palette [3, M], as [1, 3, count].
+torch::Tensor DrawColors(const torch::Tensor& palette, std::int64_t count, KeyedRandom& random) {
+  const torch::Tensor indices =
+      torch::randint(palette.size(1), {count}, MakeRandom(random.Next()), torch::kInt64);
+  return palette.index_select(1, indices).unsqueeze(0);
+}
+
+// Red, green and blue, and random unit vectors.
+torch::Tensor Directions(KeyedRandom& random) {
+  const torch::Tensor drawn =
+      torch::randn({kDirections - 3, 3}, MakeRandom(random.Next()), torch::kFloat32);
+  return torch::cat({torch::eye(3), drawn / drawn.norm(2, 1, true)});
+}
+
+// Half of the mean is taken out: hue matters more than how bright the photograph happens to be.
+torch::Tensor HalfCentred(const torch::Tensor& colors) {
+  return colors - 0.5 * colors.mean(-1, true);
+}
+
+}  // namespace
+
+PaintingLosses::PaintingLosses(const TrainConfig& config,
+                               const std::shared_ptr<nn::Discriminator>& discriminator,
+                               std::shared_ptr<nn::EfficientNetLite> network, StyleSet style)
+    : config_(config),
+      adversary_("discriminator", 0, config, discriminator),
+      network_(std::move(network)),
+      style_(std::move(style)) {
+  std::vector<std::vector<torch::Tensor>> palettes;
+  for (const Painting& painting : style_.paintings()) {
+    const auto label = static_cast<std::size_t>(painting.label);
+    if (of_label_.size() <= label) {
+      of_label_.resize(label + 1);
+      palettes.resize(label + 1);
+    }
+    all_.push_back(&painting);
+    of_label_[label].push_back(&painting);
+    palettes[label].push_back(painting.colors);
+  }
+  for (const std::vector<torch::Tensor>& palette : palettes) {
+    colors_of_label_.push_back(torch::cat(palette, 1));
+  }
+}
+
+std::vector<torch::Tensor> PaintingLosses::Features(const torch::Tensor& pictures) const {
+  const Autocast autocast(config_.precision);
+  return network_->Features(pictures);
+}
+
+const StyleSet::Painting* PaintingLosses::Nearest(const torch::Tensor& photo_colors,
+                                                  const Paintings& paintings,
+                                                  KeyedRandom& random) const {
+  const auto count = static_cast<std::int64_t>(paintings.size());
+  const torch::Tensor directions = Directions(random);
+  const Painting* best = nullptr;
+  double best_distance = 0;
+  for (std::int64_t k = 0; k < std::min<std::int64_t>(count, kCandidates); ++k) {
+    const Painting* candidate = paintings[count <= kCandidates ? k : random.Below(count)];
+    const torch::Tensor colors =
+        HalfCentred(DrawColors(candidate->colors, photo_colors.size(2), random));
+    const double distance = SlicedWasserstein(photo_colors, colors, directions).item<double>();
+    if (best == nullptr || distance < best_distance) {
+      best = candidate;
+      best_distance = distance;
+    }
+  }
+  return best;
+}
+
+PaintingLosses::Choice PaintingLosses::ChoosePaintings(const torch::Tensor& photo_colors,
+                                                       const std::vector<Aim>& aims,
+                                                       KeyedRandom& random) const {
+  torch::NoGradGuard no_grad;
+  Choice choice;
+  choice.scale = static_cast<std::size_t>(
+      random.Below(static_cast<std::int64_t>(all_.front()->scales.size())));
+  for (std::size_t i = 0; i < aims.size(); ++i) {
+    const torch::Tensor photo =
+        HalfCentred(photo_colors.narrow(0, static_cast<std::int64_t>(i), 1));
+    auto& chosen = choice.paintings.emplace_back();
+    if (aims[i].empty()) {
+      chosen.emplace_back(Nearest(photo, all_, random), 1.0);
+    }
+    for (const auto& [label, share] : aims[i]) {
+      chosen.emplace_back(Nearest(photo, of_label_.at(static_cast<std::size_t>(label)), random),
+                          share);
+    }
+  }
+  return choice;
+}
+
+torch::Tensor PaintingLosses::StyleLoss(const std::vector<torch::Tensor>& grams,
+                                        const Choice& choice) const {
+  torch::Tensor loss = torch::zeros({});
+  for (std::size_t layer = 0; layer < kFeatureLayers; ++layer) {
+    std::vector<torch::Tensor> targets;
+    for (const auto& paintings : choice.paintings) {
+      torch::Tensor target;
+      for (const auto& [painting, share] : paintings) {
+        const torch::Tensor part = share * painting->scales[choice.scale].grams[layer];
+        target = target.defined() ? target + part : part;
+      }
+      targets.push_back(target);
+    }
+    loss = loss + GramDistance(grams[layer], torch::stack(targets)).mean();
+  }
+  return loss;
+}
+
+// `count` colours that each result is to have: [1, 3, count] for all, or [N, 3, count].
+torch::Tensor PaintingLosses::PaletteOf(const std::vector<Aim>& aims, std::int64_t count,
+                                        KeyedRandom& random) const {
+  if (aims.front().empty()) {
+    return DrawColors(style_.colors(), count, random);
+  }
+  std::vector<torch::Tensor> palettes;
+  for (const Aim& aim : aims) {
+    std::vector<torch::Tensor> parts;
+    std::int64_t left = count;
+    for (std::size_t i = 0; i < aim.size(); ++i) {
+      const auto& [label, share] = aim[i];
+      const std::int64_t part =
+          i + 1 == aim.size()
+              ? left
+              : std::min<std::int64_t>(left, std::llround(share * static_cast<double>(count)));
+      parts.push_back(
+          DrawColors(colors_of_label_.at(static_cast<std::size_t>(label)), part, random));
+      left -= part;
+    }
+    palettes.push_back(torch::cat(parts, 2));
+  }
+  return torch::cat(palettes);
+}
+
+torch::Tensor PaintingLosses::PaintingCrops(const Choice& choice, int side,
+                                            KeyedRandom& random) const {
+  std::vector<torch::Tensor> crops;
+  for (const auto& paintings : choice.paintings) {
+    const Painting* painting = paintings.back().first;
+    double left = paintings.size() > 1 ? random.Uniform() : 1.0;
+    for (std::size_t i = 0; i + 1 < paintings.size() && left >= 0; ++i) {
+      left -= paintings[i].second;
+      painting = left < 0 ? paintings[i].first : painting;
+    }
+    const torch::Tensor& pixels = painting->scales[choice.scale].pixels;
+    crops.push_back(pixels.narrow(0, random.Below(pixels.size(0) - side + 1), side)
+                        .narrow(1, random.Below(pixels.size(1) - side + 1), side));
+  }
+  return kernels::PixelsToTensor(torch::stack(crops));
+}
+
+torch::Tensor PaintingLosses::Adversarial(const torch::Tensor& result, const Choice& choice,
+                                          std::int64_t step, KeyedRandom& random,
+                                          double* discriminator_loss) {
+  const int side = static_cast<int>(std::min<std::int64_t>(kPatch, result.size(2)));
+  const torch::Tensor fake = result.narrow(2, random.Below(result.size(2) - side + 1), side)
+                                 .narrow(3, random.Below(result.size(3) - side + 1), side);
+  const torch::Tensor real = PaintingCrops(choice, side, random);
+  *discriminator_loss = adversary_.Learn(real, fake, step);
+  return adversary_.GeneratorLoss(fake, real, step);
+}
+
+Losses PaintingLosses::Perceptual(const torch::Tensor& result, const torch::Tensor& photo,
+                                  const std::vector<Aim>& aims, KeyedRandom& random,
+                                  Choice* choice) const {
+  const std::vector<torch::Tensor> result_features = Features(result);
+  std::vector<torch::Tensor> photo_features;
+  {
+    torch::NoGradGuard no_grad;
+    photo_features = Features(photo);
+  }
+  std::vector<torch::Tensor> grams;
+  for (const torch::Tensor& features : result_features) {
+    grams.push_back(Gram(features));
+  }
+  const std::int64_t stride = std::max<std::int64_t>(1, result.size(2) / kCloudSide);
+  const std::int64_t top = random.Below(stride);
+  const std::int64_t left = random.Below(stride);
+  *choice = ChoosePaintings(ColorCloud(photo, stride, top, left), aims, random);
+  const torch::Tensor colors = ColorCloud(result, stride, top, left);
+  const torch::Tensor palette = PaletteOf(aims, colors.size(2), random);
+  const FaststyleConfig& weight = config_.faststyle;
+  return {{"color",
+           weight.color_weight * SlicedWasserstein(colors, palette, Directions(random)).mean()},
+          {"content", weight.content_weight * ContentDistance(result_features, photo_features)},
+          {"style", weight.style_weight * StyleLoss(grams, *choice)}};
+}
+
+Losses PaintingLosses::Of(const torch::Tensor& result, const torch::Tensor& content,
+                          const std::vector<Aim>& aims, std::int64_t step, KeyedRandom& random,
+                          double* discriminator_loss) {
+  ATELIER_CHECK(std::cmp_equal(aims.size(), content.size(0)));
+  const std::int64_t jitter = std::min<std::int64_t>(kMaxJitter, content.size(2) / 8);
+  const std::int64_t side = content.size(2) - jitter;
+  const std::int64_t top = random.Below(jitter);
+  const std::int64_t left = random.Below(jitter);
+  const torch::Tensor y = result.narrow(2, top, side).narrow(3, left, side);
+  const torch::Tensor x = content.narrow(2, top, side).narrow(3, left, side);
+
+  Choice choice;
+  const FaststyleConfig& weight = config_.faststyle;
+  Losses losses = Perceptual(y, x, aims, random, &choice);
+  losses["luminance"] = weight.luminance_weight * LuminanceDistance(y, x).mean();
+  losses["chroma"] = weight.chroma_weight * ChromaDistance(y, x).mean();
+  losses["total_variation"] = weight.total_variation_weight * TotalVariation(result);
+  losses["adversarial"] =
+      weight.adversarial_weight * Adversarial(y, choice, step, random, discriminator_loss);
+  return losses;
+}
+
+absl::StatusOr<PaintingInputs> ReadPaintings(const TrainConfig& config,
+                                             const std::filesystem::path& feature_weights,
+                                             const ImageFolder& style) {
+  ATELIER_ASSIGN_OR_RETURN(auto network, models::LoadEfficientNetLite(0, feature_weights));
+  ATELIER_ASSIGN_OR_RETURN(
+      StyleSet set,
+      StyleSet::Make(style,
+                     {config.image_size, std::max(config.image_size, config.faststyle.style_size)},
+                     *network));
+  return PaintingInputs{.network = std::move(network), .style = std::move(set)};
+}
+
+torch::Tensor ContentDistance(const std::vector<torch::Tensor>& result,
+                              const std::vector<torch::Tensor>& photo) {
+  return CosineDistance(result[4], photo[4]).mean() +
+         kContentBlock4 * FeatureDistance(result[3], photo[3]).mean();
+}
+
+}  // namespace atelier::train

@@ -1,0 +1,249 @@
+#include "worker/train/training_run.h"
+
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+#include <vector>
+
+#include "common/status_macros.h"
+#include "worker/train/checkpoint.h"
+#include "worker/train/init_weights.h"
+#include "worker/train/samples.h"
+
+namespace atelier::train {
+namespace {
+
+constexpr int kSamplePictures = 4;
+constexpr absl::Duration kReportEvery = absl::Milliseconds(500);
+constexpr double kRateSmoothing = 0.1;  // of the running mean of a step's time
+constexpr std::size_t kMaxSkippedWarnings = 20;
+
+// The job with its length in steps.
+TrainJob WithSteps(TrainJob job, std::int64_t pictures) {
+  TrainConfig& config = job.config;
+  if (config.steps == 0) {
+    const std::int64_t a_step = SamplesAStep(config);
+    config.steps = (config.epochs * pictures + a_step - 1) / a_step;
+  }
+  return job;
+}
+
+// Pictures of the style set that batches hold.
+std::int64_t StylePictures(const TrainConfig& config, const StepRow& row, const Datasets& sets) {
+  return row.batch_kind(config) == BatchKind::kUnpaired ? sets.style->size() : 0;
+}
+
+}  // namespace
+
+TrainingRun::TrainingRun(const TrainJob& job, const StepRow& row, Observer& observer,
+                         const std::atomic<bool>& stop, Datasets sets, RunLog log)
+    : job_(WithSteps(job, sets.content.size())),
+      row_(row),
+      observer_(observer),
+      stop_(stop),
+      sets_(std::move(sets)),
+      log_(std::move(log)),
+      watch_(job.config),
+      resampling_(job.config, sets_.content.size(), StylePictures(job.config, row, sets_)) {}
+
+absl::Status TrainingRun::Warn(const std::string& sentence) {
+  observer_.OnWarning(sentence);
+  return log_.Line(sentence);
+}
+
+absl::Status TrainingRun::WarnOfSkipped(const std::string& name, const ImageFolder& folder) {
+  const auto& skipped = folder.skipped();
+  for (std::size_t i = 0; i < std::min(skipped.size(), kMaxSkippedWarnings); ++i) {
+    ATELIER_RETURN_IF_ERROR(Warn("skipped " + skipped[i]));
+  }
+  return skipped.empty() ? absl::OkStatus()
+                         : Warn("data set " + name + ": " + std::to_string(skipped.size()) +
+                                (skipped.size() == 1 ? " unreadable file skipped, "
+                                                     : " unreadable files skipped, ") +
+                                std::to_string(folder.size()) + " pictures used");
+}
+
+absl::Status TrainingRun::Prepare() {
+  progress_.steps = job_.config.steps;
+  ATELIER_RETURN_IF_ERROR(WarnOfSkipped(job_.config.content_dataset, sets_.content));
+  if (style() != nullptr) {
+    ATELIER_RETURN_IF_ERROR(WarnOfSkipped(job_.config.style_dataset, *style()));
+  }
+  ATELIER_ASSIGN_OR_RETURN(step_, row_.make({.config = job_.config,
+                                             .feature_weights = job_.feature_weights,
+                                             .content = sets_.content,
+                                             .style = style()}));
+  ATELIER_RETURN_IF_ERROR(PrepareEvaluation());
+  ATELIER_ASSIGN_OR_RETURN(sample_pictures_, PickSamples(job_.config, row_.batch_kind(job_.config),
+                                                         sets_.content, kSamplePictures));
+  if (!job_.resume_directory.empty()) {
+    return Resume();
+  }
+  ATELIER_ASSIGN_OR_RETURN(const std::vector<std::string> sentences,
+                           StartFromWeights(job_, *step_));
+  for (const std::string& sentence : sentences) {
+    ATELIER_RETURN_IF_ERROR(Warn(sentence));
+  }
+  guard_.Keep(step_->State());
+  return absl::OkStatus();
+}
+
+absl::Status TrainingRun::PrepareEvaluation() {
+  if (!job_.config.evaluate.on()) {
+    return absl::OkStatus();
+  }
+  const std::filesystem::path judge =
+      job_.judge_weights.empty() ? job_.feature_weights.parent_path() / "efficientnet_lite1.pth"
+                                 : job_.judge_weights;
+  ATELIER_ASSIGN_OR_RETURN(evaluation_, Evaluation::Make({.config = job_.config,
+                                                          .kind = row_.batch_kind(job_.config),
+                                                          .pictures = sets_.evaluation,
+                                                          .content = sets_.content,
+                                                          .style = style(),
+                                                          .judge_weights = judge}));
+  return absl::OkStatus();
+}
+
+absl::Status TrainingRun::Resume() {
+  ATELIER_ASSIGN_OR_RETURN(const Checkpoint checkpoint, LoadCheckpoint(job_.resume_directory));
+  if (checkpoint.fingerprint != Fingerprint(job_.config)) {
+    return absl::InvalidArgumentError(
+        "the checkpoint was made with other settings; start the job under a new id");
+  }
+  ATELIER_RETURN_IF_ERROR(step_->LoadState(checkpoint.state));
+  // Before its counters: in a row of skipped steps it would keep nothing.
+  guard_.Keep(checkpoint.state);
+  ATELIER_RETURN_IF_ERROR(guard_.Load("guard", checkpoint.state));
+  ATELIER_RETURN_IF_ERROR(alarm_.Load("alarm", checkpoint.state));
+  ATELIER_RETURN_IF_ERROR(resampling_.Load(checkpoint.state));
+  if (evaluation_ != nullptr) {
+    ATELIER_RETURN_IF_ERROR(watch_.Load("watch", checkpoint.state));
+    step_->SetRateFactor(watch_.rate_factor());
+    ATELIER_RETURN_IF_ERROR(AdoptBest());
+  }
+  progress_.step = checkpoint.step;
+  seconds_before_ = checkpoint.seconds;
+  if (checkpoint.threads != at::get_num_threads()) {
+    return Warn("the checkpoint was computed with " + std::to_string(checkpoint.threads) +
+                " threads and goes on with " + std::to_string(at::get_num_threads()) +
+                ": the result will differ in its last bits");
+  }
+  return absl::OkStatus();
+}
+
+// An earlier attempt's best checkpoint, so that this one keeps it.
+absl::Status TrainingRun::AdoptBest() {
+  if (watch_.best_step() < 0) {
+    return absl::OkStatus();
+  }
+  const absl::Status adopted = AdoptCheckpoint(
+      CheckpointFolder(job_.resume_directory.parent_path(), watch_.best_step()), checkpoints());
+  if (absl::IsNotFound(adopted) && !job_.config.evaluate.best_result) {
+    return Warn("the checkpoint of the best step so far, " + std::to_string(watch_.best_step()) +
+                ", is lost");
+  }
+  return absl::IsNotFound(adopted)
+             ? absl::DataLossError("the checkpoint of the best step so far, " +
+                                   std::to_string(watch_.best_step()) +
+                                   ", is lost, but the job asks for the best as its result")
+             : adopted;
+}
+
+absl::StatusOr<Outcome> TrainingRun::Execute() {
+  ATELIER_RETURN_IF_ERROR(Prepare());
+  progress_.epoch = EpochAt(progress_.step);
+  observer_.OnStart(progress_.step);
+  ATELIER_RETURN_IF_ERROR(Loop());
+  if (saved_step_ != progress_.step) {
+    ATELIER_RETURN_IF_ERROR(Save());
+  }
+  if (!Done()) {
+    return Outcome::kStopped;
+  }
+  ATELIER_RETURN_IF_ERROR(Finish());
+  return Outcome::kFinished;
+}
+
+absl::Status TrainingRun::Loop() {
+  BatchLoader loader(job_.config, row_.batch_kind(job_.config), sets_.content, style(),
+                     resampling_.sources());
+  if (progress_.step == 0) {
+    ATELIER_RETURN_IF_ERROR(Sample());
+  }
+  while (!Done() && !stop_.load(std::memory_order_relaxed)) {
+    const absl::Time start = absl::Now();
+    ATELIER_ASSIGN_OR_RETURN(const Batch batch, loader.Get(progress_.step));
+    std::map<std::string, double> losses = step_->Run(batch, progress_.step);
+    resampling_.EndStep(batch, step_->TakeRealScores(), progress_.step);
+    ATELIER_RETURN_IF_ERROR(Guard(losses));
+    ATELIER_RETURN_IF_ERROR(AfterStep(std::move(losses), absl::Now() - start));
+  }
+  return Report(/*last=*/true);
+}
+
+absl::Status TrainingRun::Guard(const std::map<std::string, double>& losses) {
+  // Asked first: it forgets what it is asked. Losses may be finite where gradients are not.
+  const bool skipped = step_->TakeSkipped();
+  const bool finite = !skipped && std::ranges::all_of(losses, [](const auto& loss) {
+    return std::isfinite(loss.second);
+  });
+  const std::string step = std::to_string(progress_.step + 1);
+  switch (guard_.Report(finite)) {
+    case NanGuard::Action::kGoOn:
+      return absl::OkStatus();
+    case NanGuard::Action::kSkipped:
+      return Warn("step " + step + " gave numbers that are not finite and was skipped");
+    case NanGuard::Action::kRestore:
+      ATELIER_RETURN_IF_ERROR(step_->LoadState(guard_.last_good()));
+      return Warn("several steps up to " + step +
+                  " gave numbers that are not finite: the weights of the last checkpoint were "
+                  "restored");
+    case NanGuard::Action::kGiveUp:
+      break;
+  }
+  return absl::FailedPreconditionError(
+      "the losses were not finite again at step " + step +
+      " after the weights had been restored; lower the learning rate or set gradient_clip");
+}
+
+absl::Status TrainingRun::AfterStep(std::map<std::string, double> losses, absl::Duration took) {
+  const double seconds = absl::ToDoubleSeconds(took);
+  step_seconds_ = step_seconds_ == 0
+                      ? seconds
+                      : (1 - kRateSmoothing) * step_seconds_ + kRateSmoothing * seconds;
+  const std::int64_t epoch_before = progress_.epoch;
+  ++progress_.step;
+  progress_.epoch = EpochAt(progress_.step);
+  progress_.losses = std::move(losses);
+  progress_.learning_rate = step_->learning_rate();
+  progress_.images_per_s = static_cast<double>(samples_a_step()) / step_seconds_;
+  progress_.seconds_left = step_seconds_ * static_cast<double>(progress_.steps - progress_.step);
+  const bool measured = EvaluationIsDue(epoch_before);
+  if (measured) {
+    ATELIER_RETURN_IF_ERROR(Evaluate());
+  }
+  ATELIER_RETURN_IF_ERROR(Report(/*last=*/measured));
+  if (progress_.epoch / job_.config.sample_every_epochs !=
+      epoch_before / job_.config.sample_every_epochs) {
+    ATELIER_RETURN_IF_ERROR(Sample());
+  }
+  if (progress_.step % job_.config.checkpoint_every_steps == 0 || save_now_) {
+    ATELIER_RETURN_IF_ERROR(Save());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status TrainingRun::Report(bool last) {
+  const absl::Time now = absl::Now();
+  if (progress_.step == reported_step_ || (!last && now - last_report_ < kReportEvery)) {
+    return absl::OkStatus();
+  }
+  last_report_ = now;
+  reported_step_ = progress_.step;
+  observer_.OnProgress(progress_);
+  return log_.Stats(progress_);
+}
+
+}  // namespace atelier::train

@@ -1,0 +1,97 @@
+// One attempt at a training job, from its folder to its result: what RunTraining runs.
+// training_run.cc has the loop, training_run_results.cc what comes out of it.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "worker/train/collapse.h"
+#include "worker/train/data_resampling.h"
+#include "worker/train/datasets.h"
+#include "worker/train/evaluation.h"
+#include "worker/train/gradients.h"
+#include "worker/train/loader.h"
+#include "worker/train/metric_watch.h"
+#include "worker/train/result.h"
+#include "worker/train/run_log.h"
+#include "worker/train/train_step.h"
+#include "worker/train/trainer.h"
+
+namespace atelier::train {
+
+// Not thread-safe: owned by the training thread.
+class TrainingRun {
+ public:
+  // `job` with its length in steps or in epochs of `sets`. The rest must outlive the run.
+  TrainingRun(const TrainJob& job, const StepRow& row, Observer& observer,
+              const std::atomic<bool>& stop, Datasets sets, RunLog log);
+
+  // As RunTraining.
+  absl::StatusOr<Outcome> Execute();
+
+ private:
+  absl::Status Prepare();
+  absl::Status PrepareEvaluation();
+  absl::Status Resume();
+  absl::Status AdoptBest();
+  absl::Status Loop();
+  absl::Status AfterStep(std::map<std::string, double> losses, absl::Duration took);
+  absl::Status Report(bool last);
+  // Skips, restores or gives up when losses or gradients were not finite.
+  absl::Status Guard(const std::map<std::string, double>& losses);
+  bool EvaluationIsDue(std::int64_t epoch_before) const;
+  absl::Status Evaluate();
+  absl::Status TellMeasurement(const std::map<std::string, double>& metrics, double old_factor);
+  absl::StatusOr<std::string> Grid();
+  absl::Status Sample();
+  absl::Status Save();
+  absl::Status Finish();
+  absl::Status LoadBest(ResultInfo& info);
+  bool Done() const { return progress_.step >= progress_.steps || StoppedEarly(); }
+  bool StoppedEarly() const { return evaluation_ != nullptr && watch_.enough(); }
+  absl::Status Warn(const std::string& sentence);
+  absl::Status WarnOfSkipped(const std::string& name, const ImageFolder& folder);
+  std::int64_t EpochAt(std::int64_t step) const {
+    return step * samples_a_step() / sets_.content.size();
+  }
+  std::int64_t samples_a_step() const { return SamplesAStep(job_.config); }
+  double SecondsSoFar() const {
+    return seconds_before_ + absl::ToDoubleSeconds(absl::Now() - began_);
+  }
+
+  const ImageFolder* style() const { return sets_.style.has_value() ? &*sets_.style : nullptr; }
+  std::filesystem::path checkpoints() const { return job_.attempt_directory / "checkpoints"; }
+
+  const TrainJob job_;
+  const StepRow& row_;
+  Observer& observer_;
+  const std::atomic<bool>& stop_;
+  const Datasets sets_;
+  RunLog log_;
+  std::unique_ptr<TrainStep> step_;
+  torch::Tensor sample_pictures_;
+  std::string last_sample_;
+  Progress progress_;
+  NanGuard guard_;
+  CollapseAlarm alarm_;
+  std::unique_ptr<Evaluation> evaluation_;  // null: off
+  MetricWatch watch_;
+  DataResampling resampling_;
+  double step_seconds_ = 0;  // running mean; 0: no step yet
+  double seconds_before_ = 0;
+  absl::Time began_ = absl::Now();
+  absl::Time last_report_ = absl::InfinitePast();
+  std::int64_t reported_step_ = -1;
+  std::int64_t saved_step_ = -1;  // of this attempt's newest checkpoint
+  bool save_now_ = false;         // a new best
+};
+
+}  // namespace atelier::train

@@ -1,0 +1,147 @@
+// TrainingRun: measurements, samples, checkpoints, the result.
+#include <ATen/Parallel.h>
+
+#include <cmath>
+#include <vector>
+
+#include "common/status_macros.h"
+#include "worker/train/checkpoint.h"
+#include "worker/train/samples.h"
+#include "worker/train/training_run.h"
+
+namespace atelier::train {
+
+bool TrainingRun::EvaluationIsDue(std::int64_t epoch_before) const {
+  const EvaluateConfig& config = job_.config.evaluate;
+  if (evaluation_ == nullptr) {
+    return false;
+  }
+  if (progress_.step == progress_.steps) {
+    return true;
+  }
+  return config.every_steps > 0
+             ? progress_.step % config.every_steps == 0
+             : progress_.epoch / config.every_epochs != epoch_before / config.every_epochs;
+}
+
+absl::Status TrainingRun::Evaluate() {
+  ATELIER_ASSIGN_OR_RETURN(const auto metrics, evaluation_->Measure(*step_));
+  const auto found = metrics.find(job_.config.evaluate.decisive());
+  const double metric = found == metrics.end() ? std::nan("") : found->second;
+  if (std::isfinite(metric)) {
+    progress_.metrics = metrics;
+    progress_.metrics_step = progress_.step;
+  } else {
+    ATELIER_RETURN_IF_ERROR(Warn("the results after step " + std::to_string(progress_.step) +
+                                 " cannot be measured: they are not finite"));
+  }
+  const double old_factor = watch_.rate_factor();
+  save_now_ = watch_.Report(progress_.step, metric);
+  step_->SetRateFactor(watch_.rate_factor());
+  return TellMeasurement(metrics, old_factor);
+}
+
+absl::Status TrainingRun::TellMeasurement(const std::map<std::string, double>& metrics,
+                                          double old_factor) {
+  const std::string& decisive = job_.config.evaluate.decisive();
+  std::string sentence = "measured after step " + std::to_string(progress_.step) + ":";
+  for (const auto& [name, value] : metrics) {
+    sentence += " " + name + " " + std::to_string(value);
+  }
+  ATELIER_RETURN_IF_ERROR(log_.Line(sentence + (save_now_ ? ", the best so far" : "")));
+  if (watch_.rate_factor() != old_factor) {
+    ATELIER_RETURN_IF_ERROR(log_.Line(decisive + " stands still: the learning rates are cut to " +
+                                      std::to_string(watch_.rate_factor()) + " of the schedule's"));
+  }
+  if (!watch_.enough() || progress_.step >= progress_.steps) {
+    return absl::OkStatus();
+  }
+  const std::string why =
+      "stopped early after step " + std::to_string(progress_.step) + " of " +
+      std::to_string(progress_.steps) + ": " + decisive + " did not get better in " +
+      std::to_string(job_.config.evaluate.patience) + " measurements; the best was after step " +
+      std::to_string(watch_.best_step());
+  observer_.OnStoppedEarly(why);
+  return log_.Line(why);
+}
+
+absl::StatusOr<std::string> TrainingRun::Grid() {
+  std::vector<torch::Tensor> rows;
+  {
+    const torch::NoGradGuard no_grad;
+    rows = step_->Sample(sample_pictures_);
+  }
+  // The first step's results are all alike: nothing is learnt yet.
+  if (progress_.step > 0 && rows[1].size(0) > 1 && sample_pictures_.size(0) > 1 &&
+      alarm_.Report(MeanPairwiseDistance(rows[1]), MeanPairwiseDistance(sample_pictures_))) {
+    ATELIER_RETURN_IF_ERROR(
+        Warn("the results have grown alike (collapse): lower the learning rate, or add a penalty, "
+             "mode seeking or augmentation"));
+  }
+  return SampleGrid(rows);
+}
+
+absl::Status TrainingRun::Sample() {
+  ATELIER_ASSIGN_OR_RETURN(last_sample_, Grid());
+  ATELIER_RETURN_IF_ERROR(log_.Sample(progress_.step, last_sample_));
+  observer_.OnSample(progress_.step, last_sample_);
+  return absl::OkStatus();
+}
+
+absl::Status TrainingRun::Save() {
+  Checkpoint checkpoint;
+  checkpoint.step = progress_.step;
+  checkpoint.threads = at::get_num_threads();
+  checkpoint.seconds = SecondsSoFar();
+  checkpoint.fingerprint = Fingerprint(job_.config);
+  checkpoint.state = step_->State();
+  guard_.Keep(checkpoint.state);
+  guard_.Save("guard", checkpoint.state);
+  alarm_.Save("alarm", checkpoint.state);
+  resampling_.Save(checkpoint.state);
+  if (evaluation_ != nullptr) {
+    watch_.Save("watch", checkpoint.state);
+  }
+  ATELIER_RETURN_IF_ERROR(SaveCheckpoint(checkpoints(), checkpoint, job_.config.keep_checkpoints,
+                                         evaluation_ != nullptr ? watch_.best_step() : -1));
+  saved_step_ = progress_.step;
+  save_now_ = false;
+  observer_.OnCheckpoint(progress_.step);
+  return log_.Line("checkpoint at step " + std::to_string(progress_.step));
+}
+
+absl::Status TrainingRun::LoadBest(ResultInfo& info) {
+  info.best_step = watch_.best_step();
+  info.best_metric = watch_.best_metric();
+  if (!job_.config.evaluate.best_result || info.best_step < 0 || info.best_step == info.step) {
+    return absl::OkStatus();
+  }
+  ATELIER_ASSIGN_OR_RETURN(const Checkpoint best,
+                           LoadCheckpoint(CheckpointFolder(checkpoints(), info.best_step)));
+  ATELIER_RETURN_IF_ERROR(step_->LoadState(best.state));
+  info.step = info.best_step;
+  ATELIER_ASSIGN_OR_RETURN(last_sample_, Grid());
+  return log_.Line("the result has the weights of step " + std::to_string(info.step));
+}
+
+absl::Status TrainingRun::Finish() {
+  ATELIER_RETURN_IF_ERROR(Sample());
+  ResultInfo info;
+  info.step = progress_.step;
+  info.content_pictures = sets_.content.size();
+  info.held_out = sets_.held_out ? sets_.evaluation.size() : 0;
+  info.skipped = sets_.content.skipped();
+  if (style() != nullptr) {
+    info.style_pictures = style()->size();
+    info.skipped.insert(info.skipped.end(), style()->skipped().begin(), style()->skipped().end());
+  }
+  info.seconds = SecondsSoFar();
+  info.threads = at::get_num_threads();
+  info.last = progress_;
+  if (evaluation_ != nullptr) {
+    ATELIER_RETURN_IF_ERROR(LoadBest(info));
+  }
+  return WriteResult(job_.attempt_directory / "result", job_, *step_, last_sample_, info);
+}
+
+}  // namespace atelier::train
