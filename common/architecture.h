@@ -15,7 +15,8 @@ namespace atelier {
 //   "multistyle"       nn::MultistyleGenerator with its default options, a style for each class
 //   "reference"        nn::ReferenceGenerator with its default options
 //   "gatys"            nn::GatysTarget: no network, what pixels are optimised towards
-//   "torchscript"      models::TorchScriptGenerator: a user's program, of which nothing else is told
+//   "torchscript"      models::TorchScriptGenerator: a user's program, of which nothing else is
+//   told
 struct Architecture {
   std::string generator;
   int base_channels = 0;  // of the layer next to the picture's side (ngf); 0 with "lite"

@@ -70,7 +70,7 @@ void ReadPrecision(ObjectReader& reader, TrainConfig& config) {
   } else if (name == "bf16" || name == "PRECISION_BF16") {
     config.precision = Precision::kBf16;
   } else if (!name.empty() && name != "PRECISION_UNSPECIFIED") {
-    reader.Fail("precision", "must be \"fp32\" or \"bf16\"");
+    reader.Fail("precision", R"(must be "fp32" or "bf16")");
   }
 }
 

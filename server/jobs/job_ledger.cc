@@ -42,7 +42,9 @@ void GoBackToCheckpoint(store::JobRecord& record) {
   progress.set_steps(before.steps());
   // Steps of one job have equal numbers of pictures.
   progress.set_epoch(before.step() == 0 ? 0 : before.epoch() * step / before.step());
-  progress.set_percent(before.steps() == 0 ? 0 : 100.0 * step / before.steps());
+  if (before.steps() > 0) {
+    progress.set_percent(100.0 * static_cast<double>(step) / static_cast<double>(before.steps()));
+  }
   *record.job.mutable_progress() = progress;
 }
 

@@ -18,8 +18,7 @@ prometheus::Counter& RejectionCounter(prometheus::Registry& registry, const char
 }
 
 QueueProbe::QueueProbe(prometheus::Registry& registry)
-    : depth_(
-          PlainGauge(registry, "atelier_queue_depth", "Requests that wait for a worker.")),
+    : depth_(PlainGauge(registry, "atelier_queue_depth", "Requests that wait for a worker.")),
       bytes_(PlainGauge(registry, "atelier_queue_bytes",
                         "Bytes of the pictures of accepted requests that are not answered yet.")),
       queue_full_(RejectionCounter(registry, "queue_full")),

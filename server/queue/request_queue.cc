@@ -201,8 +201,7 @@ std::size_t RequestQueue::waiting() const {
   return waiting_.size();
 }
 
-RequestQueue::Answer RequestQueue::Take(Entries::iterator entry,
-                                        absl::StatusOr<Outcome> outcome) {
+RequestQueue::Answer RequestQueue::Take(Entries::iterator entry, absl::StatusOr<Outcome> outcome) {
   Request& request = *entry->second.request;
   Answer answer{.outcome = std::move(outcome)};
   if (request.state() == RequestState::kQueued) {

@@ -52,47 +52,46 @@ v1::GenerateRequest RequestFor(const std::string& model, std::uint64_t seed,
 class GenerateProgramsTest : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
-    directory_ = new TempDir;
-    MakeDataset(*directory_ / "content" / "dots", 4, 1);
-    MakeDataset(*directory_ / "content" / "stripes", 4, 100);
+    directory = new TempDir;
+    MakeDataset(*directory / "content" / "dots", 4, 1);
+    MakeDataset(*directory / "content" / "stripes", 4, 100);
     Service::Options options;
-    options.data_dir = *directory_ / "data";
-    options.shipped_models = MakeShippedModels(*directory_ / "models");
-    options.datasets = {{"content", *directory_ / "content"}};
-    service_ = new Service(options);
+    options.data_dir = *directory / "data";
+    options.shipped_models = MakeShippedModels(*directory / "models");
+    options.datasets = {{"content", *directory / "content"}};
+    service = new Service(options);
     for (const char* family : {"dcgan", "cgan"}) {
-      const auto job = service_->client().CreateJob(PatternJob(family));
+      const auto job = service->client().CreateJob(PatternJob(family));
       ASSERT_TRUE(job.ok()) << job.status();
     }
     for (const char* family : {"dcgan", "cgan"}) {
       v1::WatchJobRequest watch;
       watch.set_job_id(std::string("job-") + family);
       v1::JobState last = v1::JOB_STATE_UNSPECIFIED;
-      const absl::Status status =
-          service_->client().WatchJob(watch, [&](const v1::JobEvent& event) {
-            last = event.has_state() ? event.state().state() : last;
-            return true;
-          });
+      const absl::Status status = service->client().WatchJob(watch, [&](const v1::JobEvent& event) {
+        last = event.has_state() ? event.state().state() : last;
+        return true;
+      });
       ASSERT_TRUE(status.ok()) << status;
-      ASSERT_EQ(last, v1::JOB_STATE_SUCCEEDED) << service_->process().Stderr();
+      ASSERT_EQ(last, v1::JOB_STATE_SUCCEEDED) << service->process().Stderr();
     }
   }
   static void TearDownTestSuite() {
-    delete service_;
-    delete directory_;
+    delete service;
+    delete directory;
   }
 
   static v1::GenerateResponse Generate(const v1::GenerateRequest& request) {
-    const auto response = service_->client().Generate(request);
-    EXPECT_TRUE(response.ok()) << response.status() << service_->process().Stderr();
+    const auto response = service->client().Generate(request);
+    EXPECT_TRUE(response.ok()) << response.status() << service->process().Stderr();
     return response.ok() ? *response : v1::GenerateResponse();
   }
 
-  static TempDir* directory_;
-  static Service* service_;
+  static TempDir* directory;
+  static Service* service;
 };
-TempDir* GenerateProgramsTest::directory_ = nullptr;
-Service* GenerateProgramsTest::service_ = nullptr;
+TempDir* GenerateProgramsTest::directory = nullptr;
+Service* GenerateProgramsTest::service = nullptr;
 
 TEST_F(GenerateProgramsTest, ModelsOfEveryKindMakePicturesThatTheirSeedsMakeAgain) {
   for (const char* model : {"tiny-dcgan", "tiny-cgan@1"}) {
@@ -184,19 +183,19 @@ TEST_F(GenerateProgramsTest, BadInputGetsItsCodeAndFieldAndTheServerStaysUp) {
   for (const BadRequest& bad : bad_requests) {
     v1::GenerateRequest request = RequestFor("tiny-cgan", 1);
     bad.spoil(request);
-    const absl::Status status = service_->client().Generate(request).status();
+    const absl::Status status = service->client().Generate(request).status();
     EXPECT_EQ(status.code(), bad.code) << bad.name << ": " << status;
     EXPECT_EQ(FieldOf(status).value_or(""), bad.field) << bad.name << ": " << status;
-    EXPECT_THAT(std::string(status.message()), Not(HasSubstr(directory_->path().string())));
+    EXPECT_THAT(std::string(status.message()), Not(HasSubstr(directory->path().string())));
   }
   v1::GenerateRequest label = RequestFor("tiny-cgan", 1);
   label.set_label("plaid");
-  EXPECT_THAT(std::string(service_->client().Generate(label).status().message()),
+  EXPECT_THAT(std::string(service->client().Generate(label).status().message()),
               HasSubstr("\"dots\", \"stripes\""));
   label.set_model("tiny-dcgan");
-  EXPECT_EQ(FieldOf(service_->client().Generate(label).status()), "label");
+  EXPECT_EQ(FieldOf(service->client().Generate(label).status()), "label");
   const absl::Status patterns =
-      service_->client().Stylize(StylizeRequestFor("tiny-dcgan", MakePicture(64, 64, 1))).status();
+      service->client().Stylize(StylizeRequestFor("tiny-dcgan", MakePicture(64, 64, 1))).status();
   EXPECT_EQ(FieldOf(patterns), "model") << patterns;
   EXPECT_THAT(std::string(patterns.message()), HasSubstr("Generate"));
   EXPECT_EQ(Generate(RequestFor("tiny-cgan", 1)).results_size(), 1);
@@ -205,17 +204,17 @@ TEST_F(GenerateProgramsTest, BadInputGetsItsCodeAndFieldAndTheServerStaysUp) {
 TEST_F(GenerateProgramsTest, AKilledWorkerDoesNotLoseThePictures) {
   v1::GenerateRequest request = RequestFor("tiny-dcgan", 7, 8);
   const v1::GenerateResponse expected = Generate(request);
-  const pid_t worker = service_->AwaitWorker(WorkerKind::kServe);
-  const double dispatched = service_->Metric("atelier_batch_size_count").value_or(0);
+  const pid_t worker = service->AwaitWorker(WorkerKind::kServe);
+  const double dispatched = service->Metric("atelier_batch_size_count").value_or(0);
   // A stopped worker holds the task until it is killed.
   ASSERT_EQ(kill(worker, SIGSTOP), 0);
   absl::StatusOr<v1::GenerateResponse> response = absl::UnknownError("not called");
-  std::thread call([&] { response = service_->client().Generate(request); });
+  std::thread call([&] { response = service->client().Generate(request); });
   EXPECT_TRUE(WaitUntil(
-      [&] { return service_->Metric("atelier_batch_size_count").value_or(0) > dispatched; }));
+      [&] { return service->Metric("atelier_batch_size_count").value_or(0) > dispatched; }));
   ASSERT_EQ(kill(worker, SIGKILL), 0);
   call.join();
-  ASSERT_TRUE(response.ok()) << response.status() << service_->process().Stderr();
+  ASSERT_TRUE(response.ok()) << response.status() << service->process().Stderr();
   ASSERT_EQ(response->results_size(), 8);
   for (int i = 0; i < 8; ++i) {
     EXPECT_EQ(response->results(i).image(), expected.results(i).image());
@@ -223,14 +222,14 @@ TEST_F(GenerateProgramsTest, AKilledWorkerDoesNotLoseThePictures) {
 }
 
 TEST_F(GenerateProgramsTest, TheCommandWritesFilesAndTheMetricsCount) {
-  const std::string out = (*directory_ / "out").string();
+  const std::string out = (*directory / "out").string();
   const ProcessResult result = RunProcess(
-      {.command = {ProgramPath("atelier"), "--server", service_->grpc_address(), "generate",
+      {.command = {ProgramPath("atelier"), "--server", service->grpc_address(), "generate",
                    "tiny-cgan", "--count", "2", "--seed", "7", "--label", "dots", "-o", out}});
   EXPECT_EQ(result.exit_code, 0) << result.err;
   EXPECT_THAT(result.out, HasSubstr("tiny-cgan-7.png (64 x 64, tiny-cgan@1, seed 7, dots)"));
   EXPECT_TRUE(std::filesystem::exists(out + "/tiny-cgan-8.png"));
-  const std::string page = service_->Page("/metrics");
+  const std::string page = service->Page("/metrics");
   EXPECT_THAT(page, HasSubstr("atelier_requests_total{code=\"OK\",method=\"Generate\"}"));
   EXPECT_THAT(page, HasSubstr("atelier_generate_seconds_bucket{"));
 }

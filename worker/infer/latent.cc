@@ -55,7 +55,7 @@ at::Tensor LatentRows(const std::vector<std::uint64_t>& seeds,
                       std::optional<std::uint64_t> interpolate_to, std::int64_t size,
                       double truncation) {
   const std::size_t count = seeds.size();
-  ATELIER_CHECK(count >= (interpolate_to.has_value() ? 2 : 1));
+  ATELIER_CHECK(count >= (interpolate_to.has_value() ? 2U : 1U));
   std::vector<torch::Tensor> rows;
   if (!interpolate_to.has_value()) {
     for (const std::uint64_t seed : seeds) {

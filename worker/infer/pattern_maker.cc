@@ -69,7 +69,7 @@ class GeneratorPatternMaker final : public PatternMaker {
  private:
   absl::Status Check(const PatternOrder& order) const {
     const std::size_t count = order.seeds.size();
-    if (count < (order.interpolate_to.has_value() ? 2 : 1)) {
+    if (count < (order.interpolate_to.has_value() ? 2U : 1U)) {
       return InvalidField("seed", "is missing");
     }
     if (!(order.truncation >= 0 && order.truncation <= 1)) {

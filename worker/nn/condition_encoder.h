@@ -24,9 +24,9 @@ struct ConditionOptions {
 //   int64 [N]           one entry each, a label in [0, entries);
 //   int64 [N, T]        words (tokenizer.h): their mean, without Tokenizer::kPadding;
 //   float [N, entries]  weights of entries, >= 0, of any sum: several attributes, mixed labels.
-// All three are weights that sum to 1 (or to 0: an empty text; with `sum` weights and counts as they
-// are) times an embedding that is learnt,
-// "embedding.weight" [size, entries]; then, with `hidden`, x + W2 relu(W1 x): "widen", "narrow".
+// All three are weights that sum to 1 (or to 0: an empty text; with `sum` weights and counts as
+// they are) times an embedding that is learnt, "embedding.weight" [size, entries]; then, with
+// `hidden`, x + W2 relu(W1 x): "widen", "narrow".
 class ConditionEncoderImpl final : public torch::nn::Module {
  public:
   // spectral: the embedding has spectral norm (worker/nn/spectral_norm.h), as in projection

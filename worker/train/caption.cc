@@ -35,7 +35,8 @@ constexpr double kPeriodicAnywhere = 0.75;
 // The middle `share` of a picture's height and width.
 torch::Tensor Middle(const torch::Tensor& rgb, double share) {
   const auto part = [share](std::int64_t side) {
-    return std::max(kLeastSide / 2, static_cast<std::int64_t>(std::lround(share * side)));
+    return std::max(kLeastSide / 2,
+                    static_cast<std::int64_t>(std::lround(share * static_cast<double>(side))));
   };
   const std::int64_t height = part(rgb.size(0));
   const std::int64_t width = part(rgb.size(1));
@@ -160,8 +161,8 @@ bool RepeatsAlong(const torch::Tensor& correlation, double angle, std::int64_t f
   const std::int64_t width = correlation.size(1);
   double lowest = 1;
   for (std::int64_t lag = 1; lag <= furthest; ++lag) {
-    const std::int64_t down = std::lround(lag * std::sin(angle));
-    const std::int64_t right = std::lround(lag * std::cos(angle));
+    const std::int64_t down = std::lround(static_cast<double>(lag) * std::sin(angle));
+    const std::int64_t right = std::lround(static_cast<double>(lag) * std::cos(angle));
     const double value = values[(down + height) % height][(right + width) % width];
     if (value >= kPeriodic && value - lowest >= kPeriodic) {
       return true;

@@ -165,7 +165,8 @@ TEST_F(StylizeServiceTest, BadFieldIsNamedInTheDetails) {
   const absl::Status status = Join();
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(FieldOf(status), "strength");
-  EXPECT_THAT(Metrics(), HasSubstr("atelier_requests_total{code=\"INVALID_ARGUMENT\",method=\"Stylize\"} 1"));
+  EXPECT_THAT(Metrics(),
+              HasSubstr("atelier_requests_total{code=\"INVALID_ARGUMENT\",method=\"Stylize\"} 1"));
 }
 
 TEST_F(StylizeServiceTest, RefusalsAreCountedByReason) {

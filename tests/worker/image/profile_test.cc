@@ -84,7 +84,7 @@ TEST(Profile, ThatIsRememberedDecidesOnlyForItself) {
     const DecodedImage swapped = Decoded(PngOf(pattern, IccChunk(SwappedRgbProfile())));
     EXPECT_GT(MaxDifference(MatOver(swapped.rgb), pattern), 6);
     // More than are kept.
-    for (int i = 0; i < 20; ++i) {
+    for (std::size_t i = 0; i < 20; ++i) {
       const std::string padded = SrgbProfileOfLittleCms() + std::string(4 * i, '\0');
       EXPECT_EQ(MaxDifference(MatOver(Decoded(PngOf(pattern, IccChunk(padded))).rgb), pattern), 0);
     }

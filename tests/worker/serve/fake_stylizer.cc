@@ -111,8 +111,9 @@ std::unique_ptr<worker::ModelCache> FakeModels::MakeCache(std::uint64_t bytes,
                                                           std::uint64_t budget) {
   worker::ModelCache::Options options;
   options.budget_bytes = budget;
-  options.load = [this, bytes](const infer::ModelOptions& wanted)
-      -> absl::StatusOr<std::unique_ptr<infer::Model>> {
+  options.load =
+      [this,
+       bytes](const infer::ModelOptions& wanted) -> absl::StatusOr<std::unique_ptr<infer::Model>> {
     if (absl::Status status = Load(wanted.directory.string()); !status.ok()) {
       return status;
     }

@@ -20,7 +20,7 @@ namespace {
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
-const std::string kDirectory = std::string(test::kPatternDirectory) + "/3";
+std::string Directory() { return std::string(test::kPatternDirectory) + "/3"; }
 
 // Generate with the fake model, which makes squares as bright as their seed.
 class GenerateTest : public ::testing::Test {
@@ -31,7 +31,7 @@ class GenerateTest : public ::testing::Test {
 
   static GenerateTask Task() {
     GenerateTask task;
-    task.model = {.name = "m", .version = 3, .directory = kDirectory};
+    task.model = {.name = "m", .version = 3, .directory = Directory()};
     task.seeds = {10, 20};
     return task;
   }
@@ -93,7 +93,7 @@ TEST_F(GenerateTest, AModelThatRestylesPicturesIsAnErrorNotACrash) {
 }
 
 TEST_F(GenerateTest, DamagedWeightsAreDataLossWithoutPaths) {
-  models_.FailLoads(kDirectory, absl::DataLossError("checksum of " + kDirectory));
+  models_.FailLoads(Directory(), absl::DataLossError("checksum of " + Directory()));
   const GenerateOutcome outcome = Run(Task());
   EXPECT_EQ(outcome.status.code(), absl::StatusCode::kDataLoss);
   EXPECT_EQ(std::string(outcome.status.message()).find("/patterns"), std::string::npos);

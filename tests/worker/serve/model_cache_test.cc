@@ -87,8 +87,7 @@ TEST_F(ModelCacheTest, AFailedLoadIsToldAndTriedAgainNextTime) {
 TEST_F(ModelCacheTest, AnExceptionInALoadIsAnErrorAndDoesNotLockTheModel) {
   ModelCache::Options options;
   bool throws = true;
-  options.load =
-      [&](const infer::ModelOptions&) -> absl::StatusOr<std::unique_ptr<infer::Model>> {
+  options.load = [&](const infer::ModelOptions&) -> absl::StatusOr<std::unique_ptr<infer::Model>> {
     if (throws) {
       throw std::runtime_error("/secret/path");
     }

@@ -134,7 +134,7 @@ std::vector<Case> Cases() {
          config.base_channels = 8;
          config.batch_size = 8;
          config.augment.differentiable = true;
-         config.steps = 250;
+         config.steps = 300;
        }},
       {"Vaegan",
        [](TrainConfig& config) {
