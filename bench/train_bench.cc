@@ -31,15 +31,18 @@ struct Case {
 
 // CycleGAN as in the paper: 9 blocks, 64 channels, batch 1, identity loss.
 constexpr Case kCases[] = {
-    {"cyclegan-128", R"({"family": "cyclegan", "generator": "resnet-9", "image_size": 128)"},
+    {"cyclegan-128",
+     R"({"family": "cyclegan", "generator": "resnet-9", "image_size": 128, "precision": "fp32")"},
     {"cyclegan-128-bf16",
-     R"({"family": "cyclegan", "generator": "resnet-9", "image_size": 128, "precision": "PRECISION_BF16")"},
-    {"cyclegan-256", R"({"family": "cyclegan", "generator": "resnet-9", "image_size": 256)"},
+     R"({"family": "cyclegan", "generator": "resnet-9", "image_size": 128, "precision": "bf16")"},
+    {"cyclegan-256",
+     R"({"family": "cyclegan", "generator": "resnet-9", "image_size": 256, "precision": "fp32")"},
     {"cyclegan-256-bf16",
-     R"({"family": "cyclegan", "generator": "resnet-9", "image_size": 256, "precision": "PRECISION_BF16")"},
-    {"faststyle-256", R"({"family": "faststyle", "tier": "lite", "image_size": 256)"},
+     R"({"family": "cyclegan", "generator": "resnet-9", "image_size": 256, "precision": "bf16")"},
+    {"faststyle-256",
+     R"({"family": "faststyle", "tier": "lite", "image_size": 256, "precision": "fp32")"},
     {"faststyle-256-bf16",
-     R"({"family": "faststyle", "tier": "lite", "image_size": 256, "precision": "PRECISION_BF16")"},
+     R"({"family": "faststyle", "tier": "lite", "image_size": 256, "precision": "bf16")"},
 };
 constexpr char kRest[] =
     R"(, "batch_size": 1, "steps": 1000000, "data": {"content": "photos", "style": "paintings"}})";

@@ -98,7 +98,7 @@ def train_pytorch(family, seed, data, out, steps):
 def train_ours(family, seed, data, out, steps, programs):
     generator = "resnet-6" if family == "cyclegan" else "cut-resnet-6"
     spec = {"family": family, "generator": generator, "base_channels": CHANNELS, "gan": {"channels": CHANNELS}, "steps": steps,
-            "batch_size": 1, "image_size": int(Image.open(next((data / "style").iterdir())).width), "seed": seed,
+            "batch_size": 1, "precision": "fp32", "image_size": int(Image.open(next((data / "style").iterdir())).width), "seed": seed,
             "data": {"content": "content", "style": "style"}, "augment": {"flip": False}, "checkpoint_every_steps": steps}
     run = out.with_name(out.name + "-job")
     run.mkdir(parents=True)

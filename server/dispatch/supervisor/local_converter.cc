@@ -18,7 +18,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kNice = 10;
+// Behind serving, but before training: somebody waits for it.
+constexpr int kNice = 5;
 // With less than this even the outcome may not have found room.
 constexpr std::uintmax_t kTinyRoom = 1 << 20;
 

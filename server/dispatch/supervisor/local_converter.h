@@ -12,7 +12,7 @@
 namespace atelier::server {
 
 // Thread-safe. The process bounds its own memory and files (worker/convert/process_limits.h); this
-// bounds its time. It runs at nice 10, so that serving goes first.
+// bounds its time. It runs at nice 5: behind serving, before training.
 class LocalConverter final : public Converter {
  public:
   struct Options {
