@@ -69,7 +69,7 @@ class ModelsProgramsTest : public ::testing::Test {
     options.command = std::move(arguments);
     options.environment = {{"ATELIER_SERVER", service_->grpc_address()}};
     options.directory = directory_.path().string();
-    return RunProcess(options);
+    return RunProcess(options, absl::Minutes(3));  // conversions wait behind all that serves
   }
 
   // What lies in the data directory besides the models that are there.
