@@ -255,8 +255,9 @@ TEST_F(WorkerSessionTest, SilentWorkerIsLostHeartbeatsKeepIt) {
     clock_.Advance(absl::Milliseconds(100));
     return session->closed();
   }));
-  EXPECT_TRUE(control_->closed_with(absl::StatusCode::kUnavailable));
-  EXPECT_EQ(queue_.waiting(), 1U);
+  // The watcher's thread says so first, then closes the streams and gives the work back.
+  EXPECT_TRUE(WaitUntil([&] { return control_->closed_with(absl::StatusCode::kUnavailable); }));
+  EXPECT_TRUE(WaitUntil([&] { return queue_.waiting() == 1; }));
   queue_.Cancel(id);
 }
 
