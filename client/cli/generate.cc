@@ -2,16 +2,18 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <system_error>
 #include <vector>
 
 #include "client/cli/commands.h"
 #include "client/cli/output.h"
 #include "client/cli/patient_call.h"
+#include "client/cli/picture_options.h"
 #include "client/cli/picture_plan.h"
 #include "client/cli/progress_bar.h"
 #include "client/cli/validators.h"
 #include "common/files.h"
+#include "common/image_header.h"
+#include "common/picture_bounds.h"
 #include "common/rpc/proto_json.h"
 #include "nlohmann/json.hpp"
 
@@ -19,9 +21,6 @@ namespace atelier::cli {
 namespace {
 
 namespace fs = std::filesystem;
-
-// What the server makes when nobody says how many.
-constexpr std::uint32_t kDefaultSteps = 8;
 
 constexpr char kExample[] =
     "Examples:\n"
@@ -36,17 +35,12 @@ struct GenerateOptions {
   std::string model;
   std::string out;
   std::optional<std::uint32_t> count;
-  std::optional<std::uint32_t> size;
-  std::optional<std::uint64_t> seed;
   std::optional<std::string> label;
   std::optional<std::string> text;
   std::vector<std::string> attributes;
   std::optional<double> truncation;
   std::optional<std::uint64_t> interpolate_to;
-  std::string precision;
-  std::string format;
-  std::optional<std::uint32_t> quality;
-  std::string deadline = "60";
+  PictureOptions picture;
 };
 
 v1::GenerateRequest RequestOf(const GenerateOptions& options, const PatternPlan& plan) {
@@ -54,12 +48,6 @@ v1::GenerateRequest RequestOf(const GenerateOptions& options, const PatternPlan&
   request.set_model(options.model);
   if (options.count.has_value()) {
     request.set_count(*options.count);
-  }
-  if (options.size.has_value()) {
-    request.set_size(*options.size);
-  }
-  if (options.seed.has_value()) {
-    request.set_seed(*options.seed);
   }
   if (options.label.has_value()) {
     request.set_label(*options.label);
@@ -74,15 +62,10 @@ v1::GenerateRequest RequestOf(const GenerateOptions& options, const PatternPlan&
   if (options.interpolate_to.has_value()) {
     request.set_interpolate_to(*options.interpolate_to);
   }
-  if (const std::optional<v1::Precision> precision = PrecisionOf(options.precision)) {
-    request.set_precision(*precision);
-  }
   if (plan.format.has_value()) {
     request.set_format(*plan.format);
   }
-  if (options.quality.has_value()) {
-    request.set_quality(*options.quality);
-  }
+  SetPictureOptions(options.picture, request);
   return request;
 }
 
@@ -124,27 +107,16 @@ void PrintFiles(Session& session, const v1::GenerateResponse& response,
   }
 }
 
-void PrintObject(Session& session, const nlohmann::ordered_json& object) {
-  // File names need not be UTF-8.
-  session.out << object.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace)
-              << std::endl;
-}
-
 ExitCode Run(const GenerateOptions& options, Session& session) {
   const std::uint32_t count =
-      options.count.value_or(options.interpolate_to.has_value() ? kDefaultSteps : 1);
+      options.count.value_or(options.interpolate_to.has_value() ? kMaxPictures : 1);
   const absl::StatusOr<PatternPlan> plan =
-      PlanPatterns(static_cast<int>(count), options.out, FormatOf(options.format));
+      PlanPatterns(static_cast<int>(count), options.out, FormatOf(options.picture.format));
   if (!plan.ok()) {
     return Misuse(session, std::string(plan.status().message()));
   }
-  if (!plan->folder.empty()) {
-    std::error_code error;
-    fs::create_directories(plan->folder, error);
-    if (error) {
-      return Fail(session,
-                  "cannot create the folder " + plan->folder.string() + ": " + error.message());
-    }
+  if (const absl::Status made = MakeFolder(plan->folder); !made.ok()) {
+    return Fail(session, std::string(made.message()));
   }
   const v1::GenerateRequest request = RequestOf(options, *plan);
   absl::StatusOr<v1::GenerateResponse> response;
@@ -152,7 +124,7 @@ ExitCode Run(const GenerateOptions& options, Session& session) {
     ProgressBar bar(session.err, session.err_is_terminal);
     bar.Draw(0, std::to_string(count) + (count == 1 ? " picture" : " pictures") + " being made");
     response = CallPatiently<v1::GenerateResponse>(
-        *ParseDeadline(options.deadline),
+        *ParseDeadline(options.picture.deadline),
         [&](absl::Duration left) { return session.client.Generate(request, left); });
   }
   if (!response.ok()) {
@@ -170,16 +142,13 @@ ExitCode Run(const GenerateOptions& options, Session& session) {
     return kDone;
   }
   auto object = nlohmann::ordered_json::parse(ToJson(*response));
-  object["files"] = nlohmann::ordered_json::array();
-  for (const fs::path& file : files) {
-    object["files"].push_back(file.string());
-  }
-  PrintObject(session, object);
+  object["files"] = FilesJson(files);
+  PrintJson(session, object);
   return kDone;
 }
 
 // What is made, and how many.
-void AddPictureOptions(CLI::App& command, GenerateOptions& options) {
+void AddOrderOptions(CLI::App& command, GenerateOptions& options) {
   command.add_option("MODEL", options.model, "NAME, NAME@VERSION or NAME@LABEL")->required();
   command
       .add_option("-o,--out", options.out,
@@ -188,8 +157,8 @@ void AddPictureOptions(CLI::App& command, GenerateOptions& options) {
   command
       .add_option("--count", options.count,
                   "How many pictures, 1 to 8; default 1, or 8 with --interpolate-to")
-      ->check(InRange(1, kDefaultSteps));
-  command.add_option("--seed", options.seed, "The first picture's seed; default drawn")
+      ->check(InRange(1, kMaxPictures));
+  command.add_option("--seed", options.picture.seed, "The first picture's seed; default drawn")
       ->check(IsSeed());
   command.add_option("--label", options.label,
                      "For models with labels (see atelier models show); default drawn");
@@ -209,33 +178,18 @@ void AddPictureOptions(CLI::App& command, GenerateOptions& options) {
       ->check(IsSeed());
 }
 
-// How it is computed and written.
-void AddOutputOptions(CLI::App& command, GenerateOptions& options) {
-  command
-      .add_option("--size", options.size,
-                  "The side in pixels; default the model's own, which is all the detail it knows")
-      ->check(InRange(16, 1024));
-  command.add_option("--precision", options.precision, "fp32 or bf16; default the model's own")
-      ->check(CLI::IsMember({"fp32", "bf16"}, CLI::ignore_case));
-  command
-      .add_option("--format", options.format,
-                  "jpeg, png or webp; default what the file name's extension says, else png")
-      ->check(CLI::IsMember({"jpeg", "jpg", "png", "webp"}, CLI::ignore_case));
-  command.add_option("--quality", options.quality, "For JPEG and WebP, 1 to 100; default 95")
-      ->check(InRange(1, 100));
-  command
-      .add_option("--deadline", options.deadline,
-                  "The most time for all pictures, for example 90s or 2m; default 60s")
-      ->check(IsDeadline());
-}
-
 }  // namespace
 
 void AddGenerate(CLI::App& app, Command& chosen) {
   auto options = std::make_shared<GenerateOptions>();
   CLI::App& command = *app.add_subcommand("generate", "Make patterns from noise with a model");
-  AddPictureOptions(command, *options);
-  AddOutputOptions(command, *options);
+  AddOrderOptions(command, *options);
+  command
+      .add_option("--size", options->picture.size,
+                  "The side in pixels; default the model's own, which is all the detail it knows")
+      ->check(InRange(kMinImageSide, kMaxPatternSize));
+  AddOutputOptions(command, options->picture, "what the file name's extension says, else png",
+                   "all pictures");
   command.footer(kExample);
   command.callback([options, &chosen] {
     chosen = [options](Session& session) { return Run(*options, session); };

@@ -43,10 +43,7 @@ ExitCode Fail(Session& session, std::string_view sentence) {
 
 ExitCode Fail(Session& session, const absl::Status& status) {
   if (session.output == OutputFormat::kJson) {
-    // Messages may quote file names, which need not be UTF-8.
-    const nlohmann::ordered_json line = {{"error", ErrorJson(status)}};
-    session.out << line.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace)
-                << std::endl;
+    PrintJson(session, {{"error", ErrorJson(status)}});
   }
   const std::string message(status.message());
   return Fail(session, message.empty() ? absl::StatusCodeToString(status.code()) : message);
@@ -64,6 +61,11 @@ ExitCode Misuse(Session& session, std::string_view sentence) {
 
 void PrintJson(Session& session, const google::protobuf::Message& message) {
   session.out << ToJson(message) << std::endl;
+}
+
+void PrintJson(Session& session, const nlohmann::ordered_json& object) {
+  session.out << object.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace)
+              << std::endl;
 }
 
 void PrintTable(std::ostream& out, const Row& header, const std::vector<Row>& rows) {

@@ -30,6 +30,8 @@ ExitCode Misuse(Session& session, std::string_view sentence);
 
 // One line on the output stream, flushed.
 void PrintJson(Session& session, const google::protobuf::Message& message);
+// The same of an object that may quote file names: what is not UTF-8 is replaced.
+void PrintJson(Session& session, const nlohmann::ordered_json& object);
 
 // Columns as wide as their widest cell; ASCII cells only line up exactly.
 using Row = std::vector<std::string>;

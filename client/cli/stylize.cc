@@ -2,13 +2,13 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <system_error>
 #include <utility>
 #include <vector>
 
 #include "absl/time/clock.h"
 #include "client/cli/commands.h"
 #include "client/cli/output.h"
+#include "client/cli/picture_options.h"
 #include "client/cli/picture_plan.h"
 #include "client/cli/progress_bar.h"
 #include "client/cli/style_choice.h"
@@ -38,13 +38,8 @@ struct StylizeOptions {
   StyleChoice style;
   std::optional<double> strength;
   bool preserve_color = false;
-  std::optional<std::uint32_t> size;
-  std::optional<std::uint64_t> seed;
   std::optional<std::uint32_t> variations;
-  std::string precision;
-  std::string format;
-  std::optional<std::uint32_t> quality;
-  std::string deadline = "60";
+  PictureOptions picture;
 };
 
 v1::StylizeRequest Controls(const StylizeOptions& options) {
@@ -55,21 +50,10 @@ v1::StylizeRequest Controls(const StylizeOptions& options) {
   if (options.preserve_color) {
     request.set_preserve_color(true);
   }
-  if (options.size.has_value()) {
-    request.set_size(*options.size);
-  }
-  if (options.seed.has_value()) {
-    request.set_seed(*options.seed);
-  }
   if (options.variations.has_value()) {
     request.set_variations(*options.variations);
   }
-  if (const std::optional<v1::Precision> precision = PrecisionOf(options.precision)) {
-    request.set_precision(*precision);
-  }
-  if (options.quality.has_value()) {
-    request.set_quality(*options.quality);
-  }
+  SetPictureOptions(options.picture, request);
   return request;
 }
 
@@ -136,22 +120,16 @@ nlohmann::ordered_json JsonOf(const Picture& picture, const StylizeOutcome& outc
   }
   auto object = nlohmann::ordered_json::parse(ToJson(outcome.response));
   object["input"] = picture.input.string();
-  object["files"] = nlohmann::ordered_json::array();
-  for (const fs::path& file : outcome.files) {
-    object["files"].push_back(file.string());
-  }
+  object["files"] = FilesJson(outcome.files);
   return object;
 }
 
 // One line a picture, whatever became of it. The pictures' own bytes are in the files.
 void PrintOutcomes(Session& session, const std::vector<Picture>& pictures,
                    const std::vector<StylizeOutcome>& outcomes) {
-  // File names need not be UTF-8.
-  constexpr auto kReplace = nlohmann::ordered_json::error_handler_t::replace;
   for (std::size_t i = 0; i < pictures.size(); ++i) {
-    session.out << JsonOf(pictures[i], outcomes[i]).dump(-1, ' ', false, kReplace) << '\n';
+    PrintJson(session, JsonOf(pictures[i], outcomes[i]));
   }
-  session.out.flush();
 }
 
 ExitCode Run(const StylizeOptions& options, Session& session) {
@@ -159,24 +137,20 @@ ExitCode Run(const StylizeOptions& options, Session& session) {
     return Misuse(session, "give --model NAME, --mix LABEL=SHARE,... or --style-image FILE");
   }
   const absl::StatusOr<PicturePlan> plan =
-      PlanPictures(options.inputs, options.out, FormatOf(options.format));
+      PlanPictures(options.inputs, options.out, FormatOf(options.picture.format));
   if (!plan.ok()) {
     return Misuse(session, std::string(plan.status().message()));
   }
-  if (!plan->folder.empty()) {
-    std::error_code error;
-    fs::create_directories(plan->folder, error);
-    if (error) {
-      return Fail(session,
-                  "cannot create the folder " + plan->folder.string() + ": " + error.message());
-    }
+  if (const absl::Status made = MakeFolder(plan->folder); !made.ok()) {
+    return Fail(session, std::string(made.message()));
   }
   v1::StylizeRequest controls = Controls(options);
   if (absl::Status status = SetStyle(options.style, session.client, controls); !status.ok()) {
     return Fail(session, status);
   }
   Reporter reporter(session, plan->pictures);
-  const StylizeBatch batch(session.client, std::move(controls), *ParseDeadline(options.deadline));
+  const StylizeBatch batch(session.client, std::move(controls),
+                           *ParseDeadline(options.picture.deadline));
   const std::vector<StylizeOutcome> outcomes =
       batch.Run(plan->pictures, [&reporter](std::size_t index, const StylizeOutcome& outcome) {
         reporter.Done(index, outcome);
@@ -209,23 +183,14 @@ void AddStylize(CLI::App& app, Command& chosen) {
   command.add_flag("--preserve-color", options->preserve_color,
                    "Keep the photograph's own colours");
   command
-      .add_option("--size", options->size, "The output's long side in pixels; default the input's")
+      .add_option("--size", options->picture.size,
+                  "The output's long side in pixels; default the input's")
       ->check(InRange(16, 4096));
-  command.add_option("--seed", options->seed, "For models with randomness")->check(IsSeed());
+  command.add_option("--seed", options->picture.seed, "For models with randomness")
+      ->check(IsSeed());
   command.add_option("--variations", options->variations, "How many different results; default 1")
       ->check(InRange(1, 8));
-  command.add_option("--precision", options->precision, "fp32 or bf16; default the model's own")
-      ->check(CLI::IsMember({"fp32", "bf16"}, CLI::ignore_case));
-  command
-      .add_option("--format", options->format,
-                  "jpeg, png or webp; default what the file name's extension says")
-      ->check(CLI::IsMember({"jpeg", "jpg", "png", "webp"}, CLI::ignore_case));
-  command.add_option("--quality", options->quality, "For JPEG and WebP, 1 to 100; default 95")
-      ->check(InRange(1, 100));
-  command
-      .add_option("--deadline", options->deadline,
-                  "The most time for one picture, for example 90s or 2m; default 60s")
-      ->check(IsDeadline());
+  AddOutputOptions(command, options->picture, "what the file name's extension says", "one picture");
   command.footer(kExample);
   command.callback([options, &chosen] {
     chosen = [options](Session& session) { return Run(*options, session); };

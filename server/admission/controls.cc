@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/errors.h"
 #include "common/family.h"
+#include "common/rpc/picture_enums.h"
 
 namespace atelier::server {
 namespace {
@@ -41,31 +42,19 @@ absl::Status CheckCapability(std::string_view control, const ModelVersion& model
 }
 
 absl::StatusOr<std::optional<ImageFormat>> FormatOf(v1::ImageFormat format) {
-  switch (format) {
-    case v1::IMAGE_FORMAT_UNSPECIFIED:
-      return std::nullopt;
-    case v1::IMAGE_FORMAT_JPEG:
-      return ImageFormat::kJpeg;
-    case v1::IMAGE_FORMAT_PNG:
-      return ImageFormat::kPng;
-    case v1::IMAGE_FORMAT_WEBP:
-      return ImageFormat::kWebp;
-    default:
-      return InvalidField("format", "must be JPEG, PNG or WEBP");
+  const std::optional<ImageFormat> known = FromProto(format);
+  if (!known.has_value() && format != v1::IMAGE_FORMAT_UNSPECIFIED) {
+    return InvalidField("format", "must be JPEG, PNG or WEBP");
   }
+  return known;
 }
 
 absl::StatusOr<Precision> PrecisionOf(v1::Precision precision, const ModelVersion& model) {
-  switch (precision) {
-    case v1::PRECISION_UNSPECIFIED:
-      return model.default_precision;
-    case v1::PRECISION_FP32:
-      return Precision::kFp32;
-    case v1::PRECISION_BF16:
-      return Precision::kBf16;
-    default:
-      return InvalidField("precision", "must be FP32 or BF16");
+  const std::optional<Precision> known = FromProto(precision);
+  if (!known.has_value() && precision != v1::PRECISION_UNSPECIFIED) {
+    return InvalidField("precision", "must be FP32 or BF16");
   }
+  return known.value_or(model.default_precision);
 }
 
 bool MakesPatterns(const ModelVersion& model) {

@@ -10,13 +10,13 @@
 #include "absl/status/statusor.h"
 #include "atelier/v1/types.pb.h"
 #include "common/image_header.h"
+#include "common/picture_bounds.h"
 #include "common/train_config.h"
 #include "server/models/model_registry.h"
 
 namespace atelier::server {
 
 inline constexpr std::uint32_t kDefaultQuality = 95;
-inline constexpr std::uint32_t kMaxPictures = 8;  // in one reply
 
 // INVALID_ARGUMENT naming the field, all of them.
 absl::Status CheckRequestId(const std::string& id);

@@ -15,10 +15,6 @@
 
 namespace atelier::server {
 
-// 8 pictures of this side, 3 bytes a pixel, are 24 MiB: in every encoding well below the 64 MiB of
-// a message. Unit: pixels.
-inline constexpr std::uint32_t kMaxPatternSize = 1024;
-
 // Thread-safe. Blocks as long as ModelRegistry::Resolve does (milliseconds).
 class GenerateAdmission {
  public:

@@ -6,6 +6,7 @@
 
 #include "common/errors.h"
 #include "common/files.h"
+#include "common/rpc/picture_enums.h"
 #include "server/store/proto_time.h"
 
 namespace atelier::server {
@@ -29,8 +30,7 @@ void ToProto(const ModelVersion& model, v1::Model& proto) {
   proto.mutable_classes()->Assign(model.classes.begin(), model.classes.end());
   proto.mutable_vocabulary()->Assign(model.vocabulary.begin(), model.vocabulary.end());
   proto.set_parameters(model.parameters);
-  proto.set_default_precision(model.default_precision == Precision::kBf16 ? v1::PRECISION_BF16
-                                                                          : v1::PRECISION_FP32);
+  proto.set_default_precision(ToProto(model.default_precision));
   proto.set_weights_sha256(model.weights_sha256);
   proto.set_weights_bytes(model.weights_bytes);
   proto.set_shipped(model.shipped);

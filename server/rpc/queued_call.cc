@@ -11,16 +11,4 @@ absl::Time DeadlineOf(const grpc::CallbackServerContext& context, absl::Time now
   return deadline - now > kNobodyWaitsThatLong ? now + kDefaultDeadline : deadline;
 }
 
-v1::ImageFormat ToProto(ImageFormat format) {
-  switch (format) {
-    case ImageFormat::kJpeg:
-      return v1::IMAGE_FORMAT_JPEG;
-    case ImageFormat::kPng:
-      return v1::IMAGE_FORMAT_PNG;
-    case ImageFormat::kWebp:
-      return v1::IMAGE_FORMAT_WEBP;
-  }
-  return v1::IMAGE_FORMAT_UNSPECIFIED;
-}
-
 }  // namespace atelier::server

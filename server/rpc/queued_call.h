@@ -27,8 +27,6 @@ inline constexpr absl::Duration kDefaultDeadline = absl::Seconds(60);
 // The caller's deadline, or the default one.
 absl::Time DeadlineOf(const grpc::CallbackServerContext& context, absl::Time now);
 
-v1::ImageFormat ToProto(ImageFormat format);
-
 // One call in flight. Alive until gRPC has let go of it and the queue has answered. `Kind` has the
 // types Work, Outcome and Response of the call, and
 //   static void Announce(const Work& work, Response& response);

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "common/rpc/picture_enums.h"
 #include "server/rpc/queued_call.h"
 
 namespace atelier::server {

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "common/errors.h"
+#include "common/picture_bounds.h"
 #include "worker/image/codec.h"
 #include "worker/image/resize.h"
 #include "worker/infer/guard.h"
@@ -14,9 +15,6 @@
 
 namespace atelier::worker {
 namespace {
-
-constexpr std::size_t kMaxPictures = 8;
-constexpr std::uint32_t kMaxSize = 1024;
 
 // The work on one order, stage by stage, each leaving its results in the members.
 class Work final {
@@ -44,7 +42,7 @@ class Work final {
     if (task_.seeds.empty() || task_.seeds.size() > kMaxPictures) {
       return InvalidField("count", "must be 1 to 8");
     }
-    if (task_.size != 0 && (task_.size < kMinImageSide || task_.size > kMaxSize)) {
+    if (task_.size != 0 && (task_.size < kMinImageSide || task_.size > kMaxPatternSize)) {
       return InvalidField("size", "must be from 16 to 1024 pixels");
     }
     if (task_.quality < 1 || task_.quality > 100) {

@@ -3,51 +3,12 @@
 #include <utility>
 
 #include "common/errors.h"
+#include "common/rpc/picture_enums.h"
 
 namespace atelier::worker {
 namespace {
 
-std::optional<ImageFormat> FromProto(v1::ImageFormat format) {
-  switch (format) {
-    case v1::IMAGE_FORMAT_JPEG:
-      return ImageFormat::kJpeg;
-    case v1::IMAGE_FORMAT_PNG:
-      return ImageFormat::kPng;
-    case v1::IMAGE_FORMAT_WEBP:
-      return ImageFormat::kWebp;
-    default:
-      return std::nullopt;
-  }
-}
-
-v1::ImageFormat ToProto(ImageFormat format) {
-  switch (format) {
-    case ImageFormat::kJpeg:
-      return v1::IMAGE_FORMAT_JPEG;
-    case ImageFormat::kPng:
-      return v1::IMAGE_FORMAT_PNG;
-    case ImageFormat::kWebp:
-      return v1::IMAGE_FORMAT_WEBP;
-  }
-  return v1::IMAGE_FORMAT_UNSPECIFIED;
-}
-
-std::optional<Precision> FromProto(v1::Precision precision) {
-  switch (precision) {
-    case v1::PRECISION_FP32:
-      return Precision::kFp32;
-    case v1::PRECISION_BF16:
-      return Precision::kBf16;
-    default:
-      return std::nullopt;
-  }
-}
-
-v1::Precision ToProto(Precision precision) {
-  return precision == Precision::kBf16 ? v1::PRECISION_BF16 : v1::PRECISION_FP32;
-}
-
-ModelSource FromProto(const internal::v1::ModelSource& source) {
+ModelSource SourceOf(const internal::v1::ModelSource& source) {
   return {.name = source.name(),
           .version = source.version(),
           .directory = source.directory(),
@@ -78,7 +39,7 @@ bool FillFacts(std::uint64_t task_id, OutcomeFacts& facts, Result& result) {
 
 StylizeTask ToStylizeTask(internal::v1::StylizeTask message, absl::Time now) {
   StylizeTask task;
-  task.model = FromProto(message.model());
+  task.model = SourceOf(message.model());
   task.image = std::move(*message.mutable_image());
   task.deadline = now + absl::Milliseconds(message.deadline_ms());
   task.strength = message.strength();
@@ -109,7 +70,7 @@ internal::v1::StylizeResult ToStylizeResult(std::uint64_t task_id, StylizeOutcom
 
 GenerateTask ToGenerateTask(const internal::v1::GenerateTask& message, absl::Time now) {
   GenerateTask task;
-  task.model = FromProto(message.model());
+  task.model = SourceOf(message.model());
   task.deadline = now + absl::Milliseconds(message.deadline_ms());
   task.seeds.assign(message.seeds().begin(), message.seeds().end());
   if (message.has_interpolate_to()) {

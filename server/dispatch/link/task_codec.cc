@@ -10,6 +10,7 @@
 #include <variant>
 
 #include "common/errors.h"
+#include "common/rpc/picture_enums.h"
 #include "common/status_macros.h"
 
 namespace atelier::server {
@@ -18,21 +19,6 @@ namespace {
 constexpr int kMaxWarnings = 16;
 constexpr std::size_t kMaxSentenceBytes = 512;
 constexpr std::uint32_t kHighestCode = 16;
-
-v1::ImageFormat ToProto(const std::optional<ImageFormat>& format) {
-  if (!format.has_value()) {
-    return v1::IMAGE_FORMAT_UNSPECIFIED;
-  }
-  switch (*format) {
-    case ImageFormat::kJpeg:
-      return v1::IMAGE_FORMAT_JPEG;
-    case ImageFormat::kPng:
-      return v1::IMAGE_FORMAT_PNG;
-    case ImageFormat::kWebp:
-      return v1::IMAGE_FORMAT_WEBP;
-  }
-  return v1::IMAGE_FORMAT_UNSPECIFIED;
-}
 
 absl::Status Nonsense(const char* what) {
   return absl::FailedPreconditionError(std::string("The worker's result makes no sense: ") + what);
@@ -91,16 +77,6 @@ absl::Status FailureOf(const Result& result) {
     default:
       return absl::InternalError("The worker could not make the picture.");
   }
-}
-
-v1::Precision ToProto(Precision precision) {
-  return precision == Precision::kBf16 ? v1::PRECISION_BF16 : v1::PRECISION_FP32;
-}
-
-ImageFormat FromProto(v1::ImageFormat format) {
-  return format == v1::IMAGE_FORMAT_JPEG  ? ImageFormat::kJpeg
-         : format == v1::IMAGE_FORMAT_PNG ? ImageFormat::kPng
-                                          : ImageFormat::kWebp;
 }
 
 // What tasks of both kinds tell.
@@ -190,7 +166,7 @@ absl::StatusOr<Outcome> Take(internal::v1::StylizeResult result) {
   }
   outcome.decode_s = result.decode_s();
   outcome.image = std::move(*result.mutable_image());
-  outcome.format = FromProto(result.format());
+  outcome.format = *FromProto(result.format());  // CheckPicture has seen it
   outcome.width = result.width();
   outcome.height = result.height();
   return outcome;

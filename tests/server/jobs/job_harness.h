@@ -245,6 +245,18 @@ class JobHarness : public testing::Test {
     (*update.mutable_progress()->mutable_losses())["style"] = 0.5;
     manager_->TrainerUpdate(update);
   }
+  // Everything that a watcher of this job is told in words.
+  std::vector<std::string> SentencesOf(const std::string& id) {
+    std::vector<std::string> sentences;
+    for (const v1::JobEvent& event : Events(id)) {
+      for (const std::string& sentence : {event.state().reason(), event.warning().message()}) {
+        if (!sentence.empty()) {
+          sentences.push_back(sentence);
+        }
+      }
+    }
+    return sentences;
+  }
   void Warn(const TestLease& lease, const std::string& sentence) {
     internal::v1::JobUpdate update = Update(lease);
     update.mutable_warning()->set_message(sentence);

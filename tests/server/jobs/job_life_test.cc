@@ -19,18 +19,6 @@ using v1::JOB_STATE_SUCCEEDED;
 
 class JobLifeTest : public JobHarness {
  protected:
-  // Everything that a watcher of this job is told in words.
-  std::vector<std::string> SentencesOf(const std::string& id) {
-    std::vector<std::string> sentences;
-    for (const v1::JobEvent& event : Events(id)) {
-      for (const std::string& sentence : {event.state().reason(), event.warning().message()}) {
-        if (!sentence.empty()) {
-          sentences.push_back(sentence);
-        }
-      }
-    }
-    return sentences;
-  }
   std::string Metrics() const { return prometheus::TextSerializer().Serialize(metrics_.Collect()); }
 };
 
@@ -73,32 +61,6 @@ TEST_F(JobLifeTest, AJobThatStoppedEarlySucceedsWithItsReason) {
   Finish(RunNew("a"), JobFinished::OUTCOME_SUCCEEDED, "stopped early after step 60 of 100");
   ASSERT_TRUE(Becomes("a", JOB_STATE_SUCCEEDED));
   EXPECT_EQ(Get("a").reason(), "stopped early after step 60 of 100");
-}
-
-TEST_F(JobLifeTest, AJobStartsFromAnotherJobsCheckpoint) {
-  Begin();
-  const TestLease source = RunNew("a");
-  SaveCheckpoint(source, 200);
-  SaveCheckpoint(source, 400);
-  Finish(source, JobFinished::OUTCOME_SUCCEEDED);
-  Lose(source, "exited with code 0");
-  ASSERT_TRUE(Becomes("a", JOB_STATE_SUCCEEDED));
-  v1::JobSpec spec = Spec("b");
-  spec.mutable_train()->set_init_from("job:a@200");
-  ASSERT_TRUE(manager_->CreateJob(spec).ok());
-  const TestLease lease = Launched(1);
-  const internal::v1::StartJob start = *manager_->TrainerConnected("b", lease.fence);
-  EXPECT_EQ(start.init_directory(), AttemptFolder(source) / "checkpoints/step-200");
-
-  spec.set_job_id("c");
-  spec.mutable_train()->set_init_from("job:a@300");
-  EXPECT_TRUE(absl::IsNotFound(manager_->CreateJob(spec).status()));
-  spec.mutable_train()->set_init_from("job:../a");
-  EXPECT_EQ(FieldOf(manager_->CreateJob(spec).status()), "train.init_from");
-  spec.mutable_train()->set_init_from("job:a@last");
-  EXPECT_EQ(FieldOf(manager_->CreateJob(spec).status()), "train.init_from");
-  spec.mutable_train()->set_init_from("program");  // a TorchScript model
-  EXPECT_EQ(FieldOf(manager_->CreateJob(spec).status()), "train.init_from");
 }
 
 TEST_F(JobLifeTest, JobsRunInTheOrderOfTheirCreation) {
@@ -172,80 +134,6 @@ TEST_F(JobLifeTest, AStaleLeaseIsNotListenedTo) {
   EXPECT_EQ(Get("a").state(), JOB_STATE_RUNNING);
   EXPECT_FALSE(Get("a").has_progress());
   EXPECT_EQ(launcher_.launches().size(), 2u);
-}
-
-TEST_F(JobLifeTest, ALostTrainerGoesOnFromItsNewestWholeCheckpoint) {
-  Begin();
-  const TestLease first = RunNew("a");
-  SaveCheckpoint(first, 200);
-  SaveCheckpoint(first, 400);
-  Progress(first, 430);
-  ASSERT_TRUE(test::WaitUntil([&] { return Get("a").progress().step() == 430; }));
-  std::filesystem::create_directories(AttemptFolder(first) / "checkpoints/step-600");  // half
-  Lose(first, "killed by signal 9");
-  const TestLease second = Launched(1);
-  EXPECT_EQ(second.fence, 2u);
-  EXPECT_EQ(Get("a").progress().step(), 400u) << "what came after the checkpoint is lost";
-  EXPECT_FALSE(Get("a").progress().has_eta());
-  EXPECT_EQ(manager_->TrainerConnected("a", 2)->resume_directory(),
-            AttemptFolder(first) / "checkpoints/step-400");
-  constexpr char kReason[] = "attempt 1 ended: killed by signal 9; going on from step 400";
-  EXPECT_THAT(Get("a").warnings(), ElementsAre(kReason));
-  EXPECT_THAT(SentencesOf("a"), ElementsAre(kReason)) << "a watcher is told once";
-  Started(second);
-  Finish(second, JobFinished::OUTCOME_SUCCEEDED);
-  EXPECT_TRUE(Becomes("a", JOB_STATE_SUCCEEDED));
-  EXPECT_EQ(Get("a").attempts(), 2u);
-}
-
-TEST_F(JobLifeTest, ATrainerThatKeepsCrashingFailsItsJob) {
-  Begin();
-  Create("a");
-  for (const std::size_t index : {0u, 1u, 2u}) {
-    const TestLease lease = Launched(index);
-    Run(lease);
-    Lose(lease, "killed by signal 11");
-  }
-  ASSERT_TRUE(Becomes("a", JOB_STATE_FAILED));
-  EXPECT_THAT(Get("a").reason(), HasSubstr("3 times in a row"));
-  EXPECT_THAT(Get("a").reason(), HasSubstr("killed by signal 11"));
-  EXPECT_EQ(launcher_.launches().size(), 3u);
-}
-
-TEST_F(JobLifeTest, CrashesWithNewCheckpointsBetweenThemGoOnForever) {
-  Begin();
-  Create("a");
-  for (std::size_t index = 0; index < 6; ++index) {
-    const TestLease lease = Launched(index);
-    Run(lease);
-    if (index % 2 == 1) {
-      SaveCheckpoint(lease, 100 * (index + 1));
-    }
-    Lose(lease);
-  }
-  EXPECT_EQ(Launched(6).fence, 7u);
-}
-
-TEST_F(JobLifeTest, TheSameCheckpointAgainIsNoProgress) {
-  Begin();
-  Create("a");
-  for (std::size_t index = 0; index < 4; ++index) {
-    const TestLease lease = Launched(index);
-    Run(lease);
-    SaveCheckpoint(lease, 200);
-    Lose(lease);
-  }
-  EXPECT_TRUE(Becomes("a", JOB_STATE_FAILED));
-}
-
-TEST_F(JobLifeTest, ATrainerThatStopsUnaskedCountsAsLost) {
-  Begin();
-  const TestLease lease = RunNew("a");
-  Finish(lease, JobFinished::OUTCOME_STOPPED);
-  ASSERT_TRUE(Becomes("a", JOB_STATE_QUEUED));
-  EXPECT_THAT(Get("a").warnings(0), HasSubstr("without being asked"));
-  Lose(lease, "exited with code 0");
-  EXPECT_EQ(Launched(1).fence, 2u);
 }
 
 TEST_F(JobLifeTest, ALauncherThatRefusesIsTriedAgainThenTheJobFails) {

@@ -30,39 +30,6 @@ using test::WaitUntil;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-// Remembers the newest task and what was cancelled.
-class OrderPort final : public WorkerPort {
- public:
-  void SendTask(RequestId task, const Work& work, absl::Time) override {
-    const absl::MutexLock lock(&mutex_);
-    task_ = task;
-    work_ = std::get<GenerateWork>(work);
-  }
-  void SendCancel(RequestId task) override {
-    const absl::MutexLock lock(&mutex_);
-    cancelled_ = task;
-  }
-
-  RequestId task() const {
-    const absl::MutexLock lock(&mutex_);
-    return task_;
-  }
-  RequestId cancelled() const {
-    const absl::MutexLock lock(&mutex_);
-    return cancelled_;
-  }
-  GenerateWork work() const {
-    const absl::MutexLock lock(&mutex_);
-    return work_;
-  }
-
- private:
-  mutable absl::Mutex mutex_;
-  RequestId task_ ABSL_GUARDED_BY(mutex_) = 0;
-  RequestId cancelled_ ABSL_GUARDED_BY(mutex_) = 0;
-  GenerateWork work_ ABSL_GUARDED_BY(mutex_);
-};
-
 class GenerateServiceTest : public ::testing::Test {
  protected:
   GenerateServiceTest() {
@@ -112,7 +79,7 @@ class GenerateServiceTest : public ::testing::Test {
                                {.request_id = [] { return std::string("made-here"); },
                                 .seed = [] { return std::uint64_t{40}; }}};
   GenerateService service_{admission_, queue_, probe_, SystemClock()};
-  std::shared_ptr<OrderPort> port_ = std::make_shared<OrderPort>();
+  std::shared_ptr<testing::RecordingPort> port_ = std::make_shared<testing::RecordingPort>();
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<v1::GenerateService::Stub> stub_;
 
@@ -175,11 +142,12 @@ TEST_F(GenerateServiceTest, ASecondWorkerMakesTheSamePictures) {
   request_.set_count(2);
   Call();
   AwaitTask();
-  const GenerateWork first = port_->work();
+  const auto first = std::get<GenerateWork>(port_->work());
   dispatcher_.RemoveWorker(1);
   Connect(2);
-  EXPECT_EQ(port_->work().seeds, first.seeds);
-  EXPECT_EQ(port_->work().labels, first.labels);
+  const auto second = std::get<GenerateWork>(port_->work());
+  EXPECT_EQ(second.seeds, first.seeds);
+  EXPECT_EQ(second.labels, first.labels);
   ASSERT_TRUE(dispatcher_.OnResult(2, AwaitTask(), testing::SampleGenerateOutcome(2)).ok());
   EXPECT_TRUE(Join().ok()) << status_.error_message();
 }

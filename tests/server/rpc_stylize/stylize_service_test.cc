@@ -30,45 +30,6 @@ using testing::FakeRegistry;
 using ::testing::HasSubstr;
 using testing::PngHeader;
 
-// Remembers the newest task and what was cancelled.
-class HandPort final : public WorkerPort {
- public:
-  void SendTask(RequestId task, const Work& work, absl::Time deadline) override {
-    const absl::MutexLock lock(&mutex_);
-    task_ = task;
-    request_id_ = std::get<StylizeWork>(work).request_id;
-    deadline_ = deadline;
-  }
-  void SendCancel(RequestId task) override {
-    const absl::MutexLock lock(&mutex_);
-    cancelled_ = task;
-  }
-
-  RequestId task() const {
-    const absl::MutexLock lock(&mutex_);
-    return task_;
-  }
-  RequestId cancelled() const {
-    const absl::MutexLock lock(&mutex_);
-    return cancelled_;
-  }
-  std::string request_id() const {
-    const absl::MutexLock lock(&mutex_);
-    return request_id_;
-  }
-  absl::Time deadline() const {
-    const absl::MutexLock lock(&mutex_);
-    return deadline_;
-  }
-
- private:
-  mutable absl::Mutex mutex_;
-  RequestId task_ ABSL_GUARDED_BY(mutex_) = 0;
-  RequestId cancelled_ ABSL_GUARDED_BY(mutex_) = 0;
-  std::string request_id_ ABSL_GUARDED_BY(mutex_);
-  absl::Time deadline_ ABSL_GUARDED_BY(mutex_);
-};
-
 class StylizeServiceTest : public ::testing::Test {
  protected:
   StylizeServiceTest() {
@@ -120,7 +81,7 @@ class StylizeServiceTest : public ::testing::Test {
   Dispatcher dispatcher_{queue_, SystemClock(), dispatch_probe_};
   Admission admission_{models_, [] { return std::string("made-here"); }};
   StylizeService service_{admission_, queue_, probe_, SystemClock()};
-  std::shared_ptr<HandPort> port_ = std::make_shared<HandPort>();
+  std::shared_ptr<testing::RecordingPort> port_ = std::make_shared<testing::RecordingPort>();
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<v1::StylizeService::Stub> stub_;
 
@@ -239,7 +200,7 @@ TEST_F(StylizeServiceTest, CallerThatHangsUpCancelsItsTask) {
   request_.set_request_id("hang-up");
   Call();
   const RequestId task = AwaitTask();
-  EXPECT_EQ(port_->request_id(), "hang-up");
+  EXPECT_EQ(std::get<StylizeWork>(port_->work()).request_id, "hang-up");
   context_.TryCancel();
   EXPECT_EQ(Join().code(), absl::StatusCode::kCancelled);
   EXPECT_TRUE(WaitUntil([&] { return port_->cancelled() == task; }));

@@ -15,6 +15,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "common/errors.h"
+#include "server/dispatch/worker_port.h"
 #include "server/models/model_registry.h"
 #include "server/queue/request_queue.h"
 
@@ -43,6 +44,45 @@ inline ModelVersion SampleModel() {
           .weights_sha256 = "ab",
           .directory = "/models/oil/3"};
 }
+
+// Remembers the newest task and what was cancelled. Thread-safe.
+class RecordingPort final : public WorkerPort {
+ public:
+  void SendTask(RequestId task, const Work& work, absl::Time deadline) override {
+    const absl::MutexLock lock(&mutex_);
+    task_ = task;
+    work_ = work;
+    deadline_ = deadline;
+  }
+  void SendCancel(RequestId task) override {
+    const absl::MutexLock lock(&mutex_);
+    cancelled_ = task;
+  }
+
+  RequestId task() const {
+    const absl::MutexLock lock(&mutex_);
+    return task_;
+  }
+  RequestId cancelled() const {
+    const absl::MutexLock lock(&mutex_);
+    return cancelled_;
+  }
+  Work work() const {
+    const absl::MutexLock lock(&mutex_);
+    return work_;
+  }
+  absl::Time deadline() const {
+    const absl::MutexLock lock(&mutex_);
+    return deadline_;
+  }
+
+ private:
+  mutable absl::Mutex mutex_;
+  RequestId task_ ABSL_GUARDED_BY(mutex_) = 0;
+  RequestId cancelled_ ABSL_GUARDED_BY(mutex_) = 0;
+  Work work_ ABSL_GUARDED_BY(mutex_);
+  absl::Time deadline_ ABSL_GUARDED_BY(mutex_);
+};
 
 // Knows one model, and another if `other` has a name.
 class FakeRegistry final : public ModelRegistry {

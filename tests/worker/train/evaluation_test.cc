@@ -1,5 +1,5 @@
 // Training that watches itself: metrics, the best step, early stop, the plateau, resampling,
-// further losses; and pretrained starts. Tiny sets, tiny networks.
+// further losses. Tiny sets, tiny networks.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <torch/torch.h>
@@ -13,13 +13,9 @@
 #include <vector>
 
 #include "common/errors.h"
-#include "common/family.h"
 #include "common/files.h"
-#include "tests/support/temp_dir.h"
-#include "tests/worker/train/recording_observer.h"
-#include "worker/image/codec.h"
+#include "tests/worker/train/watched_job.h"
 #include "worker/models/safetensors.h"
-#include "worker/models/torch_pickle_writer.h"
 #include "worker/train/checkpoint.h"
 #include "worker/train/train_step.h"
 #include "worker/train/trainer.h"
@@ -31,97 +27,6 @@ namespace fs = std::filesystem;
 using ::testing::AllOf;
 using ::testing::Contains;
 using ::testing::HasSubstr;
-
-void WritePicture(const fs::path& path, int seed) {
-  fs::create_directories(path.parent_path());
-  torch::manual_seed(seed);
-  const torch::Tensor smooth =
-      torch::upsample_bicubic2d(torch::rand({1, 3, 5, 5}), {80, 80}, false).clamp(0, 1);
-  const auto png =
-      image::EncodeImage(smooth[0].permute({1, 2, 0}).mul(255).to(torch::kUInt8).contiguous(), {},
-                         {.format = ImageFormat::kPng});
-  ASSERT_TRUE(png.ok());
-  std::ofstream(path, std::ios::binary) << *png;
-}
-
-class Watched : public testing::Test {
- protected:
-  void SetUp() override {
-    at::set_num_threads(1);
-    for (int i = 0; i < 6; ++i) {
-      WritePicture(root() / "content" / (std::to_string(i) + ".png"), i);
-      WritePicture(root() / "style" / (std::to_string(i) + ".png"), 50 + i);
-    }
-  }
-
-  fs::path root() const { return directory_.path(); }
-  fs::path attempts() const { return root() / "attempts"; }
-
-  static TrainConfig Small(const char* family) {
-    TrainConfig config;
-    config.family = family;
-    const Family& row = *FindFamily(family);
-    row.set_defaults(config);
-    config.content_dataset = "content";
-    config.style_dataset = row.has_style ? "style" : "";
-    config.image_size = 64;
-    config.base_channels = 4;
-    config.gan.channels = 4;
-    config.batch_size = 2;
-    config.seed = 5;
-    config.steps = 8;
-    config.checkpoint_every_steps = 4;
-    config.sample_every_epochs = 1000;
-    config.precision = Precision::kFp32;
-    return config;
-  }
-
-  // Measured every two steps with as few pictures as a metric allows.
-  static TrainConfig Measured(const char* family) {
-    TrainConfig config = Small(family);
-    config.evaluate.every_steps = 2;
-    config.evaluate.pictures = 4;
-    return config;
-  }
-
-  TrainJob Job(const TrainConfig& config, const std::string& attempt) const {
-    TrainJob job;
-    job.config = config;
-    job.content_directory = root() / "content";
-    job.style_directory = config.style_dataset.empty() ? fs::path() : root() / "style";
-    job.attempt_directory = attempts() / attempt;
-    job.feature_weights =
-        fs::path(ATELIER_BINARY_DIR) / "share/atelier/features/efficientnet_lite0.pth";
-    return job;
-  }
-
-  static Outcome Run(const TrainJob& job, RecordingObserver& observer) {
-    const absl::StatusOr<Outcome> outcome = RunTraining(job, observer, observer.stop);
-    EXPECT_TRUE(outcome.ok()) << outcome.status();
-    return outcome.value_or(Outcome::kStopped);
-  }
-
-  // The lines of stats.jsonl that have metrics, by step.
-  std::map<std::int64_t, nlohmann::json> Measurements(const std::string& attempt) const {
-    std::map<std::int64_t, nlohmann::json> measurements;
-    std::ifstream file(attempts() / attempt / "stats.jsonl");
-    for (std::string line; std::getline(file, line);) {
-      const nlohmann::json json = nlohmann::json::parse(line);
-      for (const auto& [key, value] : json.items()) {
-        if (key.starts_with("metric/")) {
-          measurements[json["step"]][key] = value;
-        }
-      }
-    }
-    return measurements;
-  }
-
-  void ExpectEqualFiles(const std::string& a, const std::string& b) const {
-    EXPECT_EQ(*Sha256HexOfFile(attempts() / a), *Sha256HexOfFile(attempts() / b)) << b;
-  }
-
-  test::TempDir directory_;
-};
 
 // Everything that a checkpoint keeps since training watches itself.
 std::vector<TrainConfig> WatchedConfigs(TrainConfig dcgan, TrainConfig cyclegan, TrainConfig cut,
@@ -289,112 +194,6 @@ TEST_F(Watched, HeldOutPicturesAreNotLearntFrom) {
   EXPECT_THAT(card, AllOf(HasSubstr("| content | content | 3 |"),
                           HasSubstr("held out for evaluation | content | 3")));
   EXPECT_EQ(observer.last.epoch, 1) << "two steps of two pictures of three";
-}
-
-// --- Pretrained starts ---
-
-class PretrainedStart : public Watched {
- protected:
-  void SetUp() override {
-    Watched::SetUp();
-    TrainConfig config = Small("cyclegan");
-    config.tier = "base";
-    config.steps = 1;
-    config.learning_rate = 1e-3;
-    RecordingObserver observer;
-    Run(Job(config, "source"), observer);
-    source_ = attempts() / "source/checkpoints/step-1";
-    state_ = LoadCheckpoint(source_)->state;
-  }
-
-  // The state before the first step of a training that differs from the source's by its seed.
-  TensorMap StateAfterStart(TrainJob job) {
-    job.config.seed = 77;
-    job.config.steps = 1;
-    job.config.learning_rate = 1e-12;
-    RecordingObserver observer;
-    Run(job, observer);
-    warnings_ = observer.warnings;
-    return LoadCheckpoint(job.attempt_directory / "checkpoints/step-1")->state;
-  }
-
-  static void ExpectNear(const TensorMap& state, const std::string& name,
-                         const torch::Tensor& expected) {
-    EXPECT_LT((state.at(name) - expected).abs().max().item<double>(), 1e-9) << name;
-  }
-
-  fs::path source_;
-  TensorMap state_;
-  std::vector<std::string> warnings_;
-};
-
-TEST_F(PretrainedStart, ACheckpointGivesTheWeightsOfAllNetworks) {
-  TrainConfig config = Small("cyclegan");
-  config.tier = "base";
-  config.ema_decay = 0.9;
-  config.init_from = "job:source";
-  TrainJob job = Job(config, "1");
-  job.init_directory = source_;
-  const TensorMap state = StateAfterStart(job);
-  for (const char* name : {"generator_a.model.1.weight", "generator_b.model.1.weight",
-                           "discriminator_a.model.0.weight", "discriminator_b.model.0.weight"}) {
-    ExpectNear(state, name, state_.at(name));
-  }
-  ExpectNear(state, "average.model.1.weight", state_.at("generator_a.model.1.weight"));
-  EXPECT_EQ(state.at("generator_a.model.1.weight#step").item<std::int64_t>(), 1)
-      << "Adam begins afresh";
-  EXPECT_THAT(warnings_, Contains(AllOf(HasSubstr("discriminator_a started from job:source"),
-                                        HasSubstr("tensors taken over"))));
-}
-
-TEST_F(PretrainedStart, AnotherFamilyTakesWhatDoesTheSame) {
-  TrainConfig config = Small("cut");
-  config.generator = "resnet-6";
-  config.cut.layers = {0, 4};
-  config.cut.patches = 8;
-  config.gan.antialias = false;
-  config.gan.freeze_layers = 1;
-  TrainJob job = Job(config, "1");
-  job.init_directory = source_;
-  const TensorMap state = StateAfterStart(job);
-  ExpectNear(state, "generator.model.1.weight", state_.at("generator_a.model.1.weight"));
-  EXPECT_TRUE(torch::equal(state.at("discriminator.model.0.weight"),
-                           state_.at("discriminator_a.model.0.weight")))
-      << "frozen";
-  EXPECT_THAT(warnings_, Contains(HasSubstr("projector starts afresh")));
-}
-
-TEST_F(PretrainedStart, FilesOfEitherFormatGiveGeneratorAndDiscriminator) {
-  const auto part = [this](const std::string& prefix) {
-    TensorMap tensors;
-    for (const auto& [name, tensor] : state_) {
-      if (name.starts_with(prefix) && name.find('#') == std::string::npos) {
-        tensors["module." + name.substr(prefix.size())] = tensor;
-      }
-    }
-    return tensors;
-  };
-  const fs::path generator = root() / "latest_net_G_A.pth";
-  const fs::path discriminator = root() / "latest_net_D_A.safetensors";
-  std::ofstream(generator, std::ios::binary)
-      << models::SerializeTorchPickle(part("generator_a.")).value();
-  ASSERT_TRUE(models::WriteSafetensors(discriminator, part("discriminator_a."), {}).ok());
-  TrainConfig config = Small("cyclegan");
-  config.tier = "base";
-  TrainJob job = Job(config, "1");
-  job.init_directory = generator;
-  job.init_discriminator = discriminator;
-  const TensorMap state = StateAfterStart(job);
-  ExpectNear(state, "generator_a.model.1.weight", state_.at("generator_a.model.1.weight"));
-  ExpectNear(state, "discriminator_a.model.0.weight", state_.at("discriminator_a.model.0.weight"));
-  EXPECT_THAT(warnings_, Contains(HasSubstr("latest_net_D_A.safetensors")));
-
-  std::swap(job.init_directory, job.init_discriminator);
-  job.attempt_directory = attempts() / "2";
-  RecordingObserver observer;
-  const auto outcome = RunTraining(job, observer, observer.stop);
-  EXPECT_TRUE(absl::IsFailedPrecondition(outcome.status())) << outcome.status();
-  EXPECT_THAT(std::string(outcome.status().message()), HasSubstr("model.1.weight"));
 }
 
 // --- Refusals that need the networks ---
