@@ -123,6 +123,35 @@ def kernel_distance(made, data, programs):
     return {name: report[name] for name in ("kernel_distance", "kernel_distance_deviation")}
 
 
+def draw(out, target):
+    """Every loss over the steps, in the mean of the seeds; the shade goes from the least to the greatest seed."""
+    import matplotlib.pyplot as plt
+
+    curves = {}
+    for family, who, seed, step, name, value in csv.reader((out / "losses.csv").open()):
+        curves.setdefault((family, name), {}).setdefault(who, {}).setdefault(seed, []).append((int(step), float(value)))
+    names = [(family, name) for family in LOSSES for name in LOSSES[family] if (family, name) in curves]
+    figure, axes = plt.subplots(-(-len(names) // 4), 4, figsize=(14, 2.6 * -(-len(names) // 4)), squeeze=False)
+    for axis in axes.flat[len(names):]:
+        axis.axis("off")
+    for axis, key in zip(axes.flat, names):
+        for who, color in (("atelier", "tab:blue"), ("pytorch", "tab:orange")):
+            runs = [np.array(run).T for run in curves[key].get(who, {}).values()]
+            if not runs:
+                continue
+            # Ours logs by the clock. A step is one picture, so its loss jumps: the running mean of five places.
+            places = np.arange(LOG_EVERY, max(run[0][-1] for run in runs) + 1, LOG_EVERY)
+            values = [np.convolve(np.interp(places, *run), np.ones(5) / 5, mode="valid") for run in runs]
+            steps = places[2:-2]
+            axis.plot(steps, np.mean(values, axis=0), color=color, label=who, linewidth=1.2)
+            axis.fill_between(steps, np.min(values, axis=0), np.max(values, axis=0), color=color, alpha=0.2, linewidth=0)
+        axis.set_title(f"{key[0]}: {key[1]}", fontsize=9)
+        axis.tick_params(labelsize=7)
+    axes.flat[0].legend(fontsize=8)
+    figure.tight_layout()
+    figure.savefig(target, dpi=70)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("photos", "paintings", "out"):
@@ -132,6 +161,7 @@ def main():
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--bin", type=pathlib.Path, default=ROOT / "build/release/bin", help="where atelier-train and atelier-eval are")
+    parser.add_argument("--plot", type=pathlib.Path, help="draw the losses of OUT into this picture, too (matplotlib)")
     arguments = parser.parse_args()
     data = prepare(arguments)
     figures = arguments.out / "figures.jsonl"
@@ -156,6 +186,8 @@ def main():
                 with figures.open("a") as file:
                     file.write(json.dumps(line) + "\n")
                 print(line, flush=True)
+    if arguments.plot:
+        draw(arguments.out, arguments.plot)
 
 
 if __name__ == "__main__":
