@@ -3,6 +3,7 @@
 #include <torch/torch.h>
 
 #include <cmath>
+#include <vector>
 
 #include "common/check.h"
 #include "worker/nn/blocks.h"
@@ -13,6 +14,12 @@ namespace {
 constexpr int kHeadKernel = 5;
 constexpr int kNoiseChannels = 8;
 constexpr int kNoiseSide = 64;
+
+std::int64_t Places(const LiteNetwork::Roll& roll, std::int64_t i, std::int64_t j) {
+  return (roll.row2 * i * i + roll.both * i * j + roll.column2 * j * j + roll.row * i +
+          roll.column * j) %
+         kNoiseSide;
+}
 
 torch::nn::Conv2d Pointwise(int in, int out, bool bias) {
   return torch::nn::Conv2d(torch::nn::Conv2dOptions(in, out, 1).bias(bias));
@@ -112,12 +119,19 @@ LiteNetwork::LiteNetwork(const Options& options, Norms norms)
 torch::Tensor LiteNetwork::NoiseLike(const torch::Tensor& features) {
   const std::int64_t height = features.size(2);
   const std::int64_t width = features.size(3);
-  const auto times = [](std::int64_t side) { return (side + kNoiseSide - 1) / kNoiseSide; };
-  return noise_(noise_tile_)
-      .repeat({1, 1, times(height), times(width)})
-      .slice(2, 0, height)
-      .slice(3, 0, width)
-      .contiguous(torch::MemoryFormat::ChannelsLast);
+  const torch::Tensor tile = noise_(noise_tile_);
+  std::vector<torch::Tensor> rows;
+  for (std::int64_t i = 0; i * kNoiseSide < height; ++i) {
+    std::vector<torch::Tensor> row;
+    for (std::int64_t j = 0; j * kNoiseSide < width; ++j) {
+      row.push_back(
+          i + j == 0
+              ? tile
+              : torch::roll(tile, {Places(kRollDown, i, j), Places(kRollRight, i, j)}, {2, 3}));
+    }
+    rows.push_back(torch::cat(row, 3).slice(3, 0, width));
+  }
+  return torch::cat(rows, 2).slice(2, 0, height).contiguous(torch::MemoryFormat::ChannelsLast);
 }
 
 torch::Tensor LiteNetwork::Run(const torch::Tensor& x, const torch::Tensor& modulation) {

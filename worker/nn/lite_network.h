@@ -43,6 +43,16 @@ class LiteNetwork : public Generator {
     int head_channels = 12;  // at full size
   };
 
+  // The noise is a tile that is laid beside itself where features are larger than it, each time
+  // rolled by other numbers of places: a tile as it is would print its pattern on plain cloth and
+  // walls every 256 pixels. Noise has no seams. The tile of row i and column j is rolled by
+  // row2 i^2 + both i j + column2 j^2 + row i + column j places, the first one not at all.
+  struct Roll {
+    int row2, both, column2, row, column;
+  };
+  static constexpr Roll kRollDown = {17, 29, 41, 23, 47};
+  static constexpr Roll kRollRight = {13, 37, 19, 59, 31};
+
  protected:
   enum class Norms { kOwn, kModulated };
 

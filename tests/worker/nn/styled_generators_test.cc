@@ -105,6 +105,29 @@ TEST(ModulatedInstanceNorm, GivesAPictureTheSameBitsAloneAndInABatch) {
   }
 }
 
+double Correlation(const torch::Tensor& a, const torch::Tensor& b) {
+  const torch::Tensor x = a - a.mean();
+  const torch::Tensor y = b - b.mean();
+  return ((x * y).sum() / (x.norm() * y.norm())).item<double>();
+}
+
+// What is drawn on a flat ground must not be a wallpaper of the noise's tile.
+TEST(LiteGenerator, DoesNotRepeatItselfOnPlainGround) {
+  LiteGenerator lite(LiteNetwork::Options{});
+  lite.InitializeWeights(at::make_generator<at::CPUGeneratorImpl>(3));
+  lite.eval();
+  const torch::NoGradGuard no_grad;
+  const torch::Tensor drawn = lite.forward(torch::full({1, 3, 640, 640}, 0.2)).mean(1)[0];
+  const auto part = [&drawn](std::int64_t top, std::int64_t left) {
+    return drawn.slice(0, 32 + top, 32 + top + 256).slice(1, 32 + left, 32 + left + 256);
+  };
+  EXPECT_GT(part(0, 0).std().item<double>(), 0);
+  EXPECT_LT(std::abs(Correlation(part(0, 0), part(0, 256))), 0.3);
+  EXPECT_LT(std::abs(Correlation(part(0, 0), part(256, 0))), 0.3);
+  EXPECT_LT(std::abs(Correlation(part(0, 0), part(256, 256))), 0.3);
+  EXPECT_LT(std::abs(Correlation(part(0, 256), part(256, 0))), 0.3);
+}
+
 // A style of the table is a lite generator whose norms have the scales and shifts of its row.
 TEST(Multistyle, IsALiteGeneratorInEveryStyle) {
   const torch::InferenceMode inference;
