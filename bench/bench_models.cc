@@ -3,6 +3,7 @@
 #include <ATen/CPUGeneratorImpl.h>
 #include <torch/torch.h>
 
+#include <memory>
 #include <system_error>
 
 #include "common/files.h"
@@ -12,24 +13,46 @@
 #include "worker/models/generator_table.h"
 #include "worker/models/safetensors.h"
 #include "worker/models/weights.h"
+#include "worker/nn/quantized_convolution.h"
 
 namespace atelier::bench {
+namespace {
+
+using GeneratorPtr = std::shared_ptr<nn::Generator>;
+
+// `plain` in int8, its inputs taken to lie in [-4, 4], where a norm leaves them.
+absl::StatusOr<GeneratorPtr> Quantized(const nn::Generator& plain,
+                                       const Architecture& architecture) {
+  ATELIER_ASSIGN_OR_RETURN(GeneratorPtr network, models::MakeGenerator(architecture));
+  nn::QuantizeWeights(plain, *network);
+  for (const auto& [name, convolution] : nn::QuantizedConvolutionsOf(*network)) {
+    convolution->SetInputGrid(nn::GridFor(-4, 4));
+  }
+  return network;
+}
+
+}  // namespace
 
 absl::Status WriteUntrainedModel(const std::filesystem::path& directory,
-                                 const std::string& generator) {
-  ATELIER_ASSIGN_OR_RETURN(const auto network, models::MakeGenerator(generator));
+                                 const std::string& generator, bool int8) {
+  ModelSpec spec;
+  ATELIER_ASSIGN_OR_RETURN(spec.architecture, models::ArchitectureOf(generator));
+  ATELIER_ASSIGN_OR_RETURN(GeneratorPtr network, models::MakeGenerator(spec.architecture));
   {
     torch::NoGradGuard no_grad;
     network->InitializeWeights(at::detail::createCPUGenerator(1));
+  }
+  if (int8) {
+    spec.architecture.int8 = true;
+    spec.default_precision = Precision::kInt8;
+    ATELIER_ASSIGN_OR_RETURN(network, Quantized(*network, spec.architecture));
   }
   std::error_code error;
   std::filesystem::create_directories(directory, error);
   const std::filesystem::path file = directory / "weights.safetensors";
   ATELIER_RETURN_IF_ERROR(models::WriteSafetensors(file, models::CollectWeights(*network), {}));
-  ModelSpec spec;
   spec.family = "faststyle";
   spec.tier = generator == "lite" ? "lite" : "quality";
-  spec.architecture.generator = generator;
   spec.parameters = models::CountParameters(*network);
   ATELIER_ASSIGN_OR_RETURN(spec.weights_sha256, Sha256HexOfFile(file));
   spec.weights_bytes = std::filesystem::file_size(file);

@@ -51,17 +51,21 @@ absl::Status RunGeneratorBench(int runs) {
       {"quality-256-bf16", "resnet-9", 256, Precision::kBf16, {}},
       {"quality-512", "resnet-9", 512, Precision::kFp32, {}},
       {"quality-512-bf16", "resnet-9", 512, Precision::kBf16, {}},
+      {"quality-256-int8", "resnet-9", 256, Precision::kInt8, {}},
+      {"quality-512-int8", "resnet-9", 512, Precision::kInt8, {}},
   };
   const std::filesystem::path root =
       std::filesystem::temp_directory_path() / ("atelier-bench-" + std::to_string(getpid()));
   std::unique_ptr<infer::Stylizer> stylizer;
   std::string loaded;
   for (const Case& item : cases) {
-    if (loaded != item.generator) {
-      const std::filesystem::path directory = root / item.generator;
-      ATELIER_RETURN_IF_ERROR(WriteUntrainedModel(directory, item.generator));
+    const bool int8 = item.precision == Precision::kInt8;
+    const std::string model = item.generator + (int8 ? "-int8" : "");
+    if (loaded != model) {
+      const std::filesystem::path directory = root / model;
+      ATELIER_RETURN_IF_ERROR(WriteUntrainedModel(directory, item.generator, int8));
       ATELIER_ASSIGN_OR_RETURN(stylizer, infer::Stylizer::Load({.directory = directory}));
-      loaded = item.generator;
+      loaded = model;
     }
     ATELIER_RETURN_IF_ERROR(RunCase(item, *stylizer, runs));
   }

@@ -14,6 +14,7 @@ namespace atelier {
 //   "dcgan"            nn::DcganGenerator: pytorch/examples dcgan; noise to pattern
 //   "multistyle"       nn::MultistyleGenerator with its default options, a style for each class
 //   "reference"        nn::ReferenceGenerator with its default options
+//   "shared-latent"    nn::SharedLatentGenerator with its default numbers of blocks: both domains
 //   "gatys"            nn::GatysTarget: no network, what pixels are optimised towards
 //   "torchscript"      models::TorchScriptGenerator: a user's program, of which nothing else is
 //   told
@@ -26,6 +27,8 @@ struct Architecture {
   bool antialias = false;
   bool resize_convolution = false;
   bool multi_level = false;
+  // Its inner convolutions are nn::QuantizedConvolution; "resnet-*" and "unet-*" only.
+  bool int8 = false;
   int latent_size = 0;  // numbers of noise; noise to pattern only
   // Pixels a side. Noise to pattern: of the result; "reference": of the pictures it took styles
   // from while it learnt, to which larger style pictures are shrunk. Otherwise 0.

@@ -25,9 +25,7 @@ constexpr std::pair<WeightsFormat, std::string_view> kFormats[] = {
 
 Json ToJson(const ImportTask& task) {
   return {{"family", task.family},
-          {"precision", !task.precision.has_value()           ? ""
-                        : *task.precision == Precision::kBf16 ? "bf16"
-                                                              : "fp32"},
+          {"precision", task.precision.has_value() ? PrecisionName(*task.precision) : ""},
           {"file_name", task.file_name},
           {"sha256", task.sha256},
           {"source", task.source},
@@ -47,10 +45,7 @@ Json ToJson(const ExportTask& task) {
 ImportTask ToImportTask(const Json& json) {
   ImportTask task;
   task.family = json.at("family");
-  const std::string precision = json.at("precision");
-  if (!precision.empty()) {
-    task.precision = precision == "bf16" ? Precision::kBf16 : Precision::kFp32;
-  }
+  task.precision = PrecisionNamed(json.at("precision").get<std::string>());
   task.file_name = json.at("file_name");
   task.sha256 = json.at("sha256");
   task.source = json.at("source");

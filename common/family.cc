@@ -90,6 +90,22 @@ void CganDefaults(TrainConfig& config) {
 
 void VaeganDefaults(TrainConfig& config) { DcganDefaults(config); }
 
+// Liu et al. 2017 (arXiv:1703.00848). The paper's weights are 10 for the adversarial loss, 100 for
+// both reconstructions and 0.1 for both divergences; these are a tenth, the figures of the authors'
+// later code (github.com/mingyuliutw/UNIT, configs/), so that gan.weight keeps its 1. Its weight
+// decay of 1e-4 is the gradient of 5e-5 times the squared weights.
+void VaeganPicturesDefaults(TrainConfig& config) {
+  config.tier = "";
+  config.batch_size = 1;
+  config.learning_rate = 1e-4;
+  config.vaegan = {.reconstruction_weight = 10,
+                   .kl_weight = 0.01,
+                   .feature_matching_weight = 0,
+                   .regularization_weight = 5e-5,
+                   .cycle_weight = 10,
+                   .cycle_kl_weight = 0.01};
+}
+
 }  // namespace
 
 const std::vector<Family>& Families() {
@@ -139,8 +155,15 @@ const std::vector<Family>& Families() {
        .set_defaults = CganDefaults},
       {.name = "vaegan",
        .from_noise = true,
+       .with_style = "vaegan-pictures",
        .options = {"pattern", "vaegan", "resample"},
        .set_defaults = VaeganDefaults},
+      {.name = "vaegan-pictures",
+       .has_style = true,
+       .own_generator = true,
+       .any_width = true,
+       .options = {"vaegan", "resample", "losses"},
+       .set_defaults = VaeganPicturesDefaults},
   };
   return *families;
 }

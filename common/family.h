@@ -17,8 +17,12 @@ struct Family {
   bool has_style = false;
   // The labels of its pictures are the names of the folders in data.content.
   bool has_labels = false;
-  // It trains a generator of its own, of one size: tier "lite", and no other may be asked for.
+  // The family that this name stands for in a job with data.style; empty: none.
+  std::string_view with_style;
+  // It trains a generator of its own: the tier of set_defaults, and no other may be asked for.
   bool own_generator = false;
+  // Whose width, TrainConfig::base_channels, may be chosen all the same.
+  bool any_width = false;
   // No network learns: the pixels of data.content are optimised. Only the option messages that
   // `options` names apply.
   bool optimizes_pixels = false;
@@ -30,7 +34,8 @@ struct Family {
 
 const std::vector<Family>& Families();
 
-// Takes aliases ("hdrgan" is "vaegan"); null: no such family.
+// Takes aliases ("hdrgan" is "vaegan"); null: no such family. with_style is for the caller to
+// follow.
 const Family* FindFamily(std::string_view name);
 
 }  // namespace atelier

@@ -1,6 +1,7 @@
 #include "common/model_spec.h"
 
 #include <algorithm>
+#include <optional>
 #include <string_view>
 #include <utility>
 
@@ -82,6 +83,7 @@ absl::Status ReadArchitecture(const Json& object, Architecture& out) {
   ATELIER_RETURN_IF_ERROR(ReadOptional(object, "antialias", out.antialias));
   ATELIER_RETURN_IF_ERROR(ReadOptional(object, "resize_convolution", out.resize_convolution));
   ATELIER_RETURN_IF_ERROR(ReadOptional(object, "multi_level", out.multi_level));
+  ATELIER_RETURN_IF_ERROR(ReadOptional(object, "int8", out.int8));
   ATELIER_RETURN_IF_ERROR(ReadOptional(object, "latent_size", kMaxLatentSize, out.latent_size));
   return ReadOptional(object, "image_size", kMaxPatternSide, out.image_size);
 }
@@ -100,10 +102,11 @@ absl::Status ReadTexts(const Json& object, const char* key, std::vector<std::str
 absl::Status ReadDefaultPrecision(const Json& object, Precision& out) {
   std::string name;
   ATELIER_RETURN_IF_ERROR(ReadText(object, "default_precision", name));
-  if (name != "fp32" && name != "bf16") {
-    return Damaged(R"("default_precision" is neither "fp32" nor "bf16")");
+  const std::optional<Precision> precision = PrecisionNamed(name);
+  if (!precision.has_value()) {
+    return Damaged(R"("default_precision" is neither "fp32" nor "bf16" nor "int8")");
   }
-  out = name == "bf16" ? Precision::kBf16 : Precision::kFp32;
+  out = *precision;
   return absl::OkStatus();
 }
 
@@ -136,6 +139,9 @@ absl::StatusOr<ModelSpec> ParseModelSpec(std::string_view text) {
   ATELIER_RETURN_IF_ERROR(ReadTexts(object, "capabilities", spec.capabilities));
   ATELIER_RETURN_IF_ERROR(ReadNumber(object, "parameters", spec.parameters));
   ATELIER_RETURN_IF_ERROR(ReadDefaultPrecision(object, spec.default_precision));
+  if (spec.architecture.int8 != (spec.default_precision == Precision::kInt8)) {
+    return Damaged(R"("int8" and "default_precision" contradict each other)");
+  }
   ATELIER_RETURN_IF_ERROR(ReadText(object, "weights_sha256", spec.weights_sha256));
   ATELIER_RETURN_IF_ERROR(ReadNumber(object, "weights_bytes", spec.weights_bytes));
   ATELIER_RETURN_IF_ERROR(ReadText(object, "job_id", spec.job_id));
@@ -173,13 +179,14 @@ std::string FormatModelSpec(const ModelSpec& spec) {
       {"antialias", architecture.antialias},
       {"resize_convolution", architecture.resize_convolution},
       {"multi_level", architecture.multi_level},
+      {"int8", architecture.int8},
       {"latent_size", architecture.latent_size},
       {"image_size", architecture.image_size},
       {"classes", spec.classes},
       {"vocabulary", spec.vocabulary},
       {"capabilities", spec.capabilities},
       {"parameters", spec.parameters},
-      {"default_precision", spec.default_precision == Precision::kBf16 ? "bf16" : "fp32"},
+      {"default_precision", PrecisionName(spec.default_precision)},
       {"weights_sha256", spec.weights_sha256},
       {"weights_bytes", spec.weights_bytes},
       {"job_id", spec.job_id}};

@@ -25,7 +25,8 @@ struct ModelSpec {
   std::vector<std::string> vocabulary;
   std::vector<std::string> capabilities = {"strength", "preserve_color", "size", "precision"};
   std::uint64_t parameters = 0;
-  Precision default_precision = Precision::kFp32;  // "fp32" or "bf16" in JSON
+  // By its name in JSON; kInt8 with Architecture::int8, and only then.
+  Precision default_precision = Precision::kFp32;
   std::string weights_sha256;
   std::uint64_t weights_bytes = 0;
   std::string job_id;  // may be empty

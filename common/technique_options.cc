@@ -87,9 +87,15 @@ absl::Status CheckLosses(const Family& family, const TrainConfig& config) {
                           "does not have; leave it out");
     }
   }
-  if (losses.statistics_weight > 0 && config.family != "cyclegan" && config.family != "cut") {
+  const bool hybrid = config.family == "vaegan-pictures";
+  if (losses.statistics_weight > 0 && config.family != "cyclegan" && config.family != "cut" &&
+      !hybrid) {
     return InvalidField("train.losses.statistics_weight",
-                        R"(is for the families "cyclegan" and "cut")");
+                        R"(is for the families "cyclegan", "cut" and "vaegan-pictures")");
+  }
+  if (losses.regularization_weight > 0 && hybrid) {
+    return InvalidField("train.losses.regularization_weight",
+                        "is vaegan.regularization_weight with this family");
   }
   const bool paints = config.family == "faststyle" || config.family == "multistyle";
   if (losses.total_variation_weight > 0 && (paints || config.family == "reference")) {

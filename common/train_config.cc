@@ -1,7 +1,6 @@
 #include "common/train_config.h"
 
 #include <algorithm>
-#include <limits>
 #include <utility>
 
 #include "common/errors.h"
@@ -10,6 +9,7 @@
 #include "common/names.h"
 #include "common/option_names.h"
 #include "common/status_macros.h"
+#include "common/train_fields.h"
 #include "common/train_options.h"
 #include "nlohmann/json.hpp"
 
@@ -33,10 +33,19 @@ absl::Status ReadData(const Json& object, const Family& family, TrainConfig& con
   return family.has_style ? CheckName("train.data.style", config.style_dataset) : absl::OkStatus();
 }
 
-absl::StatusOr<const Family*> ReadFamily(ObjectReader& reader) {
+bool NamesStyle(const Json& data) {
+  const auto style = data.find("style");
+  return style != data.end() && !style->is_null() && *style != Json("");
+}
+
+// `data`: the TrainData, for the names that stand for two families.
+absl::StatusOr<const Family*> ReadFamily(ObjectReader& reader, const Json& data) {
   std::string name;
   reader.ReadString("family", name);
   const Family* family = FindFamily(name);
+  if (family != nullptr && !family->with_style.empty() && NamesStyle(data)) {
+    return FindFamily(family->with_style);
+  }
   if (family == nullptr) {
     std::string known;
     for (const Family& each : Families()) {
@@ -58,58 +67,15 @@ void ReadLength(ObjectReader& reader, TrainConfig& config) {
   }
 }
 
-void ReadPrecision(ObjectReader& reader, TrainConfig& config) {
-  std::string name;
-  reader.ReadString("precision", name);
-  if (name == "fp16" || name == "PRECISION_FP16") {
-    reader.Fail("precision",
-                "\"fp16\" is for GPUs, whose small numbers it keeps by scaling the "
-                "losses; training runs on CPUs: use \"bf16\" or \"fp32\"");
-  } else if (name == "fp32" || name == "PRECISION_FP32") {
-    config.precision = Precision::kFp32;
-  } else if (name == "bf16" || name == "PRECISION_BF16") {
-    config.precision = Precision::kBf16;
-  } else if (!name.empty() && name != "PRECISION_UNSPECIFIED") {
-    reader.Fail("precision", R"(must be "fp32" or "bf16")");
-  }
-}
-
 void ReadNumbers(ObjectReader& reader, TrainConfig& config) {
-  reader.Read("batch_size", 1, 64, true, config.batch_size);
-  reader.Read("accumulate", 1, 64, true, config.accumulate);
-  reader.Read("image_size", 32, 1024, true, config.image_size);
+  ReadCrops(reader, config);
+  ReadLoop(reader, config);
+  reader.Read("accumulate", 1, 64, /*zero_is_default=*/true, config.accumulate);
   reader.Read("base_channels", 1, 256, true, config.base_channels);
-  reader.Read("seed", 0, std::numeric_limits<std::uint64_t>::max(), true, config.seed);
-  reader.Read("sample_every_epochs", 1, kMillion, true, config.sample_every_epochs);
-  reader.Read("checkpoint_every_steps", 1, kMillion, true, config.checkpoint_every_steps);
-  reader.Read("keep_checkpoints", 1, 100, true, config.keep_checkpoints);
-  double learning_rate = 0;
-  reader.ReadDouble(
-      "learning_rate", [](double value) { return value >= 0 && value <= 1; }, "above 0, up to 1",
-      learning_rate);
-  if (learning_rate > 0) {
-    config.learning_rate = learning_rate;
-  }
   const auto below_one = [](double value) { return value >= 0 && value < 1; };
   reader.ReadDouble("adam_beta1", below_one, "from 0 to below 1", config.adam_beta1);
   reader.ReadDouble("ema_decay", below_one, "from 0 to below 1", config.ema_decay);
   reader.ReadWeight("gradient_clip", config.gradient_clip);
-  ReadPrecision(reader, config);
-}
-
-void ReadGenerator(ObjectReader& reader, const Family& family, TrainConfig& config) {
-  std::string tier;
-  reader.ReadString("tier", tier);
-  if (!tier.empty()) {
-    if (family.from_noise) {
-      reader.Fail("tier", "does not apply to a family that makes patterns; leave it out");
-    } else if (tier != "lite" && tier != "base" && tier != "quality") {
-      reader.Fail("tier", R"(must be "lite", "base" or "quality")");
-    }
-    config.tier = tier;
-    config.generator.clear();
-  }
-  reader.ReadString("generator", config.generator);
 }
 
 }  // namespace
@@ -120,15 +86,15 @@ absl::StatusOr<TrainConfig> ParseTrainConfig(std::string_view train_spec_json) {
     return InvalidField("train", "is not a JSON object");
   }
   ObjectReader reader(object, "train.");
-  ATELIER_ASSIGN_OR_RETURN(const Family* family, ReadFamily(reader));
+  const Json data = reader.ReadObject("data");
+  ATELIER_ASSIGN_OR_RETURN(const Family* family, ReadFamily(reader, data));
   TrainConfig config;
   config.family = family->name;
   family->set_defaults(config);
-  ReadGenerator(reader, *family, config);
+  ReadGenerator(reader, family->from_noise, config);
   ReadLength(reader, config);
   ReadNumbers(reader, config);
   reader.ReadString("init_from", config.init_from);
-  const Json data = reader.ReadObject("data");
   ATELIER_RETURN_IF_ERROR(ReadTrainOptions(reader, *family, config));
   ATELIER_RETURN_IF_ERROR(reader.Finish());
   ATELIER_RETURN_IF_ERROR(ReadData(data, *family, config));

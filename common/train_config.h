@@ -9,10 +9,9 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "common/precision.h"
 
 namespace atelier {
-
-enum class Precision { kFp32, kBf16 };
 
 // The form of the adversarial loss; worker/train/adversarial_loss.h has the equations.
 enum class GanLoss { kVanilla, kSaturating, kLeastSquares, kHinge, kWasserstein };
@@ -175,14 +174,26 @@ struct PatternConfig {
   bool words = false;  // "cgan": what it is told is a caption's words; false: the folder's name
 };
 
+// Weights of the losses of worker/train/vaegan.h; with other defaults of vaegan_pictures.h.
 struct VaeganConfig {
   double reconstruction_weight = 1;
   double kl_weight = 0.01;
   double feature_matching_weight = 1;
   double regularization_weight = 1e-4;
+  // From pictures only.
+  double cycle_weight = 0;
+  double cycle_kl_weight = 0;
+};
+
+// A compression of a model: what makes another one of it.
+struct CompressConfig {
+  std::string model;  // NAME@VERSION
+  double keep = 0.5;  // "prune": share of the channels
+  double pixel_weight = 10;
 };
 
 struct TrainConfig {
+  // A row of common/family.h, or the kind of a compression: "distil", "prune", "quantize".
   std::string family;
   std::string tier = "lite";
   std::string generator;  // a row of the generator table; empty: the tier's
@@ -221,6 +232,9 @@ struct TrainConfig {
   CutConfig cut;
   PatternConfig pattern;
   VaeganConfig vaegan;
+  CompressConfig compress;
+
+  bool compresses() const { return !compress.model.empty(); }
 };
 
 // Parses and checks. INVALID_ARGUMENT naming the field, with "train." in front: unknown family or

@@ -195,6 +195,8 @@ absl::Status ReadVaegan(const Json& object, TrainConfig& train) {
   reader.ReadWeight("kl_weight", config.kl_weight);
   reader.ReadWeight("feature_matching_weight", config.feature_matching_weight);
   reader.ReadWeight("regularization_weight", config.regularization_weight);
+  reader.ReadWeight("cycle_weight", config.cycle_weight);
+  reader.ReadWeight("cycle_kl_weight", config.cycle_kl_weight);
   return reader.Finish();
 }
 
@@ -248,13 +250,17 @@ namespace {
 absl::Status CheckOwnGenerator(const Family& family, const TrainConfig& config) {
   const std::string own =
       " with the family \"" + std::string(family.name) + "\", which has a generator of its own";
-  if (config.tier != "lite") {
-    return InvalidField("train.tier", R"(must be "lite")" + own);
+  TrainConfig defaults;
+  family.set_defaults(defaults);
+  if (config.tier != defaults.tier) {
+    return InvalidField(
+        "train.tier",
+        (defaults.tier.empty() ? "must be left out" : "must be \"" + defaults.tier + "\"") + own);
   }
   if (!config.generator.empty()) {
     return InvalidField("train.generator", "must be left out" + own);
   }
-  if (config.base_channels != 0) {
+  if (config.base_channels != 0 && !family.any_width) {
     return InvalidField("train.base_channels", "must be left out" + own);
   }
   return absl::OkStatus();
@@ -274,6 +280,20 @@ absl::Status CheckPixels(const Family& family, const TrainConfig& config) {
     if (given) {
       return InvalidField(field, "does not apply to the family \"" + std::string(family.name) +
                                      "\", which optimises pixels in FP32; leave it out");
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckCycles(const Family& family, const TrainConfig& config) {
+  const std::pair<const char*, double> of_cycles[] = {
+      {"train.vaegan.cycle_weight", config.vaegan.cycle_weight},
+      {"train.vaegan.cycle_kl_weight", config.vaegan.cycle_kl_weight}};
+  for (const auto& [field, weight] : of_cycles) {
+    if (weight > 0 && family.from_noise) {
+      return InvalidField(field,
+                          "is for pictures that become pictures, which \"vaegan\" learns with "
+                          "data.style; name that set, or leave this out");
     }
   }
   return absl::OkStatus();
@@ -311,6 +331,7 @@ absl::Status CheckTrainOptions(const Family& family, const TrainConfig& config) 
     ATELIER_RETURN_IF_ERROR(CheckPixels(family, config));
   }
   ATELIER_RETURN_IF_ERROR(CheckTechniques(family, config));
+  ATELIER_RETURN_IF_ERROR(CheckCycles(family, config));
   ATELIER_RETURN_IF_ERROR(CheckDiscriminator(family, config));
   const GanConfig& gan = config.gan;
   if (gan.clip_weights > 0 && gan.gradient_penalty_weight > 0) {

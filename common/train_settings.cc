@@ -164,7 +164,9 @@ Json OptionsOf(std::string_view name, const TrainConfig& config) {
   return {{"reconstruction_weight", vaegan.reconstruction_weight},
           {"kl_weight", vaegan.kl_weight},
           {"feature_matching_weight", vaegan.feature_matching_weight},
-          {"regularization_weight", vaegan.regularization_weight}};
+          {"regularization_weight", vaegan.regularization_weight},
+          {"cycle_weight", vaegan.cycle_weight},
+          {"cycle_kl_weight", vaegan.cycle_kl_weight}};
 }
 
 }  // namespace
@@ -188,7 +190,7 @@ std::string TrainSettings(const TrainConfig& config) {
                {"learning_rate", config.learning_rate},
                {"adam_beta1", config.adam_beta1},
                {"adam_beta2", config.adam_beta2},
-               {"precision", config.precision == Precision::kBf16 ? "bf16" : "fp32"},
+               {"precision", PrecisionName(config.precision)},
                {"ema_decay", config.ema_decay},
                {"gradient_clip", config.gradient_clip},
                {"init_from", config.init_from},
@@ -196,6 +198,12 @@ std::string TrainSettings(const TrainConfig& config) {
                {"schedule", Of(config.schedule)},
                {"augment", Of(config.augment)},
                {"evaluate", Of(config.evaluate)}};
+  if (config.compresses()) {
+    json["compress"] = {{"model", config.compress.model},
+                        {"keep", config.compress.keep},
+                        {"pixel_weight", config.compress.pixel_weight},
+                        {"perceptual_weight", config.losses.perceptual_weight}};
+  }
   if (const Family* family = FindFamily(config.family); family != nullptr) {
     for (const std::string_view name : family->options) {
       json[std::string(name)] = OptionsOf(name, config);

@@ -4,6 +4,7 @@
 #include <map>
 #include <system_error>
 
+#include "client/cli/comparison.h"
 #include "client/cli/output.h"
 #include "common/files.h"
 #include "common/status_macros.h"
@@ -32,7 +33,7 @@ std::string ProgressText(const v1::JobProgress& progress) {
   }
   const std::map<std::string, double> metrics(progress.metrics().begin(), progress.metrics().end());
   for (const auto& [name, value] : metrics) {
-    text += "  " + name + " " + NumberText(value);
+    text += IsComparison(name) ? "" : "  " + name + " " + NumberText(value);
   }
   return text;
 }
@@ -66,6 +67,9 @@ ExitCode JobWatcher::Run() {
     return Fail(session_, status);
   }
   if (state_.state() == v1::JOB_STATE_SUCCEEDED) {
+    if (session_.output == OutputFormat::kText && progress_.has_value()) {
+      PrintComparison(lines_, *progress_);
+    }
     return kDone;
   }
   return Fail(session_, "the job \"" + options_.job_id + "\" ended " + StateText(state_.state()) +

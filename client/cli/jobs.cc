@@ -1,8 +1,10 @@
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "client/cli/commands.h"
+#include "client/cli/comparison.h"
 #include "client/cli/job_watcher.h"
 #include "client/cli/output.h"
 
@@ -36,16 +38,40 @@ ExitCode List(Session& session) {
   return kDone;
 }
 
+// What a job does, and what it does it with.
+struct Work {
+  std::string what;
+  v1::TrainData data;
+};
+
+Work WorkOf(const v1::JobSpec& spec) {
+  switch (spec.kind_case()) {
+    case v1::JobSpec::kTrain:
+      return {"train " + spec.train().family() +
+                  (spec.train().tier().empty() ? "" : " " + spec.train().tier()),
+              spec.train().data()};
+    case v1::JobSpec::kDistil:
+      return {"distil " + spec.distil().model(), spec.distil().data()};
+    case v1::JobSpec::kPrune:
+      return {"prune " + spec.prune().model(), spec.prune().data()};
+    case v1::JobSpec::kQuantize:
+      return {"quantize " + spec.quantize().model(), spec.quantize().data()};
+    case v1::JobSpec::KIND_NOT_SET:
+      break;
+  }
+  return {"of a kind that is newer than this program", {}};
+}
+
 void PrintJob(Session& session, const v1::Job& job) {
-  const v1::TrainSpec& train = job.spec().train();
+  const Work work = WorkOf(job.spec());
   const v1::JobProgress& progress = job.progress();
   std::vector<Entry> entries = {{"job", job.spec().job_id()},
                                 {"state", StateText(job.state())},
                                 {"reason", job.reason()},
                                 {"model", OutputModel(job)},
-                                {"family", Join({train.family(), train.tier()}, " ")},
-                                {"content", train.data().content()},
-                                {"style", train.data().style()},
+                                {"work", work.what},
+                                {"content", work.data.content()},
+                                {"style", work.data.style()},
                                 {"created", TimeText(job.create_time())},
                                 {"started", job.has_start_time() ? TimeText(job.start_time()) : ""},
                                 {"ended", job.has_end_time() ? TimeText(job.end_time()) : ""},
@@ -60,13 +86,22 @@ void PrintJob(Session& session, const v1::Job& job) {
       entries.push_back({"time left", DurationText(absl::Seconds(progress.eta().seconds()))});
     }
   }
-  for (const auto& [name, value] : progress.losses()) {
+  // Sorted, as a protobuf map has no order.
+  const std::map<std::string, double> losses(progress.losses().begin(), progress.losses().end());
+  for (const auto& [name, value] : losses) {
     entries.push_back({"loss " + name, NumberText(value, 4)});
+  }
+  const std::map<std::string, double> metrics(progress.metrics().begin(), progress.metrics().end());
+  for (const auto& [name, value] : metrics) {
+    if (!IsComparison(name)) {
+      entries.push_back({name, NumberText(value, 4)});
+    }
   }
   for (const std::string& warning : job.warnings()) {
     entries.push_back({"warning", warning});
   }
   PrintEntries(session.out, entries);
+  PrintComparison(session.out, progress);
 }
 
 // Prints the job that GetJob or CancelJob returned.

@@ -153,14 +153,13 @@ ExitCode Export(const ExportOptions& options, Session& session) {
   return kDone;
 }
 
-// Complains about what there is not yet with the reason.
-CLI::Validator IsPrecision() {
+CLI::Validator IsImportPrecision() {
   return {[](const std::string& text) -> std::string {
-            if (text == "int8") {
-              return "int8 comes with compression, which this release does not have; use fp32 or "
-                     "bf16";
+            const std::optional<v1::Precision> precision = PrecisionOf(text);
+            if (precision == v1::PRECISION_INT8) {
+              return "must be fp32 or bf16; a quantize job makes an int8 model of the imported one";
             }
-            return PrecisionOf(text).has_value() ? "" : "must be fp32 or bf16";
+            return precision.has_value() ? "" : "must be fp32 or bf16";
           },
           "", ""};
 }
@@ -183,7 +182,7 @@ void AddModelImport(CLI::App& models, Command& chosen) {
   command
       .add_option("--precision", options->precision,
                   "What it is served in when a request does not say: fp32 or bf16; default fp32")
-      ->check(IsPrecision());
+      ->check(IsImportPrecision());
   command.add_option("--source", options->source,
                      "Where the file comes from, one line for the model card");
   command.add_option("--license", options->license,

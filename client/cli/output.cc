@@ -159,6 +159,9 @@ std::optional<v1::Precision> PrecisionOf(std::string_view text) {
   if (lower == "bf16") {
     return v1::PRECISION_BF16;
   }
+  if (lower == "int8") {
+    return v1::PRECISION_INT8;
+  }
   return std::nullopt;
 }
 

@@ -8,8 +8,10 @@ namespace atelier::cli {
 
 void AddOutputOptions(CLI::App& command, PictureOptions& options, const std::string& default_format,
                       const std::string& covered) {
-  command.add_option("--precision", options.precision, "fp32 or bf16; default the model's own")
-      ->check(CLI::IsMember({"fp32", "bf16"}, CLI::ignore_case));
+  command
+      .add_option("--precision", options.precision,
+                  "fp32 or bf16, of an int8 model int8; default the model's own")
+      ->check(CLI::IsMember({"fp32", "bf16", "int8"}, CLI::ignore_case));
   command.add_option("--format", options.format, "jpeg, png or webp; default " + default_format)
       ->check(CLI::IsMember({"jpeg", "jpg", "png", "webp"}, CLI::ignore_case));
   command.add_option("--quality", options.quality, "For JPEG and WebP, 1 to 100; default 95")

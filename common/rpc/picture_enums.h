@@ -41,7 +41,15 @@ inline std::optional<ImageFormat> FromProto(v1::ImageFormat format) {
 }
 
 inline v1::Precision ToProto(Precision precision) {
-  return precision == Precision::kBf16 ? v1::PRECISION_BF16 : v1::PRECISION_FP32;
+  switch (precision) {
+    case Precision::kFp32:
+      return v1::PRECISION_FP32;
+    case Precision::kBf16:
+      return v1::PRECISION_BF16;
+    case Precision::kInt8:
+      return v1::PRECISION_INT8;
+  }
+  return v1::PRECISION_UNSPECIFIED;
 }
 
 // Nothing for UNSPECIFIED and for values of a later contract.
@@ -51,6 +59,8 @@ inline std::optional<Precision> FromProto(v1::Precision precision) {
       return Precision::kFp32;
     case v1::PRECISION_BF16:
       return Precision::kBf16;
+    case v1::PRECISION_INT8:
+      return Precision::kInt8;
     default:
       return std::nullopt;
   }

@@ -7,6 +7,8 @@
 #include "common/errors.h"
 #include "common/family.h"
 #include "common/rpc/picture_enums.h"
+#include "common/status_macros.h"
+#include "common/words.h"
 
 namespace atelier::server {
 namespace {
@@ -34,11 +36,20 @@ absl::Status CheckQuality(std::uint32_t quality) {
                                                 : InvalidField("quality", "must be 1 to 100");
 }
 
-absl::Status CheckCapability(std::string_view control, const ModelVersion& model) {
-  if (std::ranges::find(model.capabilities, control) == model.capabilities.end()) {
-    return InvalidField(control, absl::StrCat("model ", model.name, " does not have this control"));
+absl::Status CheckCapability(std::string_view control, std::string_view capability,
+                             const ModelVersion& model) {
+  if (std::ranges::find(model.capabilities, capability) == model.capabilities.end()) {
+    return InvalidField(
+        control, absl::StrCat("model ", model.name, " does not have this control; ",
+                              model.capabilities.empty()
+                                  ? "it has none"
+                                  : "its capabilities are " + QuotedList(model.capabilities)));
   }
   return absl::OkStatus();
+}
+
+absl::Status CheckCapability(std::string_view control, const ModelVersion& model) {
+  return CheckCapability(control, control, model);
 }
 
 absl::StatusOr<std::optional<ImageFormat>> FormatOf(v1::ImageFormat format) {
@@ -52,9 +63,11 @@ absl::StatusOr<std::optional<ImageFormat>> FormatOf(v1::ImageFormat format) {
 absl::StatusOr<Precision> PrecisionOf(v1::Precision precision, const ModelVersion& model) {
   const std::optional<Precision> known = FromProto(precision);
   if (!known.has_value() && precision != v1::PRECISION_UNSPECIFIED) {
-    return InvalidField("precision", "must be FP32 or BF16");
+    return InvalidField("precision", "must be FP32 or BF16, or INT8 of an int8 model");
   }
-  return known.value_or(model.default_precision);
+  const Precision asked = known.value_or(model.default_precision);
+  ATELIER_RETURN_IF_ERROR(CheckPrecision("precision", asked, model.default_precision));
+  return asked;
 }
 
 bool MakesPatterns(const ModelVersion& model) {

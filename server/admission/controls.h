@@ -21,8 +21,11 @@ inline constexpr std::uint32_t kDefaultQuality = 95;
 // INVALID_ARGUMENT naming the field, all of them.
 absl::Status CheckRequestId(const std::string& id);
 absl::Status CheckQuality(std::uint32_t quality);
-// That the model lists `control` among its capabilities.
+// That the model lists what the field `control` needs among its capabilities, of the same name
+// where none is given. The sentence tells those that it has.
 absl::Status CheckCapability(std::string_view control, const ModelVersion& model);
+absl::Status CheckCapability(std::string_view control, std::string_view capability,
+                             const ModelVersion& model);
 // nullopt: not said.
 absl::StatusOr<std::optional<ImageFormat>> FormatOf(v1::ImageFormat format);
 // The model's own when not said.

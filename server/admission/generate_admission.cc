@@ -66,12 +66,8 @@ absl::Status CheckCapabilities(const v1::GenerateRequest& request, const ModelVe
       ATELIER_RETURN_IF_ERROR(CheckCapability(name, model));
     }
   }
-  const bool interpolates =
-      std::ranges::find(model.capabilities, "interpolation") != model.capabilities.end();
-  return request.has_interpolate_to() && !interpolates
-             ? InvalidField("interpolate_to",
-                            absl::StrCat("model ", model.name, " does not have this control"))
-             : absl::OkStatus();
+  return request.has_interpolate_to() ? CheckCapability("interpolate_to", "interpolation", model)
+                                      : absl::OkStatus();
 }
 
 bool Knows(const ModelVersion& model, const std::string& word) {

@@ -113,6 +113,7 @@ void Complete(const RawOptions& raw, ServerOptions& options) {
     options.shipped_models = ShareDirectory() / "models";
   } else if (raw.shipped_models != "none") {
     options.shipped_models = raw.shipped_models;
+    options.shipped_models_given = true;
   }
   options.worker_grace = DurationOf(raw.worker_grace);
   options.drain_timeout = DurationOf(raw.drain_timeout);

@@ -19,6 +19,7 @@ struct ServerOptions {
   std::string metrics_listen = "127.0.0.1:8002";
   std::uint32_t local_workers = 1;       // serving workers to start and watch
   std::filesystem::path shipped_models;  // empty: none
+  bool shipped_models_given = false;     // false: the default, which may be missing
   absl::Duration worker_grace = absl::Seconds(30);
   absl::Duration drain_timeout = absl::Seconds(60);
   std::vector<std::pair<std::string, std::filesystem::path>> datasets;  // name, folder

@@ -110,7 +110,23 @@ class App final : public ServerApp {
   }
 
  private:
+  absl::Status CheckShippedModels() const {
+    if (options_.shipped_models.empty() || HoldsModels(options_.shipped_models)) {
+      return absl::OkStatus();
+    }
+    const std::string what = options_.shipped_models.string() + " holds no whole model";
+    if (options_.shipped_models_given) {
+      return absl::InvalidArgumentError(
+          "--shipped-models: " + what +
+          "; give a folder with NAME/VERSION/model.json and its weights, or none");
+    }
+    spdlog::warn(
+        "no styles are shipped: {}; install them there, or start with --shipped-models none", what);
+    return absl::OkStatus();
+  }
+
   absl::Status OpenStore() {
+    ATELIER_RETURN_IF_ERROR(CheckShippedModels());
     ATELIER_ASSIGN_OR_RETURN(data_, store::DataDirectory::Open(options_.data_dir));
     ATELIER_ASSIGN_OR_RETURN(store_, store::SqliteStore::Open({.path = data_->database()}));
     ATELIER_ASSIGN_OR_RETURN(

@@ -83,8 +83,9 @@ absl::StatusOr<std::string> RelativeResult(const fs::path& jobs_directory, std::
   std::error_code error;
   const fs::path attempt = fs::canonical(AttemptDirectory(jobs_directory, job_id, fence), error);
   const fs::path result = error ? fs::path() : fs::canonical(directory, error);
-  if (error || std::mismatch(attempt.begin(), attempt.end(), result.begin(), result.end()).first !=
-                   attempt.end()) {
+  const auto [end, inner] =
+      std::mismatch(attempt.begin(), attempt.end(), result.begin(), result.end());
+  if (error || end != attempt.end() || inner == result.end()) {
     return absl::InvalidArgumentError("the trainer's result is not in its attempt's folder");
   }
   const fs::path jobs = fs::canonical(jobs_directory, error);

@@ -34,8 +34,8 @@ Checkpoint FindNewestCheckpoint(const std::filesystem::path& jobs_directory,
 Checkpoint FindCheckpoint(const std::filesystem::path& jobs_directory, std::string_view job_id,
                           std::optional<std::uint64_t> step);
 
-// `directory` relative to `jobs_directory`, if it lies within the folder of this attempt; else
-// INVALID_ARGUMENT.
+// `directory` relative to `jobs_directory`, if it lies within the folder of this attempt and is
+// not that folder itself; else INVALID_ARGUMENT.
 absl::StatusOr<std::string> RelativeResult(const std::filesystem::path& jobs_directory,
                                            std::string_view job_id, std::uint64_t fence,
                                            const std::filesystem::path& directory);

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "absl/strings/numbers.h"
+#include "common/compress_config.h"
 #include "common/errors.h"
 #include "common/model_spec.h"
 #include "common/names.h"
@@ -53,6 +54,14 @@ absl::StatusOr<std::filesystem::path> FindInitSource(const ModelRegistry& models
         kField,
         "names " + model.name + ", a TorchScript program, from which no other network can start");
   }
+  return model.directory;
+}
+
+absl::StatusOr<std::filesystem::path> FindCompressionSource(const ModelRegistry& models,
+                                                            const TrainConfig& config) {
+  ATELIER_ASSIGN_OR_RETURN(const ModelVersion model, models.Resolve(config.compress.model));
+  ATELIER_ASSIGN_OR_RETURN(const ModelSpec spec, ReadModelSpec(model.directory));
+  ATELIER_RETURN_IF_ERROR(CheckCompressible(config.family, spec));
   return model.directory;
 }
 

@@ -1,4 +1,5 @@
-// What TrainSpec.init_from names: a model of this server, or a checkpoint of one of its jobs.
+// What a job starts from: the model or the checkpoint of another job that TrainSpec.init_from
+// names, or the model that is compressed.
 #pragma once
 
 #include <filesystem>
@@ -16,5 +17,11 @@ namespace atelier::server {
 absl::StatusOr<std::filesystem::path> FindInitSource(const ModelRegistry& models,
                                                      const std::filesystem::path& jobs_directory,
                                                      std::string_view init_from);
+
+// The folder of the model that a compression is of. NOT_FOUND: no such model; INVALID_ARGUMENT
+// naming KIND.model: not one that this kind can start from; DATA_LOSS: its model.json is damaged.
+// Reads that file.
+absl::StatusOr<std::filesystem::path> FindCompressionSource(const ModelRegistry& models,
+                                                            const TrainConfig& config);
 
 }  // namespace atelier::server

@@ -106,6 +106,10 @@ absl::Status AddCheckpoint(store::Writer& writer, store::JobRecord& record, std:
 absl::Status AddWarning(store::Writer& writer, store::JobRecord& record, std::string_view sentence,
                         absl::Time now) {
   const std::string bounded = BoundedSentence(sentence);
+  // An attempt that goes on finds the same broken files as the one before.
+  if (std::ranges::find(record.job.warnings(), bounded) != record.job.warnings().end()) {
+    return absl::OkStatus();
+  }
   KeepWarning(record, bounded);
   v1::JobEvent event = EventAt(now);
   event.mutable_warning()->set_message(bounded);

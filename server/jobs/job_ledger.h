@@ -36,6 +36,7 @@ absl::Status AddSample(store::Writer& writer, store::JobRecord& record, const v1
 // A step beyond all saved before makes the attempts since then no longer fruitless.
 absl::Status AddCheckpoint(store::Writer& writer, store::JobRecord& record, std::uint64_t step,
                            absl::Time now);
+// Tells a sentence that the job keeps already no second time.
 absl::Status AddWarning(store::Writer& writer, store::JobRecord& record, std::string_view sentence,
                         absl::Time now);
 

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "common/errors.h"
+#include "common/names.h"
 #include "common/status_macros.h"
 #include "server/jobs/attempt_files.h"
 #include "server/jobs/init_source.h"
@@ -125,11 +126,14 @@ absl::StatusOr<v1::Job> JobManager::CreateJob(const v1::JobSpec& spec) {
   if (twin.has_value()) {
     return *std::move(twin);
   }
-  ATELIER_ASSIGN_OR_RETURN(const TrainConfig config, CheckTrainSpec(spec.train()));
+  ATELIER_ASSIGN_OR_RETURN(const TrainConfig config, CheckJobKind(spec));
   ATELIER_RETURN_IF_ERROR(CheckDatasets(*options_.datasets, config));
   if (!config.init_from.empty()) {
     ATELIER_RETURN_IF_ERROR(
         FindInitSource(*options_.models, options_.jobs_directory, config.init_from).status());
+  }
+  if (config.compresses()) {
+    ATELIER_RETURN_IF_ERROR(FindCompressionSource(*options_.models, config).status());
   }
   // Without a way to train the job could only fail.
   ATELIER_RETURN_IF_ERROR(runner_->ReadyToTrain());
@@ -164,6 +168,7 @@ absl::StatusOr<v1::Job> JobManager::Insert(const v1::JobSpec& spec) {
 }
 
 absl::StatusOr<v1::Job> JobManager::GetJob(std::string_view job_id) const {
+  ATELIER_RETURN_IF_ERROR(CheckName("job_id", job_id));
   v1::Job job;
   ATELIER_RETURN_IF_ERROR(options_.store->Read([&](store::Reader& reader) -> absl::Status {
     ATELIER_ASSIGN_OR_RETURN(store::JobRecord record, reader.GetJob(job_id));
@@ -192,6 +197,7 @@ absl::StatusOr<JobManager::Page> JobManager::ListJobs(std::uint64_t before,
 }
 
 absl::StatusOr<v1::Job> JobManager::CancelJob(std::string_view job_id) {
+  ATELIER_RETURN_IF_ERROR(CheckName("job_id", job_id));
   store::JobRecord record;
   bool stop = false;
   ATELIER_RETURN_IF_ERROR(options_.store->Write([&](store::Writer& writer) -> absl::Status {
@@ -212,6 +218,7 @@ absl::StatusOr<v1::Job> JobManager::CancelJob(std::string_view job_id) {
 absl::StatusOr<std::unique_ptr<JobWatch>> JobManager::Watch(std::string_view job_id,
                                                             std::uint64_t from_sequence,
                                                             std::function<void()> wake) {
+  ATELIER_RETURN_IF_ERROR(CheckName("job_id", job_id));
   if (runner_->draining()) {
     return Draining();
   }

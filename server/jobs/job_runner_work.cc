@@ -7,6 +7,7 @@
 #include "server/jobs/job_ledger.h"
 #include "server/jobs/job_runner.h"
 #include "server/jobs/job_state.h"
+#include "server/jobs/job_validation.h"
 #include "spdlog/spdlog.h"
 
 namespace atelier::server {
@@ -17,6 +18,17 @@ namespace {
 bool MayPass(const absl::Status& status) {
   return absl::IsResourceExhausted(status) || absl::IsUnavailable(status) ||
          absl::IsPermissionDenied(status);
+}
+
+// The published version has the same files. Only once the job's end is on disk, so that until then
+// publishing can begin again; a crash before this leaves the folder, which harms nobody.
+void RemoveResult(const std::filesystem::path& jobs_directory, const store::JobRecord& record) {
+  std::error_code error;
+  std::filesystem::remove_all(jobs_directory / record.result_directory, error);
+  if (error) {
+    spdlog::warn("job {}: its result is published, but its own copy cannot be removed: {}",
+                 record.job.spec().job_id(), error.message());
+  }
 }
 
 }  // namespace
@@ -58,8 +70,8 @@ std::optional<store::JobRecord> JobRunner::NextQueued() {
 
 absl::StatusOr<internal::v1::StartJob> JobRunner::Prepare(const store::JobRecord& queued) const {
   const v1::JobSpec& spec = queued.job.spec();
-  ATELIER_ASSIGN_OR_RETURN(const Dataset content,
-                           options_.datasets->Find(spec.train().data().content()));
+  ATELIER_ASSIGN_OR_RETURN(const TrainConfig config, CheckJobKind(spec));
+  ATELIER_ASSIGN_OR_RETURN(const Dataset content, options_.datasets->Find(config.content_dataset));
   const std::uint64_t fence = queued.fence + 1;
   const std::filesystem::path attempt =
       AttemptDirectory(options_.jobs_directory, spec.job_id(), fence);
@@ -69,19 +81,23 @@ absl::StatusOr<internal::v1::StartJob> JobRunner::Prepare(const store::JobRecord
   start.set_fence(fence);
   start.set_attempt_directory(attempt.string());
   start.set_content_directory(content.directory.string());
-  if (!spec.train().data().style().empty()) {
-    ATELIER_ASSIGN_OR_RETURN(const Dataset style,
-                             options_.datasets->Find(spec.train().data().style()));
+  if (!config.style_dataset.empty()) {
+    ATELIER_ASSIGN_OR_RETURN(const Dataset style, options_.datasets->Find(config.style_dataset));
     start.set_style_directory(style.directory.string());
   }
   start.set_resume_directory(
       FindNewestCheckpoint(options_.jobs_directory, spec.job_id()).directory.string());
   // A job that goes on has left its start behind, and what it started from may be gone.
-  if (!spec.train().init_from().empty() && start.resume_directory().empty()) {
+  if (!config.init_from.empty() && start.resume_directory().empty()) {
     ATELIER_ASSIGN_OR_RETURN(
         const std::filesystem::path source,
-        FindInitSource(*options_.models, options_.jobs_directory, spec.train().init_from()));
+        FindInitSource(*options_.models, options_.jobs_directory, config.init_from));
     start.set_init_directory(source.string());
+  }
+  if (config.compresses()) {
+    ATELIER_ASSIGN_OR_RETURN(const std::filesystem::path source,
+                             FindCompressionSource(*options_.models, config));
+    start.set_source_directory(source.string());
   }
   return start;
 }
@@ -89,7 +105,9 @@ absl::StatusOr<internal::v1::StartJob> JobRunner::Prepare(const store::JobRecord
 bool JobRunner::StartNext(const store::JobRecord& queued) {
   const std::string& job_id = queued.job.spec().job_id();
   const absl::StatusOr<internal::v1::StartJob> start = Prepare(queued);
-  if (absl::IsNotFound(start.status())) {
+  // What no later try would find, either: a set or a model that is gone, a job of another release.
+  if (absl::IsNotFound(start.status()) || absl::IsInvalidArgument(start.status()) ||
+      absl::IsDataLoss(start.status())) {
     return Change(job_id,
                   [&](store::Writer& writer, store::JobRecord& record) {
                     return MoveJob(writer, record, v1::JOB_STATE_FAILED,
@@ -153,6 +171,9 @@ bool JobRunner::PublishOne(const std::string& job_id) {
   if (!read.ok()) {
     return absl::IsNotFound(read);
   }
+  if (record.result_directory.empty()) {
+    return true;  // published already: its trainer has said twice that it is done
+  }
   const absl::StatusOr<std::uint32_t> version = options_.models->Publish(
       record.job.spec().output_model(), job_id, options_.jobs_directory / record.result_directory);
   const std::string message(version.status().message());
@@ -160,19 +181,19 @@ bool JobRunner::PublishOne(const std::string& job_id) {
     WarnOnce(job_id, "the model cannot be published yet: " + message + "; it is tried again");
     return false;
   }
-  return Change(job_id,
-                [&](store::Writer& writer, store::JobRecord& present) {
-                  const absl::Time now = options_.clock->Now();
-                  if (!version.ok()) {
-                    return FailAttempt(writer, present,
-                                       "the model could not be published: " + message, now);
-                  }
-                  present.job.set_output_version(*version);
-                  // What the trainer said about its end, for example that it stopped early.
-                  return MoveJob(writer, present, v1::JOB_STATE_SUCCEEDED, present.job.reason(),
-                                 now);
-                })
-      .ok();
+  const absl::Status told = Change(job_id, [&](store::Writer& writer, store::JobRecord& present) {
+    const absl::Time now = options_.clock->Now();
+    if (!version.ok()) {
+      return FailAttempt(writer, present, "the model could not be published: " + message, now);
+    }
+    present.job.set_output_version(*version);
+    // What the trainer said about its end, for example that it stopped early.
+    return MoveJob(writer, present, v1::JOB_STATE_SUCCEEDED, present.job.reason(), now);
+  });
+  if (told.ok() && version.ok()) {
+    RemoveResult(options_.jobs_directory, record);
+  }
+  return told.ok();
 }
 
 void JobRunner::WarnOnce(const std::string& job_id, const std::string& sentence) {

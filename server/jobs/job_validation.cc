@@ -4,8 +4,10 @@
 
 #include <string>
 
+#include "common/compress_config.h"
 #include "common/errors.h"
 #include "common/names.h"
+#include "common/rpc/job_kind.h"
 #include "common/status_macros.h"
 
 namespace atelier::server {
@@ -14,19 +16,22 @@ absl::Status CheckJobNames(const v1::JobSpec& spec) {
   ATELIER_RETURN_IF_ERROR(CheckName("job_id", spec.job_id()));
   ATELIER_RETURN_IF_ERROR(CheckName("output_model", spec.output_model()));
   if (spec.kind_case() == v1::JobSpec::KIND_NOT_SET) {
-    return InvalidField("train", "a job needs something to do; give \"train\"");
+    return InvalidField(
+        "kind",
+        R"(is missing: a job needs something to do; give "train", "distil", "prune" or "quantize")");
   }
   return absl::OkStatus();
 }
 
-absl::StatusOr<TrainConfig> CheckTrainSpec(const v1::TrainSpec& spec) {
+absl::StatusOr<TrainConfig> CheckJobKind(const v1::JobSpec& spec) {
+  const JobKind kind = KindOf(spec);
   google::protobuf::util::JsonPrintOptions options;
   options.preserve_proto_field_names = true;
   std::string json;
-  if (!google::protobuf::util::MessageToJsonString(spec, &json, options).ok()) {
-    return InvalidField("train", "a text in it is not UTF-8");
+  if (!google::protobuf::util::MessageToJsonString(*kind.message, &json, options).ok()) {
+    return InvalidField(kind.name, "a text in it is not UTF-8");
   }
-  return ParseTrainConfig(json);
+  return ParseJobConfig(kind.name, json);
 }
 
 absl::Status CheckDatasets(const DatasetCatalog& datasets, const TrainConfig& config) {

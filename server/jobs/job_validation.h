@@ -12,9 +12,9 @@ namespace atelier::server {
 // Names and the kind. INVALID_ARGUMENT naming the field. Pure.
 absl::Status CheckJobNames(const v1::JobSpec& spec);
 
-// The training settings, with defaults filled in. INVALID_ARGUMENT naming the field
+// The settings of a spec with a kind, with defaults filled in. INVALID_ARGUMENT naming the field
 // ("train.data.style"). Pure.
-absl::StatusOr<TrainConfig> CheckTrainSpec(const v1::TrainSpec& spec);
+absl::StatusOr<TrainConfig> CheckJobKind(const v1::JobSpec& spec);
 
 // Both data sets exist and hold pictures. NOT_FOUND; FAILED_PRECONDITION. Reads folder listings.
 absl::Status CheckDatasets(const DatasetCatalog& datasets, const TrainConfig& config);

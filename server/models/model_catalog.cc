@@ -21,10 +21,6 @@ namespace fs = std::filesystem;
 constexpr std::size_t kListed = 20;
 constexpr char kDefaultLabel[] = "stable";
 
-const char* PrecisionName(Precision precision) {
-  return precision == Precision::kBf16 ? "bf16" : "fp32";
-}
-
 ModelVersion FromSpec(const std::string& name, std::uint32_t version, const ModelSpec& spec,
                       const fs::path& directory) {
   ModelVersion model;
@@ -55,8 +51,7 @@ ModelVersion FromRecord(const store::ModelRecord& record, const ModelSpec& spec,
   model.classes = spec.classes;
   model.vocabulary = spec.vocabulary;
   model.parameters = record.parameters;
-  model.default_precision =
-      record.default_precision == "bf16" ? Precision::kBf16 : Precision::kFp32;
+  model.default_precision = spec.default_precision;
   model.weights_sha256 = record.weights_sha256;
   model.weights_bytes = record.weights_bytes;
   model.job_id = record.job_id;
@@ -74,7 +69,7 @@ store::ModelRecord ToRecord(const ModelVersion& model) {
           .tier = model.tier,
           .capabilities = model.capabilities,
           .parameters = model.parameters,
-          .default_precision = PrecisionName(model.default_precision),
+          .default_precision = std::string(PrecisionName(model.default_precision)),
           .weights_sha256 = model.weights_sha256,
           .weights_bytes = model.weights_bytes};
 }
@@ -112,6 +107,17 @@ std::vector<fs::path> SubFolders(const fs::path& folder) {
 }
 
 }  // namespace
+
+bool HoldsModels(const fs::path& directory) {
+  const auto holds_version = [](const fs::path& name_folder) {
+    const std::vector<fs::path> versions = SubFolders(name_folder);
+    return std::ranges::any_of(versions, [](const fs::path& folder) {
+      return ParseVersionFolder(folder.filename().string()).has_value() &&
+             ReadModelFolder(folder).ok();
+    });
+  };
+  return std::ranges::any_of(SubFolders(directory), holds_version);
+}
 
 absl::StatusOr<std::unique_ptr<ModelCatalog>> ModelCatalog::Create(const Options& options) {
   std::unique_ptr<ModelCatalog> catalog(new ModelCatalog(options));

@@ -20,6 +20,10 @@
 
 namespace atelier::server {
 
+// Whether one of the folders <name>/<version> below `directory` is a whole model. Reads until the
+// first.
+bool HoldsModels(const std::filesystem::path& directory);
+
 // Thread-safe. Everything but Publish reads memory only; Publish copies and hashes the weights (a
 // fraction of a second).
 //

@@ -1,5 +1,6 @@
 // What the calls have in common whose answer comes from the queue: from admission to the one
-// answer, with the caller's cancellation and deadline.
+// answer, with the caller's cancellation and deadline. Every accepted call that does not end well
+// is a line in the log, but for those that the caller gave up; refusals are counted only.
 #pragma once
 
 #include <grpcpp/support/server_callback.h>
@@ -16,6 +17,7 @@
 #include "atelier/v1/types.pb.h"
 #include "common/clock.h"
 #include "common/rpc/grpc_status.h"
+#include "common/rpc/picture_enums.h"
 #include "server/queue/request_queue.h"
 #include "server/rpc/call_probe.h"
 
@@ -23,6 +25,10 @@ namespace atelier::server {
 
 // The deadline of callers that set none.
 inline constexpr absl::Duration kDefaultDeadline = absl::Seconds(60);
+
+// A call that is cancelled this close to its deadline was cancelled by it: the caller's clock is a
+// little ahead, by the time that the request was on its way.
+inline constexpr absl::Duration kDeadlineSlack = absl::Milliseconds(250);
 
 // The caller's deadline, or the default one.
 absl::Time DeadlineOf(const grpc::CallbackServerContext& context, absl::Time now);
@@ -60,6 +66,7 @@ class QueuedCall final : public grpc::ServerUnaryReactor,
       probe_.Refused(work.status());
       return Answer(work.status());
     }
+    deadline_ = deadline;
     response_.set_request_id(work->request_id);
     response_.set_model(work->model.name);
     response_.set_model_version(work->model.version);
@@ -83,14 +90,21 @@ class QueuedCall final : public grpc::ServerUnaryReactor,
   void OnDone() override { self_.reset(); }
 
   void Finished(absl::StatusOr<Outcome> outcome) {
+    const absl::Time now = clock_.Now();
+    const absl::Duration total = now - accepted_at_;
     if (!outcome.ok()) {
+      // A caller that hung up is nobody's failure, unless it did so because its deadline came.
+      if (!absl::IsCancelled(outcome.status()) || now + kDeadlineSlack >= deadline_) {
+        spdlog::warn("request {} for {}@{} ended {} after {:.3f} s: {}", response_.request_id(),
+                     response_.model(), response_.model_version(),
+                     absl::StatusCodeToString(outcome.status().code()),
+                     absl::ToDoubleSeconds(total), std::string(outcome.status().message()));
+      }
       return Answer(outcome.status());
     }
-    const absl::Duration total = clock_.Now() - accepted_at_;
     OutcomeFacts& facts = FactsOf(*outcome);
     probe_.Done(facts, total);
-    response_.set_precision(facts.precision == Precision::kBf16 ? v1::PRECISION_BF16
-                                                                : v1::PRECISION_FP32);
+    response_.set_precision(ToProto(facts.precision));
     for (std::string& warning : facts.warnings) {
       response_.add_warnings(std::move(warning));
     }
@@ -107,9 +121,6 @@ class QueuedCall final : public grpc::ServerUnaryReactor,
 
   void Answer(const absl::Status& status) {
     probe_.Answered(status.code());
-    if (!status.ok()) {
-      spdlog::debug("request {}: {}", response_.request_id(), status.ToString());
-    }
     this->Finish(ToGrpcStatus(status));
   }
 
@@ -119,6 +130,7 @@ class QueuedCall final : public grpc::ServerUnaryReactor,
   const RequestId id_;
   typename Kind::Response& response_;  // gRPC's, until Finish
   const absl::Time accepted_at_ = clock_.Now();
+  absl::Time deadline_;  // once the queue has it
   std::atomic<bool> cancelled_ = false;
   std::shared_ptr<QueuedCall> self_;
 };

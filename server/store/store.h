@@ -47,7 +47,7 @@ struct ModelRecord {
   std::string tier;
   std::vector<std::string> capabilities;
   std::uint64_t parameters = 0;
-  std::string default_precision;  // "fp32" or "bf16"
+  std::string default_precision;  // "fp32", "bf16" or "int8"
   std::string weights_sha256;
   std::uint64_t weights_bytes = 0;
 };

@@ -8,6 +8,7 @@
 #include "common/family.h"
 #include "common/model_spec.h"
 #include "common/names.h"
+#include "common/rpc/picture_enums.h"
 #include "common/sha256.h"
 #include "common/status_macros.h"
 
@@ -55,8 +56,13 @@ absl::Status CheckFamilyName(const std::string& name) {
 absl::Status CheckImportHeader(const v1::ImportModelHeader& header, std::uint64_t max_bytes) {
   ATELIER_RETURN_IF_ERROR(CheckName("header.name", header.name()));
   ATELIER_RETURN_IF_ERROR(CheckFamilyName(header.family()));
-  if (header.precision() != v1::PRECISION_UNSPECIFIED && header.precision() != v1::PRECISION_FP32 &&
-      header.precision() != v1::PRECISION_BF16) {
+  if (header.precision() == v1::PRECISION_INT8) {
+    return InvalidField(
+        "header.precision",
+        "must be FP32 or BF16: quantize jobs make int8 models of others, and a file "
+        "exported from one says itself that it is int8");
+  }
+  if (header.precision() != v1::PRECISION_UNSPECIFIED && !FromProto(header.precision())) {
     return InvalidField("header.precision", "must be FP32 or BF16");
   }
   if (!IsSha256Hex(header.sha256())) {
@@ -78,9 +84,7 @@ absl::Status CheckImportHeader(const v1::ImportModelHeader& header, std::uint64_
 ImportTask ToImportTask(const v1::ImportModelHeader& header) {
   ImportTask task;
   task.family = header.family();
-  if (header.precision() != v1::PRECISION_UNSPECIFIED) {
-    task.precision = header.precision() == v1::PRECISION_BF16 ? Precision::kBf16 : Precision::kFp32;
-  }
+  task.precision = FromProto(header.precision());
   task.file_name = header.file_name();
   task.sha256 = header.sha256();
   task.source = header.source();

@@ -75,15 +75,32 @@ TEST_F(ModelSpecTest, TextThatIsNoObjectIsDataLoss) {
 
 TEST_F(ModelSpecTest, EveryKeyIsNeeded) {
   const Json whole = Written();
-  ASSERT_EQ(whole.size(), 19u);
-  const std::set<std::string> may_be_missing = {"base_channels",      "norm",        "antialias",
-                                                "resize_convolution", "multi_level", "image_size",
-                                                "latent_size",        "classes",     "vocabulary"};
+  ASSERT_EQ(whole.size(), 20u);
+  const std::set<std::string> may_be_missing = {
+      "base_channels", "norm",        "antialias", "resize_convolution", "multi_level", "int8",
+      "image_size",    "latent_size", "classes",   "vocabulary"};
   for (const auto& [key, value] : whole.items()) {
     Json json = whole;
     json.erase(key);
     EXPECT_EQ(absl::IsDataLoss(ReadText(json.dump())), !may_be_missing.contains(key)) << key;
     json[key] = Json::object();
+    EXPECT_TRUE(absl::IsDataLoss(ReadText(json.dump()))) << key;
+  }
+}
+
+TEST_F(ModelSpecTest, OnlyAnInt8NetworkIsServedInInt8) {
+  ModelSpec spec = Example();
+  spec.architecture = {.generator = "resnet-9", .int8 = true};
+  spec.default_precision = Precision::kInt8;
+  ASSERT_TRUE(WriteModelSpec(folder_.path(), spec).ok());
+  const auto read = ReadModelSpec(folder_.path());
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_EQ(read->architecture, spec.architecture);
+  EXPECT_EQ(read->default_precision, Precision::kInt8);
+  for (const auto& [key, value] :
+       {std::pair<const char*, Json>{"int8", false}, {"default_precision", "bf16"}}) {
+    Json json = Json::parse(FormatModelSpec(spec));
+    json[key] = value;
     EXPECT_TRUE(absl::IsDataLoss(ReadText(json.dump()))) << key;
   }
 }

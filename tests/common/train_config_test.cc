@@ -150,6 +150,29 @@ TEST(TrainConfigTest, EveryFamilyHasDefaultsThatFit) {
   EXPECT_EQ(FindFamily("hdrgan"), FindFamily("vaegan"));
 }
 
+TEST(TrainConfigTest, VaeganWithAStyleSetIsItsFormFromPictures) {
+  for (const char* name : {"vaegan", "hdrgan", "vaegan-pictures"}) {
+    const auto config = ParseTrainConfig(
+        Json({{"family", name}, {"steps", 3}, {"data", {{"content", "a"}, {"style", "b"}}}})
+            .dump());
+    ASSERT_TRUE(config.ok()) << config.status();
+    EXPECT_EQ(config->family, "vaegan-pictures");
+    EXPECT_EQ(config->tier, "");
+    EXPECT_EQ(config->vaegan.cycle_weight, 10);
+  }
+  for (const Json& none : {Json(nullptr), Json("")}) {
+    const auto config = ParseTrainConfig(
+        Json({{"family", "hdrgan"}, {"steps", 3}, {"data", {{"content", "a"}, {"style", none}}}})
+            .dump());
+    ASSERT_TRUE(config.ok()) << config.status();
+    EXPECT_EQ(config->family, "vaegan");
+    EXPECT_EQ(config->vaegan.cycle_weight, 0);
+  }
+  const auto wrong =
+      ParseTrainConfig(R"({"family":"vaegan","steps":3,"data":{"content":"a","style":7}})");
+  EXPECT_EQ(FieldOf(wrong.status()), "train.data.style");
+}
+
 TEST(TrainConfigTest, WhatContradictsIsRefusedByName) {
   struct Case {
     const char* family;
@@ -221,6 +244,21 @@ TEST(TrainConfigTest, WhatContradictsIsRefusedByName) {
         Case{"faststyle", {{"resample", {{"strength", 1}}}}, "train.resample"},
         Case{"dcgan", {{"resample", {{"window", 9}}}}, "train.resample.strength"},
         Case{"vaegan", {{"losses", {{"regularization_weight", 1}}}}, "train.losses"},
+        Case{"vaegan", {{"vaegan", {{"cycle_weight", 1}}}}, "train.vaegan.cycle_weight"},
+        Case{"vaegan", {{"vaegan", {{"cycle_kl_weight", 1}}}}, "train.vaegan.cycle_kl_weight"},
+        Case{"vaegan-pictures", {{"pattern", {{"latent_size", 8}}}}, "train.pattern"},
+        Case{"vaegan-pictures", {{"cyclegan", {{"cycle_weight", 8}}}}, "train.cyclegan"},
+        Case{"vaegan-pictures", {{"tier", "lite"}}, "train.tier"},
+        Case{"vaegan-pictures", {{"generator", "resnet-6"}}, "train.generator"},
+        Case{"vaegan-pictures",
+             {{"generator_options", {{"norm", "batch"}}}},
+             "train.generator_options"},
+        Case{"vaegan-pictures", {{"image_size", 80}}, "train.image_size"},
+        Case{"vaegan-pictures", {{"gan", {{"steps", 2}}}}, "train.gan.steps"},
+        Case{"vaegan-pictures", {{"data", {{"content", "a"}}}}, "train.data.style"},
+        Case{"vaegan-pictures",
+             {{"losses", {{"regularization_weight", 1}}}},
+             "train.losses.regularization_weight"},
         Case{"dcgan", {{"losses", {{"structure_weight", 1}}}}, "train.losses.structure_weight"},
         Case{"pix2pix", {{"losses", {{"statistics_weight", 1}}}}, "train.losses.statistics_weight"},
         Case{"cut",
@@ -333,6 +371,11 @@ TEST(TrainConfigTest, UnknownThingsAreNamed) {
   EXPECT_EQ(FieldAtFault("precision", "fp64"), "train.precision");
   EXPECT_THAT(std::string(ParseWith("precision", "PRECISION_FP16").status().message()),
               testing::HasSubstr("GPU"));
+  for (const char* int8 : {"int8", "PRECISION_INT8"}) {
+    EXPECT_EQ(FieldAtFault("precision", int8), "train.precision");
+    EXPECT_THAT(std::string(ParseWith("precision", int8).status().message()),
+                testing::HasSubstr("quantize"));
+  }
   EXPECT_EQ(FieldAtFault("colour", "red"), "train.colour");
   EXPECT_EQ(FieldAtFault("faststyle", {{"colour", 1}}), "train.faststyle.colour");
   EXPECT_EQ(FieldAtFault("faststyle", 1), "train.faststyle");

@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <filesystem>
 #include <fstream>
 #include <string>
 #include <utility>
@@ -51,6 +53,18 @@ class DiskTest : public ::testing::Test {
            (directory_ / "disk").string() + "/" + name;
   }
 
+  // The highest step of a whole checkpoint in attempts/<fence>/checkpoints/step-N/; 0: none.
+  static std::uint64_t NewestCheckpoint(const std::filesystem::path& attempts) {
+    std::uint64_t newest = 0;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(attempts)) {
+      const std::string folder = entry.path().parent_path().filename().string();
+      if (entry.path().filename() == "complete" && folder.starts_with("step-")) {
+        newest = std::max<std::uint64_t>(newest, std::stoull(folder.substr(5)));
+      }
+    }
+    return newest;
+  }
+
   static void Fill(const std::filesystem::path& path) {
     std::ofstream file(path, std::ios::binary);
     const std::string block(4096, 'x');
@@ -68,6 +82,8 @@ TEST_F(DiskTest, AFullDiskRefusesJobsAndKeepsServing) {
   Fill(Inside(service, "filler"));
   const absl::Status status = service.client().CreateJob(TinyJob("full", "tiny", 30)).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << status;
+  EXPECT_EQ(status.message(),
+            "the server's disk is full: free space in its data directory; the job was not created");
   EXPECT_TRUE(service.client().Stylize(StylizeRequestFor("random", MakePicture(64, 64, 1))).ok());
 
   std::filesystem::remove(Inside(service, "filler"));
@@ -82,15 +98,15 @@ TEST_F(DiskTest, ADiskThatFillsUpDuringTrainingFailsTheJobWithAReasonOnceThereIs
   v1::WatchJobRequest watch;
   watch.set_job_id("fills");
   v1::JobStateChange last;
-  bool checkpoint = false;
+  std::uint64_t checkpoint = 0;
   service.client()
       .WatchJob(watch,
                 [&](const v1::JobEvent& event) {
-                  checkpoint = event.has_checkpoint();
-                  return !checkpoint;
+                  checkpoint = event.checkpoint().step();
+                  return checkpoint == 0;
                 })
       .IgnoreError();
-  ASSERT_TRUE(checkpoint) << service.process().Stderr();
+  ASSERT_GT(checkpoint, 0u) << service.process().Stderr();
 
   Fill(Inside(service, "filler"));
   EXPECT_TRUE(
@@ -105,6 +121,8 @@ TEST_F(DiskTest, ADiskThatFillsUpDuringTrainingFailsTheJobWithAReasonOnceThereIs
   EXPECT_TRUE(status.ok()) << status << service.process().Stderr();
   EXPECT_EQ(last.state(), v1::JOB_STATE_FAILED);
   EXPECT_THAT(last.reason(), ::testing::HasSubstr("disk"));
+  EXPECT_GE(NewestCheckpoint(Inside(service, "data/jobs/fills/attempts")), checkpoint)
+      << "what was saved is still there";
 }
 
 TEST_F(DiskTest, AnImportThatDoesNotFitIsRefusedAndLeavesNothing) {

@@ -152,6 +152,51 @@ TEST_F(TrainProgramsTest, AJobIsWatchedToItsEndAndItsModelStylizes) {
   EXPECT_TRUE(WaitUntil([&] { return !service.Worker(WorkerKind::kTrain).has_value(); }));
 }
 
+// From a model to a smaller one of it, which is served in turn.
+TEST_F(TrainProgramsTest, AModelIsDistilledOrQuantizedMeasuredAndServed) {
+  Service service(options_);
+  Create(service, TinyJob("large-1", "large", 2));
+  EXPECT_EQ(Watch(service, "large-1").back().state().state(), v1::JOB_STATE_SUCCEEDED);
+  v1::CreateJobRequest request;
+  request.mutable_spec()->set_job_id("small-1");
+  request.mutable_spec()->set_output_model("small");
+  v1::DistilSpec& distil = *request.mutable_spec()->mutable_distil();
+  distil.set_model("large@1");
+  distil.mutable_data()->set_content("content");
+  distil.set_steps(2);
+  distil.set_image_size(64);
+  distil.set_batch_size(1);
+  Create(service, request);
+  EXPECT_EQ(Watch(service, "small-1").back().state().state(), v1::JOB_STATE_SUCCEEDED);
+  const v1::Job job = Get(service, "small-1");
+  for (const char* name : {"before/milliseconds", "after/milliseconds", "after/size_bytes",
+                           "after/content_similarity", "to_source/ssim"}) {
+    EXPECT_TRUE(job.progress().metrics().contains(name)) << name << " " << job.DebugString();
+  }
+  ExpectStylizes(service, "small");
+
+  v1::CreateJobRequest quantize = TinyJob("base-1", "base", 2);
+  quantize.mutable_spec()->mutable_train()->set_tier("base");
+  Create(service, quantize);
+  EXPECT_EQ(Watch(service, "base-1").back().state().state(), v1::JOB_STATE_SUCCEEDED);
+  quantize.mutable_spec()->set_job_id("base-2");
+  quantize.mutable_spec()->set_output_model("base-int8");
+  quantize.mutable_spec()->mutable_quantize()->set_model("base@1");
+  quantize.mutable_spec()->mutable_quantize()->mutable_data()->set_content("content");
+  quantize.mutable_spec()->mutable_quantize()->set_pictures(2);
+  quantize.mutable_spec()->mutable_quantize()->set_image_size(64);
+  Create(service, quantize);
+  EXPECT_EQ(Watch(service, "base-2").back().state().state(), v1::JOB_STATE_SUCCEEDED)
+      << Get(service, "base-2").DebugString();
+  ExpectStylizes(service, "base-int8");
+
+  request.mutable_spec()->set_job_id("small-2");
+  distil.set_model("large@7");
+  EXPECT_TRUE(absl::IsNotFound(service.client().CreateJob(request).status()));
+  distil.set_model("large");
+  EXPECT_EQ(FieldOf(service.client().CreateJob(request).status()), "distil.model");
+}
+
 // The families whose style comes with the request, from the job to the picture.
 TEST_F(TrainProgramsTest, StylesThatAreChosenLateAreServed) {
   MakeDataset(directory_ / "styles" / "bold", 2, 200);
@@ -207,6 +252,28 @@ TEST_F(TrainProgramsTest, StylesThatAreChosenLateAreServed) {
   request = StylizeRequestFor("gatys", MakePicture(1100, 90, 7));
   status = service.client().Stylize(request).status();
   EXPECT_EQ(FieldOf(status), "size") << status;
+}
+
+// One name for two families: what the model takes is said by the family that it is of.
+TEST_F(TrainProgramsTest, VaeganWithAStyleSetRestylesPictures) {
+  Service service(options_);
+  v1::CreateJobRequest request = TinyJob("hybrid-1", "hybrid", 2);
+  v1::TrainSpec& train = *request.mutable_spec()->mutable_train();
+  train.set_family("vaegan");
+  train.clear_tier();
+  train.clear_faststyle();
+  train.set_base_channels(4);
+  Create(service, request);
+  EXPECT_EQ(Watch(service, "hybrid-1").back().state().state(), v1::JOB_STATE_SUCCEEDED)
+      << Get(service, "hybrid-1").reason() << service.process().Stderr();
+  v1::GetModelRequest get;
+  get.set_model("hybrid");
+  EXPECT_EQ(service.client().GetModel(get)->family(), "vaegan-pictures");
+  ExpectStylizes(service, "hybrid");
+
+  request.mutable_spec()->set_job_id("hybrid-2");
+  train.mutable_pattern()->set_latent_size(8);
+  EXPECT_EQ(FieldOf(service.client().CreateJob(request).status()), "train.pattern");
 }
 
 TEST_F(TrainProgramsTest, AKilledTrainerResumesFromItsCheckpoint) {

@@ -47,8 +47,10 @@ void AddOptions(CLI::App& app, WorkerOptions& options) {
          "convert: read or write one file of weights and end")
       ->check(CLI::IsMember({"serve", "train", "convert"}))
       ->default_str("serve");
-  app.add_option("--server", options.server,
-                 "serve, train: where the server listens for workers: unix:PATH or HOST:PORT")
+  app.add_option(
+         "--server", options.server,
+         "serve, train: where the server listens for workers: unix:PATH (HOST:PORT is understood, "
+         "but this release's server listens on its socket only)")
       ->check(CheckServer);
   app.add_option("--name", options.name,
                  "this worker's name in the server's logs and metrics (default: ROLE-DEVICE)")
@@ -101,10 +103,14 @@ std::variant<WorkerOptions, int> ParseWorkerOptions(int argc, const char* const*
   CLI::App app(
       "atelier-worker does the work of an atelier-server: it dials the server, says what it can do "
       "and takes\nwork until the server or a SIGTERM ends it. atelier-server starts the workers of "
-      "its own machine by itself;\nstart one by hand to lend another machine or device.",
+      "its own machine's CPU by itself;\nstart one by hand for another device of that machine, or "
+      "in "
+      "a container that shares the server's data\ndirectory: the models are read there.",
       "atelier-worker");
   app.footer(
-      "Example: atelier-worker --server unix:/var/lib/atelier/worker.sock --device cuda:0\n"
+      "Example: atelier-worker --server unix:/var/lib/atelier/run/worker.sock --device cuda:0\n"
+      "The socket is run/worker.sock below the server's data directory, and only the server's own "
+      "user may use it.\n"
       "Exit code: 0 done, 1 failed, 2 misused. Logs go to standard error.");
   AddOptions(app, options);
   try {

@@ -75,6 +75,11 @@ absl::Status ExportModel(const ExportTask& task, const fs::path& folder) {
         "The model is a TorchScript program and exists in that format only; export it as "
         "torchscript.");
   }
+  if (spec.architecture.int8 && task.format != WeightsFormat::kSafetensors) {
+    return absl::FailedPreconditionError(
+        "An int8 model exists as safetensors only: PyTorch has no such layers. Export it as "
+        "safetensors, or export the model that it was made from.");
+  }
   ATELIER_ASSIGN_OR_RETURN(
       std::string bytes,
       infer::ReadVerified(task.model / WeightsFileName(spec.architecture), spec.weights_sha256));

@@ -10,7 +10,7 @@ namespace atelier::convert {
 
 // Writes folder/kConvertOutput:
 //   safetensors  the weights by name, with model.json and card.md as metadata, so that ImportModel
-//                makes the same model of it;
+//                makes the same model of it; the only format of int8 models;
 //   pth          the weights by name, which Python's torch.load reads;
 //   TorchScript  the generator as a program, compared with the network (torchscript_export.h); a
 //                model that is a program is exported as it came, and only so.

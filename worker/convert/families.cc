@@ -25,6 +25,7 @@ const std::vector<Row>& Rows() {
       {"unet-", {"pix2pix", "cyclegan", "cut", "faststyle"}},
       {"transformer", {"faststyle", "cyclegan", "cut", "pix2pix"}},
       {"lite", {"faststyle", "cyclegan", "cut", "pix2pix"}},
+      {"shared-latent", {"vaegan-pictures"}},
       {"dcgan", {"dcgan", "wgan", "vaegan"}},
   };
   return *rows;

@@ -127,7 +127,9 @@ absl::StatusOr<ModelSpec> ImportStateDict(std::string bytes, WeightsFormat forma
   bytes = std::string();  // the tensors have copied it
   card = std::move(found.card);
   ModelSpec spec = found.spec;
-  spec.default_precision = task.precision.value_or(spec.default_precision);
+  const Precision precision = task.precision.value_or(spec.default_precision);
+  ATELIER_RETURN_IF_ERROR(CheckPrecision("header.precision", precision, spec.default_precision));
+  spec.default_precision = precision;
   // What model.json cannot say could not be loaded again.
   spec.weights_sha256 = task.sha256;
   if (const auto readable = ParseModelSpec(FormatModelSpec(spec)); !readable.ok()) {

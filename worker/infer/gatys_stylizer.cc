@@ -45,6 +45,8 @@ class GatysStylizer final : public Stylizer {
   absl::StatusOr<at::Tensor> Stylize(const at::Tensor& images,
                                      const StylizeControls& controls) override {
     ATELIER_RETURN_IF_ERROR(CheckPictures(images));
+    ATELIER_RETURN_IF_ERROR(
+        CheckPrecision("precision", controls.precision, spec_.default_precision));
     if (!controls.mix.empty()) {
       return InvalidField("mix", "does not apply: this model does not know several styles");
     }

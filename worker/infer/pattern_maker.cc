@@ -59,6 +59,7 @@ class GeneratorPatternMaker final : public PatternMaker {
 
   absl::StatusOr<at::Tensor> Make(const PatternOrder& order, Precision precision) override {
     ATELIER_RETURN_IF_ERROR(Check(order));
+    ATELIER_RETURN_IF_ERROR(CheckPrecision("precision", precision, spec_.default_precision));
     return Guarded("making a pattern", [&] { return Run(order, precision); });
   }
 

@@ -36,6 +36,8 @@ std::uint64_t BytesOf(const torch::nn::Module& network) {
   std::uint64_t bytes = 0;
   for (const torch::Tensor& parameter : network.parameters()) {
     bytes += parameter.nbytes();
+    // Weights of int8 convolutions are there twice: as in the file, and in oneDNN's layout.
+    bytes += parameter.scalar_type() == torch::kChar ? parameter.nbytes() : 0;
   }
   return bytes;
 }
@@ -46,7 +48,8 @@ void PrepareToServe(torch::nn::Module& network, torch::Device device, torch::Sca
     buffer.set_data(buffer.is_floating_point() ? buffer.to(device, type) : buffer.to(device));
   }
   for (torch::Tensor& parameter : network.parameters()) {
-    parameter.set_data(parameter.to(device, type));
+    parameter.set_data(parameter.is_floating_point() ? parameter.to(device, type)
+                                                     : parameter.to(device));
     parameter.requires_grad_(false);
   }
   nn::UseChannelsLast(network);

@@ -19,7 +19,7 @@ absl::StatusOr<std::string> ReadVerified(const std::filesystem::path& path,
 // INTERNAL: not a batch of pictures, uint8 [N, H, W, 3] with sides of 16 or more.
 absl::Status CheckPictures(const at::Tensor& images);
 
-// Of its parameters in memory.
+// Of its parameters in memory, when it is used.
 std::uint64_t BytesOf(const torch::nn::Module& network);
 
 // Puts a network onto `device`, its floating-point parameters and buffers in `type`, channels last,

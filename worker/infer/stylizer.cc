@@ -39,7 +39,7 @@ absl::StatusOr<GeneratorPtr> BuildGenerator(const ModelSpec& spec, const models:
 absl::StatusOr<GeneratorPtr> ReadGenerator(const ModelSpec& spec, std::string bytes,
                                            torch::Device device) {
   if (spec.architecture.generator == kTorchScript) {
-    ATELIER_ASSIGN_OR_RETURN(const auto program, models::TorchScriptGenerator::Parse(bytes));
+    ATELIER_ASSIGN_OR_RETURN(auto program, models::TorchScriptGenerator::Parse(bytes));
     program->to(device);
     return program;
   }
@@ -53,12 +53,14 @@ class GeneratorStylizer final : public Stylizer {
   GeneratorStylizer(ModelSpec spec, torch::Device device, GeneratorPtr generator)
       : spec_(std::move(spec)),
         device_(device),
-        fp32_(std::move(generator)),
-        bytes_(BytesOf(*fp32_)) {}
+        generator_(std::move(generator)),
+        bytes_(BytesOf(*generator_)) {}
 
   absl::StatusOr<at::Tensor> Stylize(const at::Tensor& images,
                                      const StylizeControls& controls) override {
     ATELIER_RETURN_IF_ERROR(CheckPictures(images));
+    ATELIER_RETURN_IF_ERROR(
+        CheckPrecision("precision", controls.precision, spec_.default_precision));
     return Guarded("restyling a picture", [&] { return Run(images, controls); });
   }
 
@@ -96,13 +98,13 @@ class GeneratorStylizer final : public Stylizer {
   absl::StatusOr<GeneratorPtr> GeneratorFor(Precision precision)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     // A TorchScript program computes in fp32 whatever it is given.
-    if (precision == Precision::kFp32 || spec_.architecture.generator == kTorchScript) {
-      return fp32_;
+    if (precision != Precision::kBf16 || spec_.architecture.generator == kTorchScript) {
+      return generator_;
     }
     if (bf16_ == nullptr) {
       const torch::InferenceMode no_inference(false);
-      ATELIER_ASSIGN_OR_RETURN(
-          bf16_, BuildGenerator(spec_, models::CollectWeights(*fp32_), device_, torch::kBFloat16));
+      ATELIER_ASSIGN_OR_RETURN(bf16_, BuildGenerator(spec_, models::CollectWeights(*generator_),
+                                                     device_, torch::kBFloat16));
       bytes_ += BytesOf(*bf16_);
     }
     return bf16_;
@@ -111,7 +113,7 @@ class GeneratorStylizer final : public Stylizer {
   const ModelSpec spec_;
   const torch::Device device_;
   absl::Mutex mutex_;
-  const GeneratorPtr fp32_;
+  const GeneratorPtr generator_;  // in fp32 or int8
   GeneratorPtr bf16_ ABSL_GUARDED_BY(mutex_);
   std::atomic<std::uint64_t> bytes_;
 };
@@ -119,6 +121,10 @@ class GeneratorStylizer final : public Stylizer {
 absl::StatusOr<std::unique_ptr<Stylizer>> LoadStylizer(const Stylizer::Options& options) {
   ATELIER_ASSIGN_OR_RETURN(const ModelSpec spec, ReadModelSpec(options.directory));
   ATELIER_ASSIGN_OR_RETURN(const torch::Device device, OpenDevice(options.device));
+  if (spec.architecture.int8 && !device.is_cpu()) {
+    return absl::FailedPreconditionError(
+        "An int8 model runs on CPUs only; serve the model that it was made from on this device.");
+  }
   const std::string& sha256 =
       options.weights_sha256.empty() ? spec.weights_sha256 : options.weights_sha256;
   ATELIER_ASSIGN_OR_RETURN(

@@ -16,6 +16,7 @@ namespace atelier::infer {
 
 // What a result depends on besides the picture and the model.
 struct StylizeControls {
+  // An int8 model computes in fp32 around its int8 convolutions.
   Precision precision = Precision::kFp32;
   // For a model that knows several styles: the weight of each of its classes, at least one above 0
   // (common/style_mix.h makes them); empty: the first class alone.
@@ -32,15 +33,16 @@ class Stylizer : public Model {
 
   // Loads, verifies and warms up. NOT_FOUND: no such folder; DATA_LOSS: checksum, names or shapes
   // disagree; UNIMPLEMENTED: unknown family; RESOURCE_EXHAUSTED: out of memory;
-  // FAILED_PRECONDITION: the device is not there; UNAVAILABLE: the feature weights that the family
-  // "gatys" needs are not.
+  // FAILED_PRECONDITION: the device is not there, or an int8 model on a GPU; UNAVAILABLE: the
+  // feature weights that the family "gatys" needs are not.
   static absl::StatusOr<std::unique_ptr<Stylizer>> Load(const Options& options);
 
   // uint8 [N, H, W, 3] in, uint8 [N, H, W, 3] out, on the CPU, any H and W from 16 to 4096. A
   // picture's result does not depend on the others in its batch (on CPUs bit for bit). Thread-safe;
   // calls run one after the other. INVALID_ARGUMENT naming `mix` or `style_image`: missing, or not
-  // what this model takes; `size`: the family "gatys" takes sides up to 1024. RESOURCE_EXHAUSTED:
-  // out of memory; INTERNAL: the device failed; errors of `controls.still_wanted`.
+  // what this model takes; `precision`: not one that it has (common/precision.h); `size`: the
+  // family "gatys" takes sides up to 1024. RESOURCE_EXHAUSTED: out of memory; INTERNAL: the device
+  // failed; errors of `controls.still_wanted`.
   virtual absl::StatusOr<at::Tensor> Stylize(const at::Tensor& images,
                                              const StylizeControls& controls) = 0;
   absl::StatusOr<at::Tensor> Stylize(const at::Tensor& images, Precision precision) {

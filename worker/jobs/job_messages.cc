@@ -2,24 +2,28 @@
 
 #include <cmath>
 
+#include "common/compress_config.h"
 #include "common/errors.h"
+#include "common/rpc/job_kind.h"
 #include "common/rpc/proto_json.h"
 #include "common/status_macros.h"
 
 namespace atelier::worker {
 
 absl::StatusOr<train::TrainJob> ToTrainJob(const internal::v1::StartJob& message) {
-  if (!message.spec().has_train()) {
-    return InvalidField("train", "is missing: this worker can only train");
+  if (message.spec().kind_case() == v1::JobSpec::KIND_NOT_SET) {
+    return InvalidField("kind", "is missing, or newer than this worker");
   }
   train::TrainJob job;
-  ATELIER_ASSIGN_OR_RETURN(job.config, ParseTrainConfig(ToJson(message.spec().train())));
+  const JobKind kind = KindOf(message.spec());
+  ATELIER_ASSIGN_OR_RETURN(job.config, ParseJobConfig(kind.name, ToJson(*kind.message)));
   job.job_id = message.spec().job_id();
   job.content_directory = message.content_directory();
   job.style_directory = message.style_directory();
   job.attempt_directory = message.attempt_directory();
   job.resume_directory = message.resume_directory();
   job.init_directory = message.init_directory();
+  job.source_model = message.source_directory();
   return job;
 }
 

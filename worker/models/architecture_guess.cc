@@ -105,6 +105,14 @@ std::optional<Architecture> GuessLite(const File& file) {
   return Architecture{.generator = "lite"};
 }
 
+std::optional<Architecture> GuessSharedLatent(const File& file) {
+  const std::optional<int> channels = file.Channels("encoder_source.0.conv", 0);
+  if (!channels) {
+    return std::nullopt;
+  }
+  return Architecture{.generator = "shared-latent", .base_channels = *channels};
+}
+
 std::optional<Architecture> GuessDcgan(const File& file) {
   const std::optional<int> latent = file.Channels("main.0", 0);
   // A discriminator has no norm behind its first layer.
@@ -142,7 +150,8 @@ bool HasConvolution(const Shapes& file, std::string_view layer) {
 std::vector<Architecture> GuessArchitectures(const Shapes& file) {
   const File names(file);
   std::vector<Architecture> guesses;
-  for (const auto guess : {GuessResnet, GuessUnet, GuessTransformer, GuessLite, GuessDcgan}) {
+  for (const auto guess :
+       {GuessResnet, GuessUnet, GuessTransformer, GuessLite, GuessSharedLatent, GuessDcgan}) {
     if (std::optional<Architecture> architecture = guess(names)) {
       guesses.push_back(*std::move(architecture));
     }

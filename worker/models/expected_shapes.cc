@@ -6,6 +6,7 @@
 
 #include "common/check.h"
 #include "worker/nn/lite_generator.h"
+#include "worker/nn/shared_latent_generator.h"
 
 namespace atelier::models {
 namespace {
@@ -41,6 +42,11 @@ class Layers {
     if (norm_ == "batch" || norm_ == "layer") {
       Affine(name, channels);
     }
+  }
+  // nn::ConvNormRelu.
+  void Unit(const std::string& name, Shape weight) {
+    Affine(name + ".norm", weight.front());
+    Convolution(name + ".conv", std::move(weight), 0);
   }
   void Buffer(const std::string& name, Shape shape) { shapes_[name] = std::move(shape); }
 
@@ -150,12 +156,8 @@ Shapes LiteShapes() {
   constexpr std::int64_t kNoise = 8;
   constexpr std::int64_t kTile = 64;
   Layers layers("");
-  const auto unit = [&layers](const std::string& name, Shape weight) {
-    layers.Affine(name + ".norm", weight.front());
-    layers.Convolution(name + ".conv", std::move(weight), 0);
-  };
-  unit("stem", {o.stem_channels, 3, 5, 5});
-  unit("down", {o.channels, o.stem_channels, 3, 3});
+  layers.Unit("stem", {o.stem_channels, 3, 5, 5});
+  layers.Unit("down", {o.channels, o.stem_channels, 3, 3});
   layers.Convolution("noise", {o.channels, kNoise, 1, 1}, 0);
   layers.Buffer("noise_tile", {1, kNoise, kTile, kTile});
   for (int i = 0; i < o.blocks; ++i) {
@@ -166,9 +168,45 @@ Shapes LiteShapes() {
     layers.Convolution(block + ".project", {o.channels, o.expansion, 1, 1}, o.channels);
   }
   layers.Convolution("reduce", {o.up_channels, o.channels, 1, 1}, 0);
-  unit("up", {o.up_channels, o.up_channels, 3, 3});
+  layers.Unit("up", {o.up_channels, o.up_channels, 3, 3});
   layers.Convolution("shrink", {o.head_channels, o.up_channels, 1, 1}, o.head_channels);
   layers.Convolution("head", {3, o.head_channels, 5, 5}, 3);
+  return layers.Take();
+}
+
+// The indices of nn::SharedLatentGenerator's layers.
+Shapes SharedLatentShapes(const Architecture& a) {
+  const nn::SharedLatentGenerator::Options o;
+  const std::int64_t width = a.base_channels;
+  const int own_blocks = o.blocks - o.shared_blocks;
+  Layers layers("");
+  const auto block = [&](const std::string& name) {
+    layers.Unit(name + ".first", {4 * width, 4 * width, 3, 3});
+    layers.Convolution(name + ".second", {4 * width, 4 * width, 3, 3}, 0);
+    layers.Affine(name + ".norm", 4 * width);
+  };
+  for (const std::string domain : {"source", "target"}) {
+    const std::string encoder = "encoder_" + domain;
+    layers.Unit(Index(encoder, 0), {width, 3, 7, 7});
+    layers.Unit(Index(encoder, 1), {2 * width, width, 3, 3});
+    layers.Unit(Index(encoder, 2), {4 * width, 2 * width, 3, 3});
+    const std::string decoder = "decoder_" + domain;
+    for (int i = 0; i < own_blocks; ++i) {
+      block(Index(encoder, 3 + i));
+      block(Index(decoder, i));
+    }
+    int next = own_blocks;
+    for (const std::int64_t out : {2 * width, width}) {
+      layers.Convolution(Index(decoder, next), {out, 2 * out, 3, 3}, 0);
+      layers.Affine(Index(decoder, next + 1), out);
+      next += 3;
+    }
+    layers.Convolution(Index(decoder, next + 1), {3, width, 7, 7}, 3);
+  }
+  for (int i = 0; i < o.shared_blocks; ++i) {
+    block(Index("shared_encoder", i));
+    block(Index("shared_decoder", i));
+  }
   return layers.Take();
 }
 
@@ -217,6 +255,7 @@ std::string Describe(const Architecture& architecture) {
   text += architecture.antialias ? ", antialias" : "";
   text += architecture.resize_convolution ? ", resize_convolution" : "";
   text += architecture.multi_level ? ", multi_level" : "";
+  text += architecture.int8 ? ", int8" : "";
   if (architecture.image_size > 0) {
     text += ", " + std::to_string(architecture.latent_size) + " numbers of noise, " +
             std::to_string(architecture.image_size) + " pixels";
@@ -236,6 +275,9 @@ Shapes ExpectedShapes(const Architecture& architecture) {
   }
   if (architecture.generator == "dcgan") {
     return DcganShapes(architecture);
+  }
+  if (architecture.generator == "shared-latent") {
+    return SharedLatentShapes(architecture);
   }
   ATELIER_CHECK(architecture.generator == "lite");
   return LiteShapes();

@@ -7,6 +7,7 @@
 #include "common/status_macros.h"
 #include "worker/nn/lite_generator.h"
 #include "worker/nn/resnet_generator.h"
+#include "worker/nn/shared_latent_generator.h"
 #include "worker/nn/transformer_net.h"
 #include "worker/nn/unet_generator.h"
 
@@ -62,6 +63,10 @@ absl::StatusOr<GeneratorPtr> Build(const Architecture& architecture, bool dropou
     return std::make_shared<nn::TransformerNet>(
         nn::TransformerNet::Options{.channels = architecture.base_channels});
   }
+  if (architecture.generator == "shared-latent") {
+    return std::make_shared<nn::SharedLatentGenerator>(
+        nn::SharedLatentGenerator::Options{.base_channels = ChannelsOf(architecture)});
+  }
   ATELIER_ASSIGN_OR_RETURN(const nn::NormKind norm,
                            NormKindOf(architecture.norm.empty() ? "instance" : architecture.norm));
   constexpr int kMaxBlocks = 99;
@@ -73,14 +78,19 @@ absl::StatusOr<GeneratorPtr> Build(const Architecture& architecture, bool dropou
                                      .norm = norm,
                                      .antialias = architecture.antialias,
                                      .resize_convolution = architecture.resize_convolution,
-                                     .multi_level = architecture.multi_level});
+                                     .multi_level = architecture.multi_level,
+                                     .int8 = architecture.int8});
   }
   constexpr int kLeastDowns = 5;
   constexpr int kMostDowns = 10;
   for (int downs = kLeastDowns; downs <= kMostDowns; ++downs) {
     if (NumberBehind(architecture.generator, "unet-") == 1 << downs) {
-      return std::make_shared<nn::UnetGenerator>(nn::UnetGenerator::Options{
-          .downs = downs, .ngf = ChannelsOf(architecture), .norm = norm, .dropout = dropout});
+      return std::make_shared<nn::UnetGenerator>(
+          nn::UnetGenerator::Options{.downs = downs,
+                                     .ngf = ChannelsOf(architecture),
+                                     .norm = norm,
+                                     .dropout = dropout,
+                                     .int8 = architecture.int8});
     }
   }
   return absl::UnimplementedError("This build has no generator called \"" + architecture.generator +

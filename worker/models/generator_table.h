@@ -19,7 +19,8 @@ namespace atelier::models {
 // INVALID_ARGUMENT: no such name (the sentence lists all), or a width for one that has only one.
 absl::StatusOr<Architecture> ArchitectureOf(std::string_view name, int base_channels = 0);
 
-// A network for pictures, in evaluation mode, with LibTorch's default weights (to be loaded or
+// A network for pictures, of a name of ArchitectureOf or one that a family has to itself
+// ("shared-latent"), in evaluation mode, with LibTorch's default weights (to be loaded or
 // initialised by the caller). UNIMPLEMENTED: not in this build.
 // `dropout`: with dropout in training mode, where the layout has a place for it.
 absl::StatusOr<std::shared_ptr<nn::Generator>> MakeGenerator(const Architecture& architecture,

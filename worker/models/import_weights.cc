@@ -19,7 +19,7 @@ namespace {
 
 constexpr char kKnown[] =
     "ResNet generators of CycleGAN, pix2pix and CUT, U-Net generators of pix2pix, the network of "
-    "fast_neural_style, DCGAN's generator, and Atelier's lite generator";
+    "fast_neural_style, DCGAN's generator, and Atelier's lite and shared-latent generators";
 
 void Replace(std::string& text, std::string_view from, std::string_view to) {
   const std::size_t at = text.find(from);

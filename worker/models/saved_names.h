@@ -10,6 +10,11 @@ inline constexpr std::string_view kRunningMean = ".running_mean";
 inline constexpr std::string_view kRunningVariance = ".running_var";
 inline constexpr std::string_view kBatchCount = ".num_batches_tracked";
 
+// Of nn::QuantizedConvolution.
+inline constexpr std::string_view kInputScale = ".input_scale";
+inline constexpr std::string_view kInputZeroPoint = ".input_zero_point";
+inline constexpr std::string_view kWeightScale = ".weight_scale";
+
 // What a norm counts while it is trained.
 inline bool IsNormStatistic(std::string_view name) {
   return name.ends_with(kRunningMean) || name.ends_with(kRunningVariance) ||

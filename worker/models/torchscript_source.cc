@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "worker/nn/lite_generator.h"
+#include "worker/nn/shared_latent_generator.h"
 
 namespace atelier::models {
 namespace {
@@ -80,6 +81,11 @@ class Body {
     }
     return kind == "layer" ? Line("x = torch.group_norm(x, 1, " + weights + ", 1e-05, False)")
                            : *this;
+  }
+  // nn::ConvNormRelu.
+  Body& Unit(const std::string& name, int kernel, int stride) {
+    Reflect(kernel / 2).Convolution(name + ".conv", {.stride = stride, .bias = false});
+    return InstanceNorm(name + ".norm").Relu();
   }
   Body& Relu() { return Line("x = torch.relu(x)"); }
   Body& Tanh() { return Line("x = torch.tanh(x)"); }
@@ -225,22 +231,27 @@ std::string TransformerSource() {
   return body.Line("x = torch.clamp(x / 127.5 - 1.0, -1.0, 1.0)").Finish();
 }
 
+// How far the tile in row i and column j is rolled; rolling takes any number.
+std::string RollText(const nn::LiteNetwork::Roll& roll) {
+  const auto term = [](int factor, const char* of) { return std::to_string(factor) + of; };
+  return term(roll.row2, " * i * i + ") + term(roll.both, " * i * j + ") +
+         term(roll.column2, " * j * j + ") + term(roll.row, " * i + ") + term(roll.column, " * j");
+}
+
 // nn::LiteGenerator with its default options.
 std::string LiteSource() {
   const nn::LiteGenerator::Options o;
   Body body;
-  const auto unit = [&body](const std::string& name, int kernel, int stride) {
-    body.Reflect(kernel / 2).Convolution(name + ".conv", {.stride = stride, .bias = false});
-    body.InstanceNorm(name + ".norm").Relu();
-  };
-  body.PadToMultiple(4);
-  unit("stem", 5, 2);
-  unit("down", 3, 2);
+  body.PadToMultiple(4).Unit("stem", 5, 2).Unit("down", 3, 2);
   body.Line("noise = torch.conv2d(self.noise_tile, self.noise.weight)")
-      .Line("rows = (x.size(2) + noise.size(2) - 1) // noise.size(2)")
-      .Line("columns = (x.size(3) + noise.size(3) - 1) // noise.size(3)")
-      .Line("noise = noise.repeat([1, 1, rows, columns])")
-      .Line("x = x + noise[:, :, :x.size(2), :x.size(3)]");
+      .Line("rows: List[Tensor] = []")
+      .Line("for i in range((x.size(2) + noise.size(2) - 1) // noise.size(2)):")
+      .Line("    row: List[Tensor] = []")
+      .Line("    for j in range((x.size(3) + noise.size(3) - 1) // noise.size(3)):")
+      .Line("        row.append(torch.roll(noise, [" + RollText(nn::LiteNetwork::kRollDown) + ", " +
+            RollText(nn::LiteNetwork::kRollRight) + "], [2, 3]))")
+      .Line("    rows.append(torch.cat(row, 3))")
+      .Line("x = x + torch.cat(rows, 2)[:, :, :x.size(2), :x.size(3)]");
   for (int i = 0; i < o.blocks; ++i) {
     const std::string block = Index("blocks", i);
     body.Line("skip = x");
@@ -250,9 +261,35 @@ std::string LiteSource() {
     body.Convolution(block + ".project").Line("x = x + skip");
   }
   body.Convolution("reduce", {.bias = false}).DoubleNearest();
-  unit("up", 3, 1);
-  body.Convolution("shrink").Relu().DoubleNearest();
+  body.Unit("up", 3, 1).Convolution("shrink").Relu().DoubleNearest();
   return body.Reflect(2).Convolution("head").Tanh().Finish();
+}
+
+// nn::SharedLatentGenerator with its default numbers of blocks, from source to target.
+std::string SharedLatentSource() {
+  const nn::SharedLatentGenerator::Options o;
+  const int own_blocks = o.blocks - o.shared_blocks;
+  Body body;
+  const auto blocks = [&body](const std::string& sequence, int first, int count) {
+    for (int i = first; i < first + count; ++i) {
+      const std::string block = Index(sequence, i);
+      body.Line("skip = x").Unit(block + ".first", 3, 1);
+      body.Reflect(1).Convolution(block + ".second", {.bias = false});
+      body.InstanceNorm(block + ".norm").Line("x = x + skip");
+    }
+  };
+  body.PadToMultiple(4).Unit("encoder_source.0", 7, 1);
+  body.Unit("encoder_source.1", 3, 2).Unit("encoder_source.2", 3, 2);
+  blocks("encoder_source", 3, own_blocks);
+  blocks("shared_encoder", 0, o.shared_blocks);
+  blocks("shared_decoder", 0, o.shared_blocks);
+  blocks("decoder_target", 0, own_blocks);
+  int next = own_blocks;
+  for (int up = 0; up < 2; ++up, next += 3) {
+    body.DoubleNearest().Reflect(1).Convolution(Index("decoder_target", next), {.bias = false});
+    body.InstanceNorm(Index("decoder_target", next + 1)).Relu();
+  }
+  return body.Reflect(3).Convolution(Index("decoder_target", next + 1)).Tanh().Finish();
 }
 
 // nn::DcganGenerator.
@@ -283,6 +320,9 @@ absl::StatusOr<std::string> TorchScriptSource(const Architecture& architecture) 
   }
   if (architecture.generator == "lite") {
     return LiteSource();
+  }
+  if (architecture.generator == "shared-latent") {
+    return SharedLatentSource();
   }
   if (architecture.generator == "dcgan" && !architecture.resize_convolution) {
     return DcganSource(architecture);

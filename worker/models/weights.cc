@@ -23,6 +23,22 @@ std::map<std::string, torch::Tensor> NamedTensors(const torch::nn::Module& modul
   return named;
 }
 
+// Whether values of one can be those of the other: integers would be cut off.
+bool TypesFit(const torch::Tensor& a, const torch::Tensor& b) {
+  return a.scalar_type() == b.scalar_type() || (a.is_floating_point() && b.is_floating_point());
+}
+
+// What is divided by in an int8 model, and an offset that has to be one of its 256 numbers.
+bool IsWithinRange(const std::string& name, const torch::Tensor& tensor) {
+  if (name.ends_with(kInputScale) || name.ends_with(kWeightScale)) {
+    return torch::logical_and(tensor > 0, tensor.isfinite()).all().item<bool>();
+  }
+  if (name.ends_with(kInputZeroPoint)) {
+    return torch::logical_and(tensor >= 0, tensor <= 255).all().item<bool>();
+  }
+  return true;
+}
+
 }  // namespace
 
 absl::Status LoadWeights(torch::nn::Module& module, const TensorMap& tensors, bool strict) {
@@ -32,6 +48,7 @@ absl::Status LoadWeights(torch::nn::Module& module, const TensorMap& tensors, bo
   Complaints missing("missing");
   Complaints unexpected("unexpected");
   Complaints mismatched("of another shape or type");
+  Complaints impossible("with impossible values");
   for (const auto& [file_name, tensor] : tensors) {
     const std::string name = WithoutDataParallel(file_name);
     const auto target = own.find(name);
@@ -43,10 +60,11 @@ absl::Status LoadWeights(torch::nn::Module& module, const TensorMap& tensors, bo
     }
     if (!found.insert(name).second) {
       unexpected.Add(Printable(name) + " (twice)");
-    } else if (target->second.sizes() != tensor.sizes() ||
-               target->second.is_floating_point() != tensor.is_floating_point()) {
+    } else if (target->second.sizes() != tensor.sizes() || !TypesFit(target->second, tensor)) {
       mismatched.Add(name + " " + ShapeText(tensor.sizes()) + " for " +
                      ShapeText(target->second.sizes()));
+    } else if (!IsWithinRange(name, tensor)) {
+      impossible.Add(name);
     } else {
       copies.emplace_back(target->second, tensor);
     }
@@ -60,6 +78,7 @@ absl::Status LoadWeights(torch::nn::Module& module, const TensorMap& tensors, bo
   missing.AppendTo(sentence);
   unexpected.AppendTo(sentence);
   mismatched.AppendTo(sentence);
+  impossible.AppendTo(sentence);
   if (!sentence.empty()) {
     return absl::DataLossError("The weights do not fit the network: " + sentence + ".");
   }
@@ -80,7 +99,7 @@ MatchReport LoadMatching(torch::nn::Module& module, const TensorMap& tensors) {
       report.unused.push_back(Printable(name));
       continue;
     }
-    if (target->second.sizes() == tensor.sizes()) {
+    if (target->second.sizes() == tensor.sizes() && TypesFit(target->second, tensor)) {
       target->second.copy_(tensor);
       ++report.loaded;
     } else {
@@ -97,7 +116,7 @@ MatchReport LoadMatching(torch::nn::Module& module, const TensorMap& tensors) {
 std::string MatchReport::Sentence() const {
   std::string sentence = std::to_string(loaded) + " tensors taken over";
   for (const auto& [label, names] : {std::pair{"not in the file", &missing},
-                                     {"of another shape", &misshapen},
+                                     {"of another shape or type", &misshapen},
                                      {"not in this network", &unused}}) {
     Complaints list(label);
     for (const std::string& name : *names) {

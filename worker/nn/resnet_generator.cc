@@ -8,6 +8,7 @@
 #include "common/check.h"
 #include "worker/nn/antialias.h"
 #include "worker/nn/blocks.h"
+#include "worker/nn/quantized_convolution.h"
 #include "worker/nn/spectral_norm.h"
 
 namespace atelier::nn {
@@ -18,7 +19,7 @@ constexpr int kMultiple = 4;
 // x + conv_block(x), where conv_block is pad, convolution, norm, ReLU, pad, convolution, norm.
 class ResnetBlockImpl final : public torch::nn::Module {
  public:
-  ResnetBlockImpl(int channels, NormKind norm)
+  ResnetBlockImpl(int channels, NormKind norm, bool int8)
       : conv_block_(register_module("conv_block", torch::nn::Sequential())) {
     const ConvolutionOptions convolution{.in_channels = channels,
                                          .out_channels = channels,
@@ -26,7 +27,7 @@ class ResnetBlockImpl final : public torch::nn::Module {
                                          .bias = ConvolutionHasBias(norm)};
     for (const bool last : {false, true}) {
       conv_block_->push_back(torch::nn::ReflectionPad2d(1));
-      conv_block_->push_back(MakeConvolution(convolution, /*spectral=*/false));
+      conv_block_->push_back(MakeMaybeQuantized(convolution, int8));
       conv_block_->push_back(MakeNorm(norm, channels));
       if (!last) {
         conv_block_->push_back(torch::nn::ReLU(true));
@@ -58,12 +59,16 @@ ResnetGenerator::ResnetGenerator(const Options& options)
   ATELIER_CHECK(!(options.antialias && options.resize_convolution));
   const int ngf = options.ngf;
   model_->push_back(torch::nn::ReflectionPad2d(3));
-  PushConvolution(3, ngf, 7, 1, 0);
+  model_->push_back(MakeConvolution({.in_channels = 3,
+                                     .out_channels = ngf,
+                                     .kernel = 7,
+                                     .bias = ConvolutionHasBias(options.norm)},
+                                    /*spectral=*/false));
   PushNormRelu(ngf);
   PushDown(ngf);
   PushDown(2 * ngf);
   for (int i = 0; i < options.blocks; ++i) {
-    model_->push_back(ResnetBlock(4 * ngf, options.norm));
+    model_->push_back(ResnetBlock(4 * ngf, options.norm, options.int8));
   }
   quarter_end_ = model_->size();
   PushUp(4 * ngf);
@@ -78,14 +83,14 @@ ResnetGenerator::ResnetGenerator(const Options& options)
   }
 }
 
-void ResnetGenerator::PushConvolution(int in, int out, int kernel, int stride, int padding) {
-  model_->push_back(MakeConvolution({.in_channels = in,
-                                     .out_channels = out,
-                                     .kernel = kernel,
-                                     .stride = stride,
-                                     .padding = padding,
-                                     .bias = ConvolutionHasBias(options_.norm)},
-                                    /*spectral=*/false));
+void ResnetGenerator::PushConvolution(int in, int out, int stride) {
+  model_->push_back(MakeMaybeQuantized({.in_channels = in,
+                                        .out_channels = out,
+                                        .kernel = 3,
+                                        .stride = stride,
+                                        .padding = 1,
+                                        .bias = ConvolutionHasBias(options_.norm)},
+                                       options_.int8));
 }
 
 void ResnetGenerator::PushNormRelu(int channels) {
@@ -94,7 +99,7 @@ void ResnetGenerator::PushNormRelu(int channels) {
 }
 
 void ResnetGenerator::PushDown(int channels) {
-  PushConvolution(channels, 2 * channels, 3, options_.antialias ? 1 : 2, 1);
+  PushConvolution(channels, 2 * channels, options_.antialias ? 1 : 2);
   PushNormRelu(2 * channels);
   if (options_.antialias) {
     model_->push_back(Downsample(2 * channels));
@@ -105,7 +110,7 @@ void ResnetGenerator::PushUp(int channels) {
   const bool bias = ConvolutionHasBias(options_.norm);
   if (options_.antialias) {
     model_->push_back(Upsample(channels));
-    PushConvolution(channels, channels / 2, 3, 1, 1);
+    PushConvolution(channels, channels / 2, /*stride=*/1);
   } else if (options_.resize_convolution) {
     model_->push_back(ResizeConv(channels, channels / 2, bias));
   } else {

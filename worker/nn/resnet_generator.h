@@ -29,6 +29,10 @@ class ResnetGenerator final : public Generator {
     bool resize_convolution = false;
     // Adds "rgb_quarter" and "rgb_half", 1x1 convolutions: see ForwardLevels.
     bool multi_level = false;
+    // nn::QuantizedConvolution, under the same names, for all convolutions between the first and
+    // the last one (those decide the colours) but the transposed and resized ones. To be made of a
+    // trained network by QuantizeWeights, not initialised.
+    bool int8 = false;
   };
 
   explicit ResnetGenerator(const Options& options);
@@ -52,7 +56,7 @@ class ResnetGenerator final : public Generator {
   std::vector<torch::Tensor> ForwardLevels(const torch::Tensor& x);
 
  private:
-  void PushConvolution(int in, int out, int kernel, int stride, int padding);
+  void PushConvolution(int in, int out, int stride);
   void PushNormRelu(int channels);
   void PushDown(int channels);
   void PushUp(int channels);

@@ -8,7 +8,7 @@
 #include "common/check.h"
 #include "worker/nn/blocks.h"
 #include "worker/nn/dropout.h"
-#include "worker/nn/spectral_norm.h"
+#include "worker/nn/quantized_convolution.h"
 
 namespace atelier::nn {
 namespace {
@@ -22,6 +22,7 @@ struct BlockOptions {
   int out_channels = 0;
   NormKind norm = NormKind::kBatch;
   bool dropout = false;
+  bool int8 = false;
 };
 
 // Halves the size, runs the next block and doubles the size again; all but the outermost return
@@ -37,13 +38,14 @@ class UnetBlockImpl final : public torch::nn::Module {
       model_->push_back(
           torch::nn::LeakyReLU(torch::nn::LeakyReLUOptions().negative_slope(0.2).inplace(true)));
     }
-    model_->push_back(MakeConvolution({.in_channels = options.in_channels,
-                                       .out_channels = options.inner_channels,
-                                       .kernel = 4,
-                                       .stride = 2,
-                                       .padding = 1,
-                                       .bias = bias},
-                                      /*spectral=*/false));
+    // The first convolution decides the colours.
+    model_->push_back(MakeMaybeQuantized({.in_channels = options.in_channels,
+                                          .out_channels = options.inner_channels,
+                                          .kernel = 4,
+                                          .stride = 2,
+                                          .padding = 1,
+                                          .bias = bias},
+                                         options.int8 && !outermost_));
     if (options.place == Place::kMiddle) {
       model_->push_back(MakeNorm(options.norm, options.inner_channels));
     }
@@ -79,6 +81,7 @@ std::shared_ptr<UnetBlockImpl> MakeBlocks(const UnetGenerator::Options& options)
   const int widest = 8 * options.ngf;
   const auto make = [&options](BlockOptions block, const std::shared_ptr<UnetBlockImpl>& inside) {
     block.norm = options.norm;
+    block.int8 = options.int8;
     return std::make_shared<UnetBlockImpl>(block, inside);
   };
   const auto same = [&](Place place, bool dropout) {

@@ -18,6 +18,9 @@ class UnetGenerator final : public Generator {
     // training mode. (pix2pix keeps it on when it is used; here evaluation mode has none, so that a
     // picture's result is a function of the picture.)
     bool dropout = false;
+    // nn::QuantizedConvolution, under the same names, for all halvings but the first; the doublings
+    // are transposed and stay. To be made of a trained network by QuantizeWeights, not initialised.
+    bool int8 = false;
   };
 
   explicit UnetGenerator(const Options& options);

@@ -115,16 +115,18 @@ void ServeConnection::StartTask(std::uint64_t id, Task task) {
     --credit_;
     tasks_[id] = task.cancelled;
   }
-  pipeline_.Submit(std::move(task), [self = shared_from_this(), id](Outcome outcome) {
+  std::string request_id = task.request_id;
+  pipeline_.Submit(std::move(task), [self = shared_from_this(), id,
+                                     request_id = std::move(request_id)](Outcome outcome) {
+    if (!outcome.log_detail.empty()) {
+      spdlog::warn("request {}: {}", request_id, outcome.log_detail);
+    }
     self->FinishTask(id, std::move(outcome));
   });
 }
 
 template <typename Outcome>
 void ServeConnection::FinishTask(std::uint64_t task_id, Outcome outcome) {
-  if (!outcome.log_detail.empty()) {
-    spdlog::warn("task {}: {}", task_id, outcome.log_detail);
-  }
   WorkerMessage message = ResultMessage(task_id, std::move(outcome));
   // Every task is answered: a result that no message can carry becomes an error that says so.
   if (message.ByteSizeLong() > static_cast<std::size_t>(kMaxMessageBytes)) {

@@ -25,6 +25,7 @@ struct ModelSource {
 };
 
 struct StylizeTask {
+  std::string request_id;  // for the log
   ModelSource model;
   std::string image;  // encoded
   absl::Time deadline = absl::InfiniteFuture();
@@ -64,6 +65,7 @@ struct StylizeOutcome : OutcomeFacts {
 
 // Patterns from noise, all of one request.
 struct GenerateTask {
+  std::string request_id;  // for the log
   ModelSource model;
   absl::Time deadline = absl::InfiniteFuture();
   std::vector<std::uint64_t> seeds;             // one a picture, 1..8

@@ -39,6 +39,7 @@ bool FillFacts(std::uint64_t task_id, OutcomeFacts& facts, Result& result) {
 
 StylizeTask ToStylizeTask(internal::v1::StylizeTask message, absl::Time now) {
   StylizeTask task;
+  task.request_id = std::move(*message.mutable_request_id());
   task.model = SourceOf(message.model());
   task.image = std::move(*message.mutable_image());
   task.deadline = now + absl::Milliseconds(message.deadline_ms());
@@ -70,6 +71,7 @@ internal::v1::StylizeResult ToStylizeResult(std::uint64_t task_id, StylizeOutcom
 
 GenerateTask ToGenerateTask(const internal::v1::GenerateTask& message, absl::Time now) {
   GenerateTask task;
+  task.request_id = message.request_id();
   task.model = SourceOf(message.model());
   task.deadline = now + absl::Milliseconds(message.deadline_ms());
   task.seeds.assign(message.seeds().begin(), message.seeds().end());

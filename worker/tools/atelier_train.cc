@@ -1,5 +1,6 @@
 // atelier-train: trains from a job file without any server.
 #include <CLI/CLI.hpp>
+#include <array>
 #include <atomic>
 #include <cstdio>
 #include <filesystem>
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include "common/build_info.h"
+#include "common/compress_config.h"
 #include "common/errors.h"
 #include "common/files.h"
 #include "common/shutdown.h"
@@ -29,6 +31,7 @@ struct Arguments {
   std::string out;
   std::string init_model;
   std::string init_discriminator;
+  std::string model;
   std::string feature_weights = (ShareDirectory() / "features/efficientnet_lite0.pth").string();
   int threads = 0;
 };
@@ -56,14 +59,32 @@ absl::StatusOr<std::filesystem::path> FindDataset(
   return it->second;
 }
 
+// The settings of the one kind that the job file has.
+absl::StatusOr<TrainConfig> ReadKind(const nlohmann::json& json) {
+  constexpr std::array kKinds = {"train", kDistil, kPrune, kQuantize};
+  std::string found;
+  for (const char* kind : kKinds) {
+    if (!json.is_object() || !json.contains(kind)) {
+      continue;
+    }
+    if (!found.empty()) {
+      return absl::InvalidArgumentError("the job file has both \"" + found + "\" and \"" + kind +
+                                        "\"; a job is of one kind");
+    }
+    found = kind;
+  }
+  if (found.empty()) {
+    return absl::InvalidArgumentError(
+        R"(the job file must be a JSON object with "train", "distil", "prune" or "quantize")");
+  }
+  return ParseJobConfig(found, json[found].dump());
+}
+
 absl::StatusOr<train::TrainJob> ReadJob(const Arguments& arguments) {
   ATELIER_ASSIGN_OR_RETURN(const std::string text, ReadFile(arguments.job_file, kMaxJobFileBytes));
   const nlohmann::json json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object() || !json.contains("train") || !json["train"].is_object()) {
-    return absl::InvalidArgumentError("the job file must be a JSON object with a \"train\" object");
-  }
   train::TrainJob job;
-  ATELIER_ASSIGN_OR_RETURN(job.config, ParseTrainConfig(json["train"].dump()));
+  ATELIER_ASSIGN_OR_RETURN(job.config, ReadKind(json));
   job.job_id = json.contains("job_id") && json["job_id"].is_string()
                    ? json["job_id"].get<std::string>()
                    : std::string();
@@ -77,6 +98,11 @@ absl::StatusOr<train::TrainJob> ReadJob(const Arguments& arguments) {
   if (job.init_directory.empty() && !job.config.init_from.empty()) {
     return absl::InvalidArgumentError("the job starts from " + job.config.init_from +
                                       " (init_from); say where that lies with --init-model PATH");
+  }
+  job.source_model = arguments.model;
+  if (job.source_model.empty() && job.config.compresses()) {
+    return absl::InvalidArgumentError("the job compresses " + job.config.compress.model +
+                                      "; say where that lies with --model DIR");
   }
   job.init_discriminator = arguments.init_discriminator;
   const std::filesystem::path attempts = std::filesystem::path(arguments.out) / "attempts";
@@ -122,7 +148,8 @@ int main(int argc, char** argv) {
   atelier::BlockShutdownSignals();
   atelier::tools::Arguments arguments;
   CLI::App app{
-      "Trains a model from a job file, without a server. Stopped (Ctrl-C) or killed, the same "
+      "Trains or compresses a model from a job file, without a server. Stopped (Ctrl-C) or killed, "
+      "the same "
       "command goes on from "
       "the last checkpoint in DIR.\n\nExample:\n  atelier-train -f oil.json --dataset "
       "garments=photos/ "
@@ -142,6 +169,8 @@ int main(int argc, char** argv) {
   app.add_option("--init-discriminator", arguments.init_discriminator,
                  "what the discriminator starts from: a checkpoint's folder step-N, or a "
                  ".safetensors or .pth file");
+  app.add_option("--model", arguments.model,
+                 "the folder of the model that the job compresses (distil, prune, quantize)");
   app.add_option("--feature-weights", arguments.feature_weights,
                  "EfficientNet-Lite0 weights (.pth)")
       ->capture_default_str();

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <string>
@@ -41,18 +42,27 @@ void ProgressLine::OnProgress(const train::Progress& progress) {
   last_percent_ = percent;
   const auto total = progress.losses.find("total");
   Clear();
-  std::string metrics;
-  for (const auto& [name, value] : progress.metrics) {
+  std::string numbers;
+  const auto add = [&numbers](const std::string& name, double value) {
     char text[64];
     std::snprintf(text, sizeof(text), "  %s %.4g", name.c_str(), value);
-    metrics += text;
+    numbers += text;
+  };
+  if (total != progress.losses.end()) {
+    add("loss", total->second);
+  } else {
+    std::ranges::for_each(progress.losses, [&](const auto& loss) { add(loss.first, loss.second); });
   }
-  std::fprintf(stderr, "%s %3d%%  step %lld of %lld  %.2f images/s  %s left  loss %.4g%s%s",
+  for (const auto& [name, value] : progress.metrics) {
+    // A compression's comparison is too long for a line; the card has it as a table.
+    if (name.find('/') == std::string::npos) {
+      add(name, value);
+    }
+  }
+  std::fprintf(stderr, "%s %3d%%  step %lld of %lld  %.2f images/s  %s left%s%s",
                Bar(share).c_str(), percent, static_cast<long long>(progress.step),
                static_cast<long long>(progress.steps), progress.images_per_s,
-               Duration(progress.seconds_left).c_str(),
-               total == progress.losses.end() ? 0.0 : total->second, metrics.c_str(),
-               terminal_ ? "" : "\n");
+               Duration(progress.seconds_left).c_str(), numbers.c_str(), terminal_ ? "" : "\n");
   std::fflush(stderr);
   drawn_ = terminal_;
 }

@@ -7,7 +7,6 @@
 #include <utility>
 #include <vector>
 
-#include "common/family.h"
 #include "common/status_macros.h"
 #include "worker/train/loader.h"
 #include "worker/train/random.h"
@@ -15,10 +14,9 @@
 namespace atelier::train {
 namespace {
 
-// Nothing for a family that has no style set.
+// Nothing for a job that has no style set.
 absl::StatusOr<std::optional<ImageFolder>> OpenStyle(const TrainJob& job, BatchKind kind) {
-  const Family* family = FindFamily(job.config.family);
-  if (family == nullptr || !family->has_style) {
+  if (job.config.style_dataset.empty()) {
     return std::nullopt;
   }
   // Paintings that are read as a whole are kept a little larger than the largest scale, because
@@ -34,12 +32,14 @@ absl::StatusOr<std::optional<ImageFolder>> OpenStyle(const TrainJob& job, BatchK
 // Moves a share of the content set to the evaluation set.
 absl::Status HoldOut(const TrainConfig& config, Datasets& sets) {
   const std::int64_t size = sets.content.size();
-  const auto kept_back =
-      static_cast<std::int64_t>(std::lround(config.evaluate.held_out * static_cast<double>(size)));
+  const std::int64_t least = config.compresses() ? 1 : 0;
+  const std::int64_t kept_back = std::max<std::int64_t>(
+      least, std::lround(config.evaluate.held_out * static_cast<double>(size)));
   if (kept_back < 1 || kept_back >= size) {
     return absl::FailedPreconditionError(
         "the data set " + config.content_dataset + " has " + std::to_string(size) +
-        " pictures, too few to keep evaluate.held_out of them back");
+        " pictures, too few to keep some back for measuring; use a larger set, or a smaller "
+        "evaluate.held_out");
   }
   const std::vector<std::int64_t> order =
       KeyedOrder(size, KeyedRandom(config.seed, 0, 0, Purpose::kHeldOut));
@@ -61,7 +61,7 @@ absl::StatusOr<Datasets> OpenDatasets(const TrainJob& job, BatchKind kind) {
   ATELIER_ASSIGN_OR_RETURN(sets.content,
                            ImageFolder::Open({.directory = job.content_directory,
                                               .short_side = ContentSide(job.config.image_size)}));
-  if (job.config.evaluate.on() && job.config.evaluate.held_out > 0) {
+  if (job.config.evaluate.held_out > 0 && (job.config.evaluate.on() || job.config.compresses())) {
     ATELIER_RETURN_IF_ERROR(HoldOut(job.config, sets));
   } else {
     sets.evaluation = sets.content;

@@ -12,7 +12,7 @@ namespace atelier::train {
 
 struct Datasets {
   ImageFolder content;               // to learn from
-  std::optional<ImageFolder> style;  // nothing for a family that has no style set
+  std::optional<ImageFolder> style;  // nothing for a job that has no style set
   // What evaluation looks at: evaluate.held_out of the content set, chosen by the seed, which is
   // then no part of `content`; with a share of 0, and without evaluation, the whole of it.
   ImageFolder evaluation;

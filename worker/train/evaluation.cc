@@ -26,6 +26,12 @@ constexpr std::int64_t kBatch = 8;  // results made at a time
 constexpr std::int64_t kStyleSet = 1;
 constexpr std::int64_t kCaptions = 2;
 
+// A compression is of no family; what it makes are pictures from pictures.
+bool MakesPatterns(const TrainConfig& config) {
+  const Family* family = FindFamily(config.family);
+  return family != nullptr && family->from_noise;
+}
+
 // The pictures that are looked at: `most` of `size`, the same for the whole run.
 std::vector<std::int64_t> Choose(const TrainConfig& config, std::int64_t size, std::int64_t set) {
   std::vector<std::int64_t> order =
@@ -39,7 +45,7 @@ std::vector<std::int64_t> Choose(const TrainConfig& config, std::int64_t size, s
 Evaluation::Evaluation(const Inputs& inputs)
     : config_(inputs.config),
       kind_(inputs.kind),
-      from_noise_(FindFamily(inputs.config.family)->from_noise),
+      from_noise_(MakesPatterns(inputs.config)),
       pictures_(inputs.pictures),
       style_(inputs.style),
       order_(Choose(inputs.config, inputs.pictures.size(), 0)),
@@ -149,14 +155,15 @@ absl::StatusOr<Batch> Evaluation::MakeBatch(std::int64_t first,
   return batch;
 }
 
-absl::StatusOr<std::map<std::string, double>> Evaluation::Measure(TrainStep& step) {
+absl::StatusOr<std::map<std::string, double>> Evaluation::Measure(
+    const std::function<torch::Tensor(const Batch&)>& results_of) {
   const torch::NoGradGuard no_grad;
   metrics::FeatureStatistics made;
   Sums sums;
   for (std::int64_t first = 0; first < results(); first += kBatch) {
     std::vector<Picture> pictures;
     ATELIER_ASSIGN_OR_RETURN(const Batch batch, MakeBatch(first, pictures));
-    const torch::Tensor results = step.Results(batch);
+    const torch::Tensor results = results_of(batch);
     if (!results.isfinite().all().item<bool>()) {
       return std::map<std::string, double>();
     }

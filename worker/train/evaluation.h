@@ -14,6 +14,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -48,8 +49,10 @@ class Evaluation {
   // DATA_LOSS: the judge's weights.
   static absl::StatusOr<std::unique_ptr<Evaluation>> Make(const Inputs& inputs);
 
-  // The metrics by name; none when the generator makes pictures that are not finite.
-  absl::StatusOr<std::map<std::string, double>> Measure(TrainStep& step);
+  // The metrics by name, of what `results_of` makes of batches (TrainStep::Results); none when it
+  // makes pictures that are not finite.
+  absl::StatusOr<std::map<std::string, double>> Measure(
+      const std::function<torch::Tensor(const Batch&)>& results_of);
 
  private:
   // A picture of the evaluation set and what its result is compared with, uint8 [S, S, 3].

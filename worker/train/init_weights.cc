@@ -8,10 +8,12 @@
 #include <system_error>
 #include <utility>
 
+#include "common/errors.h"
 #include "common/files.h"
 #include "common/status_macros.h"
 #include "worker/models/import_weights.h"
 #include "worker/models/safetensors.h"
+#include "worker/models/saved_names.h"
 #include "worker/models/weights.h"
 #include "worker/train/checkpoint.h"
 
@@ -62,6 +64,14 @@ absl::StatusOr<Source> ReadSource(const fs::path& path, const std::string& name)
   } else {
     ATELIER_ASSIGN_OR_RETURN(Checkpoint checkpoint, LoadCheckpoint(path));
     source.checkpoint = std::move(checkpoint.state);
+  }
+  if (std::ranges::any_of(source.network, [](const auto& tensor) {
+        return tensor.first.ends_with(models::kInputScale);
+      })) {
+    return InvalidField(
+        "train.init_from",
+        "is an int8 model, from which nothing can be learnt; give the model that it "
+        "was made from");
   }
   return source;
 }

@@ -23,7 +23,7 @@ namespace atelier::train {
 // Returns a sentence a network: how many tensors were taken over, and the names that are missing,
 // of another shape or superfluous. FAILED_PRECONDITION: not one tensor fits the generator (or, for
 // job.init_discriminator, the discriminator), or the step has no discriminator; DATA_LOSS: a
-// damaged checkpoint or file; INVALID_ARGUMENT: an unknown format; NOT_FOUND.
+// damaged checkpoint or file; INVALID_ARGUMENT: an unknown format, or an int8 model; NOT_FOUND.
 absl::StatusOr<std::vector<std::string>> StartFromWeights(const TrainJob& job, TrainStep& step);
 
 }  // namespace atelier::train

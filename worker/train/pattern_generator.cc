@@ -8,8 +8,7 @@
 #include "worker/nn/classic_generator.h"
 #include "worker/nn/dcgan.h"
 #include "worker/train/adversary.h"
-#include "worker/train/learner.h"
-#include "worker/train/random.h"
+#include "worker/train/keyed_noise.h"
 
 namespace atelier::train {
 namespace {
@@ -83,12 +82,7 @@ absl::StatusOr<std::shared_ptr<nn::PatternDiscriminator>> MakePatternDiscriminat
 
 torch::Tensor LatentNoise(const TrainConfig& config, std::int64_t first_sample, std::int64_t count,
                           std::int64_t draw) {
-  std::vector<torch::Tensor> rows;
-  for (std::int64_t i = 0; i < count; ++i) {
-    KeyedRandom random(config.seed, first_sample + i, draw, Purpose::kLatent);
-    rows.push_back(torch::randn({config.pattern.latent_size}, MakeRandom(random.Next())));
-  }
-  return torch::stack(rows);
+  return KeyedNoise(config.seed, first_sample, draw, {count, config.pattern.latent_size});
 }
 
 torch::Tensor PatternResults(nn::PatternGenerator& generator, const TrainConfig& config,

@@ -31,8 +31,7 @@ absl::StatusOr<std::shared_ptr<nn::PatternDiscriminator>> MakePatternDiscriminat
 // Sets tier, architecture, classes, vocabulary and capabilities of model.json.
 void DescribePattern(const TrainConfig& config, const Conditioning& conditioning, ModelSpec& spec);
 
-// Standard normal [count, latent_size]; each row is a function of (seed, sample, draw) alone, so
-// that batches and ranks change nothing.
+// KeyedNoise [count, latent_size] with the job's seed.
 torch::Tensor LatentNoise(const TrainConfig& config, std::int64_t first_sample, std::int64_t count,
                           std::int64_t draw);
 

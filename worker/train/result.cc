@@ -12,6 +12,7 @@
 #include "common/status_macros.h"
 #include "worker/models/safetensors.h"
 #include "worker/models/weights.h"
+#include "worker/train/compression_report.h"
 
 namespace atelier::train {
 namespace {
@@ -45,7 +46,9 @@ std::string DataSection(const TrainJob& job, const ResultInfo& info) {
       "Their licences are those of the data sets' owners; whoever publishes this model states them "
       "here.\n\n";
   if (!info.skipped.empty()) {
-    text += std::to_string(info.skipped.size()) + " files could not be read and were left out:\n\n";
+    text += info.skipped.size() == 1 ? "1 file could not be read and was left out:\n\n"
+                                     : std::to_string(info.skipped.size()) +
+                                           " files could not be read and were left out:\n\n";
     for (std::size_t i = 0; i < info.skipped.size() && i < kMaxNamedFiles; ++i) {
       text += "- " + info.skipped[i] + "\n";
     }
@@ -97,6 +100,9 @@ std::string Card(const TrainJob& job, const ResultInfo& info, const ModelSpec& s
                      (job.job_id.empty() ? "" : ", job `" + job.job_id + "`") + ".\n\n";
   text += DataSection(job, info);
   text += "## Training\n\n| setting | value |\n|---|---|\n";
+  if (config.compresses()) {
+    text += Row("made of", config.compress.model + " by `" + config.family + "`");
+  }
   text += Row("steps",
               std::to_string(info.last.step) +
                   (info.last.step < config.steps ? " of " + std::to_string(config.steps) : ""));
@@ -117,6 +123,9 @@ std::string Card(const TrainJob& job, const ResultInfo& info, const ModelSpec& s
   text += "\n## Losses at the last step\n\n| loss | value |\n|---|---|\n";
   for (const auto& [name, value] : info.last.losses) {
     text += Row(name, Number(value));
+  }
+  if (config.compresses()) {
+    return text + FormatCompressionReport(info.last.metrics);
   }
   return text + EvaluationSection(config, info);
 }

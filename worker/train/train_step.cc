@@ -5,13 +5,16 @@
 #include "common/status_macros.h"
 #include "worker/train/cut.h"
 #include "worker/train/cyclegan.h"
+#include "worker/train/distil.h"
 #include "worker/train/faststyle.h"
 #include "worker/train/gatys.h"
 #include "worker/train/multistyle.h"
 #include "worker/train/pattern.h"
 #include "worker/train/pix2pix.h"
+#include "worker/train/quantize.h"
 #include "worker/train/reference.h"
 #include "worker/train/vaegan.h"
+#include "worker/train/vaegan_pictures.h"
 
 namespace atelier::train {
 namespace {
@@ -25,12 +28,22 @@ BatchKind Pairs(const TrainConfig& config) {
 
 // The families that can be trained; common/family.h has what the server knows of them.
 constexpr StepRow kSteps[] = {
-    {"faststyle", Content, MakeFaststyleStep},  {"multistyle", Content, MakeMultistyleStep},
-    {"reference", Unpaired, MakeReferenceStep}, {"gatys", Nothing, MakeGatysStep},
-    {"cyclegan", Unpaired, MakeCycleganStep},   {"cut", Unpaired, MakeCutStep},
-    {"pix2pix", Pairs, MakePix2pixStep},        {"dcgan", Content, MakePatternStep},
-    {"wgan", Content, MakePatternStep},         {"cgan", Content, MakePatternStep},
+    {"faststyle", Content, MakeFaststyleStep},
+    {"multistyle", Content, MakeMultistyleStep},
+    {"reference", Unpaired, MakeReferenceStep},
+    {"gatys", Nothing, MakeGatysStep},
+    {"cyclegan", Unpaired, MakeCycleganStep},
+    {"cut", Unpaired, MakeCutStep},
+    {"pix2pix", Pairs, MakePix2pixStep},
+    {"dcgan", Content, MakePatternStep},
+    {"wgan", Content, MakePatternStep},
+    {"cgan", Content, MakePatternStep},
     {"vaegan", Content, MakeVaeganStep},
+    {"vaegan-pictures", Unpaired, MakeVaeganPicturesStep},
+    // Compressions, which are no families.
+    {"distil", Content, MakeDistilStep},
+    {"prune", Content, MakePruneStep},
+    {"quantize", Content, MakeQuantizeStep},
 };
 
 }  // namespace

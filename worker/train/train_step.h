@@ -16,6 +16,7 @@
 #include "common/model_spec.h"
 #include "common/train_config.h"
 #include "worker/models/safetensors.h"
+#include "worker/nn/generator.h"
 #include "worker/train/batch.h"
 #include "worker/train/image_folder.h"
 #include "worker/train/saved_state.h"
@@ -67,6 +68,10 @@ class TrainStep {
   // All networks that have weights of their own.
   std::vector<NamedNetwork> Networks();
 
+  // With compression, the network whose results the result is to have, in evaluation mode; null
+  // otherwise. The trainer measures one against the other at the end.
+  virtual nn::Generator* source() { return nullptr; }
+
   // The network that is the result, and what model.json says of it (family, generator and its
   // options; the caller adds checksums and sizes).
   virtual torch::nn::Module& result() = 0;
@@ -98,6 +103,8 @@ struct StepInputs {
   std::filesystem::path feature_weights;
   const ImageFolder& content;
   const ImageFolder* style;  // null: the family has none
+  // The folder of the model that is compressed; empty: the job trains.
+  std::filesystem::path source_model = {};
 };
 
 // A family's row: how it uses its data sets, and how its step is made. FAILED_PRECONDITION: the

@@ -56,6 +56,8 @@ struct TrainJob {
   std::filesystem::path init_directory;
   // A checkpoint's folder or a file for the discriminator alone; empty: none.
   std::filesystem::path init_discriminator;
+  // The folder of the model that is compressed (config.compress.model); empty: the job trains.
+  std::filesystem::path source_model;
   // EfficientNet-Lite0 weights (.pth).
   std::filesystem::path feature_weights;
   // EfficientNet-Lite1 weights (.pth), for evaluation; empty: efficientnet_lite1.pth beside

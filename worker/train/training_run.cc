@@ -74,7 +74,8 @@ absl::Status TrainingRun::Prepare() {
   ATELIER_ASSIGN_OR_RETURN(step_, row_.make({.config = job_.config,
                                              .feature_weights = job_.feature_weights,
                                              .content = sets_.content,
-                                             .style = style()}));
+                                             .style = style(),
+                                             .source_model = job_.source_model}));
   ATELIER_RETURN_IF_ERROR(PrepareEvaluation());
   ATELIER_ASSIGN_OR_RETURN(sample_pictures_, PickSamples(job_.config, row_.batch_kind(job_.config),
                                                          sets_.content, kSamplePictures));
@@ -90,19 +91,21 @@ absl::Status TrainingRun::Prepare() {
   return absl::OkStatus();
 }
 
+std::filesystem::path TrainingRun::JudgeWeights() const {
+  return job_.judge_weights.empty() ? job_.feature_weights.parent_path() / "efficientnet_lite1.pth"
+                                    : job_.judge_weights;
+}
+
 absl::Status TrainingRun::PrepareEvaluation() {
   if (!job_.config.evaluate.on()) {
     return absl::OkStatus();
   }
-  const std::filesystem::path judge =
-      job_.judge_weights.empty() ? job_.feature_weights.parent_path() / "efficientnet_lite1.pth"
-                                 : job_.judge_weights;
   ATELIER_ASSIGN_OR_RETURN(evaluation_, Evaluation::Make({.config = job_.config,
                                                           .kind = row_.batch_kind(job_.config),
                                                           .pictures = sets_.evaluation,
                                                           .content = sets_.content,
                                                           .style = style(),
-                                                          .judge_weights = judge}));
+                                                          .judge_weights = JudgeWeights()}));
   return absl::OkStatus();
 }
 

@@ -53,7 +53,9 @@ class TrainingRun {
   absl::StatusOr<std::string> Grid();
   absl::Status Sample();
   absl::Status Save();
+  absl::Status MeasureCompressed();
   absl::Status Finish();
+  std::filesystem::path JudgeWeights() const;
   absl::Status LoadBest(ResultInfo& info);
   bool Done() const { return progress_.step >= progress_.steps || StoppedEarly(); }
   bool StoppedEarly() const { return evaluation_ != nullptr && watch_.enough(); }

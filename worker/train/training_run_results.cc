@@ -6,6 +6,7 @@
 
 #include "common/status_macros.h"
 #include "worker/train/checkpoint.h"
+#include "worker/train/compression_report.h"
 #include "worker/train/samples.h"
 #include "worker/train/training_run.h"
 
@@ -25,7 +26,9 @@ bool TrainingRun::EvaluationIsDue(std::int64_t epoch_before) const {
 }
 
 absl::Status TrainingRun::Evaluate() {
-  ATELIER_ASSIGN_OR_RETURN(const auto metrics, evaluation_->Measure(*step_));
+  ATELIER_ASSIGN_OR_RETURN(const auto metrics, evaluation_->Measure([&](const Batch& batch) {
+    return step_->Results(batch);
+  }));
   const auto found = metrics.find(job_.config.evaluate.decisive());
   const double metric = found == metrics.end() ? std::nan("") : found->second;
   if (std::isfinite(metric)) {
@@ -124,8 +127,24 @@ absl::Status TrainingRun::LoadBest(ResultInfo& info) {
   return log_.Line("the result has the weights of step " + std::to_string(info.step));
 }
 
+// Once more when the last attempt ended in the midst of it: it is no part of a checkpoint.
+absl::Status TrainingRun::MeasureCompressed() {
+  ATELIER_ASSIGN_OR_RETURN(progress_.metrics,
+                           MeasureCompression({.config = job_.config,
+                                               .kind = row_.batch_kind(job_.config),
+                                               .sets = sets_,
+                                               .judge_weights = JudgeWeights()},
+                                              *step_));
+  progress_.metrics_step = progress_.step;
+  reported_step_ = -1;  // told again, with the numbers
+  return Report(/*last=*/true);
+}
+
 absl::Status TrainingRun::Finish() {
   ATELIER_RETURN_IF_ERROR(Sample());
+  if (step_->source() != nullptr) {
+    ATELIER_RETURN_IF_ERROR(MeasureCompressed());
+  }
   ResultInfo info;
   info.step = progress_.step;
   info.content_pictures = sets_.content.size();

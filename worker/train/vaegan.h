@@ -12,6 +12,7 @@
 //   regularization    regularization_weight (SquaredWeights(E) + SquaredWeights(G))
 //
 // The discriminator learns first, from x against G(z) and G(p). The result is G.
+// vaegan_pictures.h is the form from pictures to pictures.
 #pragma once
 
 #include <memory>

@@ -140,14 +140,15 @@ absl::Status CheckPicture(const Picture& picture, v1::ImageFormat format) {
 // What results of both kinds tell.
 template <typename Result>
 absl::Status TakeFacts(const Result& result, OutcomeFacts& facts) {
-  if (result.precision() != v1::PRECISION_FP32 && result.precision() != v1::PRECISION_BF16) {
+  const std::optional<Precision> precision = FromProto(result.precision());
+  if (!precision.has_value()) {
     return Nonsense("an unknown precision");
   }
   if (!IsDuration(result.load_s()) || !IsDuration(result.compute_s()) ||
       !IsDuration(result.encode_s())) {
     return Nonsense("an impossible duration");
   }
-  facts.precision = result.precision() == v1::PRECISION_BF16 ? Precision::kBf16 : Precision::kFp32;
+  facts.precision = *precision;
   for (int i = 0; i < std::min(result.warnings_size(), kMaxWarnings); ++i) {
     facts.warnings.push_back(Bounded(result.warnings(i)));
   }

@@ -34,7 +34,8 @@ absl::Status NoOutcome(const fs::path& folder, const std::string& reason) {
   std::error_code error;
   const fs::space_info space = fs::space(folder, error);
   if (!error && space.available < kTinyRoom) {
-    return absl::ResourceExhaustedError("The server's disk is full.");
+    return absl::ResourceExhaustedError(
+        "The server's disk is full: free space in its data directory.");
   }
   return absl::InternalError(
       "The file could not be converted: the process that did it ended with " + reason +

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "common/status_macros.h"
+#include "server/store/disk_status.h"
 
 namespace atelier::server::store {
 namespace {
@@ -28,10 +29,10 @@ absl::Status FromSqlite(int code) {
     case SQLITE_DONE:
       return absl::OkStatus();
     case SQLITE_FULL:
-      return absl::ResourceExhaustedError("the server's disk is full");
+      return DiskFull();
     case SQLITE_READONLY:
     case SQLITE_PERM:
-      return absl::PermissionDeniedError("the server's data directory is read-only");
+      return DiskReadOnly();
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
       return absl::UnavailableError("the server's database is busy");

@@ -15,6 +15,7 @@ namespace atelier::test {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::ContainsRegex;
 using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::Not;
@@ -210,6 +211,60 @@ TEST_F(JobsCliTest, ListShowsStateAndReason) {
               HasSubstr("oil-1  FAILED  41%   oil    2023-11-14 22:13:20  the disk is full\n"));
   const ProcessResult json = Run({"jobs", "list", "--output", "json"});
   EXPECT_EQ(nlohmann::json::parse(json.out)["jobs"][0]["spec"]["job_id"], "oil-1");
+}
+
+TEST_F(JobsCliTest, ACompressionIsComparedSideBySide) {
+  v1::JobEvent progress = ProgressEvent(2, 1000, 1000);
+  auto& metrics = *progress.mutable_progress()->mutable_metrics();
+  metrics["before/size_bytes"] = 8 << 20;
+  metrics["after/size_bytes"] = 1 << 20;
+  metrics["before/content_similarity"] = 0.5;
+  metrics["after/content_similarity"] = 0.25;
+  metrics["to_source/ssim"] = 0.75;
+  server_.handlers().watch_job = [progress](const v1::WatchJobRequest&, const auto& write) {
+    write(progress);
+    write(StateEvent(3, v1::JOB_STATE_SUCCEEDED));
+    return absl::OkStatus();
+  };
+  server_.handlers().get_job = [progress](const v1::GetJobRequest& request) {
+    v1::Job job = JobOf(request.job_id());
+    job.mutable_spec()->mutable_prune()->set_model("oil@3");
+    *job.mutable_progress() = progress.progress();
+    return job;
+  };
+  const std::string table =
+      "                    BEFORE   AFTER\n"
+      "content similarity  0.5      0.25\n"
+      "size                8.0 MiB  1.0 MiB\n"
+      "ssim of the two              0.75\n";
+  const ProcessResult watched = Run({"jobs", "watch", "oil-1"});
+  EXPECT_EQ(watched.exit_code, 0) << watched.err;
+  EXPECT_THAT(watched.out, AllOf(HasSubstr(table), Not(HasSubstr("before/"))));
+  EXPECT_THAT(Run({"jobs", "show", "oil-1"}).out,
+              AllOf(HasSubstr("prune oil@3"), HasSubstr(table), Not(HasSubstr("before/"))));
+}
+
+TEST_F(JobsCliTest, ShowSortsItsNumbersAndLeavesNoBlankBehindTheFamily) {
+  server_.handlers().get_job = [](const v1::GetJobRequest& request) {
+    v1::Job job = JobOf(request.job_id());
+    job.mutable_spec()->mutable_train()->set_family("faststyle");
+    for (const char* name : {"total", "style", "adversarial", "content", "palette"}) {
+      (*job.mutable_progress()->mutable_losses())[name] = 0.5;
+      (*job.mutable_progress()->mutable_metrics())["m_" + std::string(name)] = 0.25;
+    }
+    return job;
+  };
+  const std::string text = Run({"jobs", "show", "oil-1"}).out;
+  EXPECT_THAT(text, ContainsRegex("train faststyle\n"));
+  std::size_t last = 0;
+  for (const char* row :
+       {"loss adversarial", "loss content", "loss palette", "loss style", "loss total",
+        "m_adversarial", "m_content", "m_palette", "m_style", "m_total"}) {
+    const std::size_t at = text.find("\n" + std::string(row));
+    ASSERT_NE(at, std::string::npos) << row << "\n" << text;
+    EXPECT_GT(at, last) << row;
+    last = at;
+  }
 }
 
 TEST_F(JobsCliTest, CancelTellsTheNewState) {

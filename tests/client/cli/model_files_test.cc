@@ -108,7 +108,7 @@ TEST_F(ModelFilesTest, ImportOfWhatIsNotThereAsksNoServer) {
             "atelier: cannot read \"none.md\": no such file or folder\n");
   const ProcessResult int8 = Run({"models", "import", "oil", "oil.pth", "--precision", "int8"});
   EXPECT_EQ(int8.exit_code, 2);
-  EXPECT_THAT(int8.err, HasSubstr("int8 comes with compression"));
+  EXPECT_THAT(int8.err, HasSubstr("a quantize job"));
 }
 
 TEST_F(ModelFilesTest, ExportWritesTheFileThatItsExtensionSays) {

@@ -53,7 +53,7 @@ TEST(ProtoJsonTest, ErrorsNameTheField) {
         {R"({"train":{"learning_rate":"x"}})", "train.learning_rate: \"x\" is not a number"},
         {R"({"train":{"precision":"fp9"}})",
          "train.precision: \"fp9\" is not one of \"PRECISION_FP32\", \"PRECISION_BF16\", "
-         "\"PRECISION_FP16\""},
+         "\"PRECISION_FP16\", \"PRECISION_INT8\""},
         {R"({"train":{"data":"x"}})", "train.data: \"x\" is not what belongs here"}}) {
     v1::JobSpec spec;
     const absl::Status status = FromJson(json, spec);

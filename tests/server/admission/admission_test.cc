@@ -114,9 +114,34 @@ TEST_F(AdmissionTest, ControlsThatTheModelLacksAreRefused) {
   v1::StylizeRequest request = Good();
   request.set_preserve_color(false);
   EXPECT_EQ(FieldOf(admission_.Admit(request).status()), "preserve_color");
+  registry_.model.capabilities = {"strength", "size"};
+  EXPECT_EQ(admission_.Admit(request).status().message(),
+            "preserve_color: model oil does not have this control; its capabilities are "
+            "\"strength\", \"size\"");
   request = Good();
   request.set_variations(1);  // one result is what every model makes
   EXPECT_TRUE(admission_.Admit(request).ok());
+}
+
+TEST_F(AdmissionTest, Int8IsOfInt8ModelsAndNothingElseIs) {
+  v1::StylizeRequest int8 = Good();
+  int8.set_precision(v1::PRECISION_INT8);
+  const absl::Status refused = admission_.Admit(int8).status();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(FieldOf(refused), "precision");
+  EXPECT_THAT(std::string(refused.message()), ::testing::HasSubstr("quantize"));
+
+  registry_.model.default_precision = Precision::kInt8;
+  for (const v1::StylizeRequest& request : {int8, Good()}) {
+    const auto work = admission_.Admit(request);
+    ASSERT_TRUE(work.ok()) << work.status();
+    EXPECT_EQ(work->precision, Precision::kInt8);
+  }
+  for (const v1::Precision other : {v1::PRECISION_FP32, v1::PRECISION_BF16}) {
+    v1::StylizeRequest request = Good();
+    request.set_precision(other);
+    EXPECT_EQ(FieldOf(admission_.Admit(request).status()), "precision");
+  }
 }
 
 TEST_F(AdmissionTest, ModelsOfPatternsAreForGenerate) {

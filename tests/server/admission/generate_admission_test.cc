@@ -189,6 +189,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadGenerate{"format", [](auto& r) { r.set_format(static_cast<v1::ImageFormat>(9)); }},
         BadGenerate{"quality", [](auto& r) { r.set_quality(0); }},
         BadGenerate{"precision", [](auto& r) { r.set_precision(static_cast<v1::Precision>(9)); }},
+        BadGenerate{"precision", [](auto& r) { r.set_precision(v1::PRECISION_INT8); }},
         BadGenerate{"request_id", [](auto& r) { r.set_request_id(""); }}));
 
 TEST_F(GenerateAdmissionTest, ControlsThatTheModelLacksAreRefused) {

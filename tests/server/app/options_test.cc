@@ -29,6 +29,7 @@ TEST(OptionsTest, DefaultsAreThoseOfTheDesign) {
   EXPECT_EQ(options.queue_bytes, 256ULL << 20U);
   EXPECT_EQ(options.max_import_bytes, 1ULL << 30U);
   EXPECT_EQ(options.shipped_models.filename(), "models");
+  EXPECT_FALSE(options.shipped_models_given);
   EXPECT_EQ(options.worker_program.filename(), "atelier-worker");
 }
 
@@ -49,6 +50,12 @@ TEST(OptionsTest, EverythingCanBeSaid) {
   EXPECT_EQ(options.queue_size, 7U);
   EXPECT_EQ(options.queue_bytes, 64ULL << 20U);
   EXPECT_EQ(options.max_import_bytes, 200ULL << 20U);
+}
+
+TEST(OptionsTest, AFolderOfShippedModelsThatIsSaidIsToldFromTheDefault) {
+  const ServerOptions options = Good({"--shipped-models", "/styles"});
+  EXPECT_EQ(options.shipped_models, "/styles");
+  EXPECT_TRUE(options.shipped_models_given);
 }
 
 TEST(OptionsTest, MisuseIsExitCodeTwo) {

@@ -81,17 +81,18 @@ class RawStream {
 class ProgramTest : public ::testing::Test {
  protected:
   std::vector<std::string> Command(std::vector<std::string> more = {}) const {
-    std::vector<std::string> command = {std::string(ATELIER_BINARY_DIR) + "/bin/atelier-server",
-                                        "--data-dir",
-                                        (folder_ / "data").string(),
-                                        "--listen",
-                                        "127.0.0.1:0",
-                                        "--metrics-listen",
-                                        "127.0.0.1:0",
-                                        "--local-workers",
-                                        "0",
-                                        "--shipped-models",
-                                        (folder_ / "shipped").string()};
+    std::vector<std::string> command = {
+        std::string(ATELIER_BINARY_DIR) + "/bin/atelier-server",
+        "--data-dir",
+        (folder_ / "data").string(),
+        "--listen",
+        "127.0.0.1:0",
+        "--metrics-listen",
+        "127.0.0.1:0",
+        "--local-workers",
+        "0",
+        "--shipped-models",
+        std::filesystem::exists(folder_ / "shipped") ? (folder_ / "shipped").string() : "none"};
     command.insert(command.end(), more.begin(), more.end());
     return command;
   }
@@ -188,6 +189,32 @@ TEST_F(ProgramTest, TakenPortIsOneSentenceAndExitCodeOne) {
   EXPECT_EQ(second.exit_code, 1);
   EXPECT_EQ(second.out, "");
   EXPECT_THAT(second.err, HasSubstr("atelier-server: cannot listen on " + taken));
+}
+
+TEST_F(ProgramTest, AFolderOfShippedModelsThatHoldsNoneIsOneSentenceAndExitCodeOne) {
+  std::filesystem::create_directories(folder_ / "no-model" / "oil" / "1");
+  for (const std::string folder : {"missing", "no-model"}) {
+    std::vector<std::string> command = Command();
+    command.back() = (folder_ / folder).string();
+    const test::ProcessResult result = test::RunProcess({.command = command});
+    EXPECT_EQ(result.exit_code, 1);
+    EXPECT_EQ(result.out, "");
+    EXPECT_EQ(result.err, "atelier-server: --shipped-models: " + command.back() +
+                              " holds no whole model; give a folder with NAME/VERSION/model.json "
+                              "and its weights, or none\n");
+    EXPECT_FALSE(std::filesystem::exists(folder_ / "data")) << "nothing was begun";
+  }
+}
+
+TEST_F(ProgramTest, WithoutTheDefaultFolderOfShippedModelsItStartsAndSaysSo) {
+  std::vector<std::string> command = Command();
+  command.resize(command.size() - 2);
+  std::filesystem::create_directories(folder_ / "bin");
+  std::filesystem::copy_file(command.front(), folder_ / "bin" / "atelier-server");
+  command.front() = (folder_ / "bin" / "atelier-server").string();
+  test::Process server({.command = command});
+  GrpcAddress(server);
+  EXPECT_THAT(server.Stderr(), HasSubstr("no styles are shipped: "));
 }
 
 TEST_F(ProgramTest, SecondServerOnTheSameFolderIsRefused) {

@@ -66,6 +66,8 @@ TEST(OutcomeOfTest, PatternsComeWholeOrAreAViolation) {
   ASSERT_EQ(generated.pictures.size(), 2U);
   EXPECT_EQ(generated.pictures[1].width, 64U);
   EXPECT_EQ(generated.precision, Precision::kBf16);
+  result.set_precision(v1::PRECISION_INT8);
+  EXPECT_EQ(std::get<GenerateOutcome>(OutcomeOf(result)->value()).precision, Precision::kInt8);
   EXPECT_EQ(generated.encode_s, 0.25);
   result.mutable_pictures(1)->set_height(0);
   EXPECT_FALSE(OutcomeOf(result).ok());

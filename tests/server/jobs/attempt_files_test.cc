@@ -66,8 +66,8 @@ TEST_F(AttemptFilesTest, AResultMustLieInItsAttempt) {
   fs::create_directories(AttemptDirectory(jobs_, "oil", 22));
   fs::create_directory_symlink("/tmp", attempt / "link");
   EXPECT_EQ(*RelativeResult(jobs_, "oil", 2, attempt / "result"), "oil/attempts/2/result");
-  for (const fs::path& bad :
-       {attempt / "nowhere", attempt / "../22", attempt / "link", fs::path("/etc"), fs::path()}) {
+  for (const fs::path& bad : {attempt, attempt / "nowhere", attempt / "../22", attempt / "link",
+                              fs::path("/etc"), fs::path()}) {
     EXPECT_TRUE(absl::IsInvalidArgument(RelativeResult(jobs_, "oil", 2, bad).status())) << bad;
   }
 }

@@ -45,7 +45,7 @@ TEST_F(JobCreateTest, BadSpecsNameTheirField) {
       {"job_id", [](v1::JobSpec& spec) { spec.set_job_id("../up"); }},
       {"job_id", [](v1::JobSpec& spec) { spec.clear_job_id(); }},
       {"output_model", [](v1::JobSpec& spec) { spec.set_output_model("Oil"); }},
-      {"train", [](v1::JobSpec& spec) { spec.clear_train(); }},
+      {"kind", [](v1::JobSpec& spec) { spec.clear_train(); }},
       {"train.family", [](v1::JobSpec& spec) { spec.mutable_train()->set_family("magic"); }},
       {"train.steps", [](v1::JobSpec& spec) { spec.mutable_train()->clear_steps(); }},
       {"train.image_size", [](v1::JobSpec& spec) { spec.mutable_train()->set_image_size(100); }},
@@ -88,6 +88,50 @@ TEST_F(JobCreateTest, UnknownAndEmptyDataSetsAreRefused) {
   v1::JobSpec empty = Spec("oil-1");
   empty.mutable_train()->mutable_data()->set_content("empty");
   EXPECT_TRUE(absl::IsFailedPrecondition(manager_->CreateJob(empty).status()));
+}
+
+TEST_F(JobCreateTest, ACompressionIsOfAModelThatIsThereAndSuitsIt) {
+  models_.Add("oil@1", folder_ / "oil", "cyclegan", "resnet-9");
+  models_.Add("noise@1", folder_ / "noise", "dcgan", "dcgan");
+  Begin();
+  v1::JobSpec spec;
+  spec.set_job_id("small");
+  spec.set_output_model("small");
+  v1::PruneSpec& prune = *spec.mutable_prune();
+  prune.set_steps(10);
+  prune.set_model("oil@2");
+  prune.mutable_data()->set_content("garments");
+  EXPECT_TRUE(absl::IsNotFound(manager_->CreateJob(spec).status()));
+  prune.set_model("noise@1");
+  EXPECT_EQ(FieldOf(manager_->CreateJob(spec).status()), "prune.model");
+  prune.set_model("oil");
+  EXPECT_EQ(FieldOf(manager_->CreateJob(spec).status()), "prune.model");
+  prune.set_model("oil@1");
+  prune.mutable_data()->set_style("nobody");
+  EXPECT_TRUE(absl::IsNotFound(manager_->CreateJob(spec).status()));
+  prune.mutable_data()->clear_style();
+  ASSERT_TRUE(manager_->CreateJob(spec).ok());
+  const TestLease lease = Launched(0);
+  const auto start = manager_->TrainerConnected(lease.job_id, lease.fence);
+  ASSERT_TRUE(start.ok()) << start.status();
+  EXPECT_EQ(start->source_directory(), folder_ / "oil");
+  EXPECT_TRUE(start->init_directory().empty());
+  EXPECT_TRUE(start->style_directory().empty());
+}
+
+TEST_F(JobCreateTest, ACompressionWhoseModelIsGoneWhenItStartsFails) {
+  models_.Add("oil@1", folder_ / "oil", "cyclegan", "resnet-9");
+  Restart();
+  v1::JobSpec spec;
+  spec.set_job_id("small");
+  spec.set_output_model("small");
+  spec.mutable_quantize()->set_model("oil@1");
+  spec.mutable_quantize()->mutable_data()->set_content("garments");
+  ASSERT_TRUE(manager_->CreateJob(spec).ok());
+  models_.Add("oil@1", folder_ / "oil", "dcgan", "dcgan");
+  manager_->Start(launcher_);
+  EXPECT_TRUE(Becomes("small", v1::JOB_STATE_FAILED));
+  EXPECT_THAT(Get("small").reason(), HasSubstr("restyles pictures"));
 }
 
 TEST_F(JobCreateTest, WithoutAWayToTrainJobsAreRefusedButThoseThatAreThereStay) {

@@ -8,6 +8,7 @@
 
 #include <atomic>
 #include <fstream>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -15,6 +16,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "common/errors.h"
+#include "common/model_spec.h"
 #include "server/jobs/job_manager.h"
 #include "server/store/sqlite/sqlite_store.h"
 #include "tests/support/fake_clock.h"
@@ -89,7 +91,27 @@ class FakeModels final : public ModelRegistry {
       program.family = "torchscript";
       return program;
     }
-    return NotFoundResource("model", reference, "there are no models here");
+    const absl::MutexLock lock(&mutex_);
+    const auto found = models_.find(std::string(reference));
+    return found != models_.end()
+               ? absl::StatusOr<ModelVersion>(found->second)
+               : NotFoundResource("model", reference, "there is no such model here");
+  }
+  // A model that can be found, with a model.json in its folder.
+  void Add(const std::string& reference, const std::filesystem::path& folder,
+           const std::string& family, const std::string& generator) {
+    ModelSpec spec;
+    spec.family = family;
+    spec.architecture.generator = generator;
+    spec.weights_sha256 = std::string(64, '0');
+    std::filesystem::create_directories(folder);
+    ASSERT_TRUE(WriteModelSpec(folder, spec).ok());
+    ModelVersion version;
+    version.name = reference;
+    version.family = family;
+    version.directory = folder;
+    const absl::MutexLock lock(&mutex_);
+    models_[reference] = version;
   }
   std::vector<ModelVersion> List() const override { return {}; }
   absl::StatusOr<std::uint32_t> Publish(std::string_view name, std::string_view /*job_id*/,
@@ -123,6 +145,7 @@ class FakeModels final : public ModelRegistry {
 
  private:
   mutable absl::Mutex mutex_;
+  std::map<std::string, ModelVersion> models_ ABSL_GUARDED_BY(mutex_);
   absl::Status answer_ ABSL_GUARDED_BY(mutex_);
   int tries_ ABSL_GUARDED_BY(mutex_) = 0;
   std::uint32_t version_ ABSL_GUARDED_BY(mutex_) = 0;

@@ -1,6 +1,8 @@
 // What happens to jobs between their start and their end.
 #include <prometheus/text_serializer.h>
 
+#include <algorithm>
+
 #include "server/jobs/job_ledger.h"
 #include "tests/server/jobs/job_harness.h"
 
@@ -257,13 +259,77 @@ TEST_F(JobLifeTest, WarningsAndSamplesAreBounded) {
   sample.mutable_sample()->set_image("small");
   manager_->TrainerUpdate(sample);
   for (std::size_t i = 0; i <= kMaxWarnings; ++i) {
-    Warn(lease, std::string(2000, 'w'));
+    Warn(lease, std::to_string(i) + std::string(2000, 'w'));
   }
   // Three states, one sample, all warnings.
   const std::size_t expected = 3 + 1 + kMaxWarnings + 1;
   ASSERT_TRUE(test::WaitUntil([&] { return Events("a").size() == expected; }));
   EXPECT_EQ(Get("a").warnings_size(), static_cast<int>(kMaxWarnings));
   EXPECT_EQ(Get("a").warnings(0).size(), kMaxSentenceBytes);
+}
+
+TEST_F(JobLifeTest, AnAttemptThatGoesOnRepeatsNoWarning) {
+  Begin();
+  const TestLease first = RunNew("a");
+  const std::string broken = "broken.jpg could not be read" + std::string(2000, '!');
+  Warn(first, broken);
+  Lose(first);
+  const TestLease second = Launched(1);
+  Run(second);
+  Warn(second, broken);
+  Warn(second, "another one");
+  ASSERT_TRUE(test::WaitUntil([&] { return Get("a").warnings_size() == 3; }));
+  EXPECT_EQ(Get("a").warnings(0), BoundedSentence(broken));
+  EXPECT_EQ(Get("a").warnings(2), "another one");
+  const std::vector<std::string> told = SentencesOf("a");
+  EXPECT_EQ(std::count(told.begin(), told.end(), BoundedSentence(broken)), 1);
+}
+
+TEST_F(JobLifeTest, OfAPublishedResultTheModelsCopyRemains) {
+  Begin();
+  const TestLease lease = RunNew("a");
+  SaveCheckpoint(lease, 200);
+  Finish(lease, JobFinished::OUTCOME_SUCCEEDED);
+  Finish(lease, JobFinished::OUTCOME_SUCCEEDED);  // told twice, published once
+  Lose(lease, "exited with code 0");
+  ASSERT_TRUE(Becomes("a", JOB_STATE_SUCCEEDED));
+  EXPECT_TRUE(
+      test::WaitUntil([&] { return !std::filesystem::exists(AttemptFolder(lease) / "result"); }));
+  EXPECT_TRUE(std::filesystem::exists(AttemptFolder(lease) / "checkpoints/step-200/complete"));
+  Finish(RunNew("b"), JobFinished::OUTCOME_SUCCEEDED);
+  EXPECT_TRUE(Becomes("b", JOB_STATE_SUCCEEDED)) << "nothing is in its way";
+  EXPECT_EQ(models_.tries(), 2);
+}
+
+TEST_F(JobLifeTest, AResultStaysUntilTheEndOfItsJobIsOnDisk) {
+  models_.Answer(absl::ResourceExhaustedError("the server's disk is full"));
+  Begin();
+  const TestLease lease = RunNew("a");
+  Finish(lease, JobFinished::OUTCOME_SUCCEEDED);
+  ASSERT_TRUE(test::WaitUntil([&] { return Get("a").warnings_size() == 1; }));
+  EXPECT_TRUE(std::filesystem::exists(AttemptFolder(lease) / "result"));
+
+  // The model is published, but the row cannot say so; then the server is gone.
+  store_.full = true;
+  const int refused = store_.refused;
+  models_.Answer(absl::OkStatus());
+  clock_.Advance(options_.retry_delay);
+  ASSERT_TRUE(test::WaitUntil([&] { return store_.refused > refused; }));
+  EXPECT_TRUE(std::filesystem::exists(AttemptFolder(lease) / "result"));
+  store_.full = false;
+  Begin();
+  ASSERT_TRUE(Becomes("a", JOB_STATE_SUCCEEDED));
+  EXPECT_TRUE(
+      test::WaitUntil([&] { return !std::filesystem::exists(AttemptFolder(lease) / "result"); }));
+}
+
+TEST_F(JobLifeTest, AResultThatCannotBePublishedStaysForItsOwner) {
+  models_.Answer(absl::DataLossError("the weights are damaged"));
+  Begin();
+  const TestLease lease = RunNew("a");
+  Finish(lease, JobFinished::OUTCOME_SUCCEEDED);
+  ASSERT_TRUE(Becomes("a", JOB_STATE_FAILED));
+  EXPECT_TRUE(std::filesystem::exists(AttemptFolder(lease) / "result"));
 }
 
 TEST_F(JobLifeTest, SentencesAreCutBetweenCharacters) {

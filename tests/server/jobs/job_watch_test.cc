@@ -108,7 +108,7 @@ TEST_F(JobWatchTest, TellsTheStoredEventsThenTheLiveOnesAndEndsWithTheFinalState
   EXPECT_EQ(watcher.Range(), "1..3");
   std::thread trainer([&] {
     for (int i = 0; i < 20; ++i) {
-      Warn(lease, "live");
+      Warn(lease, "live " + std::to_string(i));
     }
     Finish(lease, JobFinished::OUTCOME_SUCCEEDED);
   });
@@ -205,7 +205,7 @@ TEST_F(JobWatchTest, AWatcherThatNeverReadsHoldsUpNobody) {
   const TestLease lease = RunNew("a");
   Watcher idle(*manager_, "a", 0);
   for (int i = 0; i < 50; ++i) {
-    Warn(lease, "x");
+    Warn(lease, std::to_string(i));
   }
   Finish(lease, JobFinished::OUTCOME_SUCCEEDED);
   EXPECT_TRUE(Becomes("a", v1::JOB_STATE_SUCCEEDED));
@@ -239,7 +239,7 @@ TEST_F(JobWatchTest, ManyWatchersSeeTheSameWhileJobsAreCreatedAndCancelled) {
     }
   });
   for (int i = 0; i < 30; ++i) {
-    Warn(lease, "x");
+    Warn(lease, std::to_string(i));
   }
   Finish(lease, JobFinished::OUTCOME_SUCCEEDED);
   for (std::thread& thread : threads) {

@@ -20,12 +20,14 @@
 #include "prometheus/text_serializer.h"
 #include "server/dispatch/dispatcher.h"
 #include "tests/server/support/stylize_fakes.h"
+#include "tests/support/log_capture.h"
 #include "tests/support/wait_until.h"
 
 namespace atelier::server {
 namespace {
 
 using test::WaitUntil;
+using ::testing::ContainsRegex;
 using testing::FakeRegistry;
 using ::testing::HasSubstr;
 using testing::PngHeader;
@@ -207,11 +209,31 @@ TEST_F(StylizeServiceTest, CallerThatHangsUpCancelsItsTask) {
   EXPECT_TRUE(queue_.AwaitEmpty(absl::Now() + absl::Seconds(10)));
 }
 
-TEST_F(StylizeServiceTest, WorkersFailureIsTheAnswer) {
+TEST_F(StylizeServiceTest, WorkersFailureIsTheAnswerAndALineInTheLog) {
+  const test::LogCapture log;
   Connect();
+  request_.set_request_id("order 7/a");
   Call();
   ASSERT_TRUE(dispatcher_.OnResult(1, AwaitTask(), InvalidField("image", "is truncated")).ok());
   EXPECT_EQ(FieldOf(Join()), "image");
+  EXPECT_THAT(log.Text(), ContainsRegex("request order 7/a for oil@3 ended INVALID_ARGUMENT after "
+                                        "[0-9]+\\.[0-9]+ s: image: is truncated\n"));
+}
+
+TEST_F(StylizeServiceTest, RefusalsAndCallersThatHangUpAreNoLinesInTheLog) {
+  const test::LogCapture log;
+  grpc::ClientContext refused;
+  v1::StylizeRequest bad = request_;
+  bad.set_strength(7);
+  EXPECT_FALSE(stub_->Stylize(&refused, bad, &response_).ok());
+  Connect();
+  Call();
+  AwaitTask();
+  context_.TryCancel();
+  EXPECT_EQ(Join().code(), absl::StatusCode::kCancelled);
+  EXPECT_TRUE(queue_.AwaitEmpty(absl::Now() + absl::Seconds(10)));
+  server_->Shutdown();  // every reaction is through
+  EXPECT_EQ(log.Text(), "");
 }
 
 }  // namespace

@@ -113,6 +113,24 @@ TEST_F(TrainingServiceTest, ErrorsKeepTheirCodeAndFacts) {
   EXPECT_EQ(ResourceOf(unknown)->type, "job");
 }
 
+TEST_F(TrainingServiceTest, AnIdThatNoJobCanHaveIsNamed) {
+  for (const char* id : {"", "Oil 1", "../a"}) {
+    grpc::ClientContext get_context;
+    v1::GetJobRequest get;
+    get.set_job_id(id);
+    v1::Job job;
+    EXPECT_EQ(FieldOf(FromGrpcStatus(stub_->GetJob(&get_context, get, &job))), "job_id") << id;
+    grpc::ClientContext cancel_context;
+    v1::CancelJobRequest cancel;
+    cancel.set_job_id(id);
+    EXPECT_EQ(FieldOf(FromGrpcStatus(stub_->CancelJob(&cancel_context, cancel, &job))), "job_id")
+        << id;
+    const absl::Status watched = Watch(id, 0).end;
+    EXPECT_TRUE(absl::IsInvalidArgument(watched)) << watched;
+    EXPECT_EQ(FieldOf(watched), "job_id") << id;
+  }
+}
+
 TEST_F(TrainingServiceTest, JobsAreListedPageByPage) {
   for (const char* id : {"a", "b", "c"}) {
     ASSERT_TRUE(Call(Spec(id)).ok());
@@ -144,7 +162,7 @@ TEST_F(TrainingServiceTest, AWatchStreamsToTheFinalState) {
   const TestLease lease = RunNew("a");
   std::thread trainer([&] {
     for (int i = 0; i < 100; ++i) {
-      Warn(lease, "x");
+      Warn(lease, std::to_string(i));
     }
     Finish(lease, JobFinished::OUTCOME_SUCCEEDED);
   });
@@ -180,7 +198,7 @@ TEST_F(TrainingServiceTest, AWatcherMayGoAwayAtAnyTime) {
     while (reader->Read(&event)) {
     }
     EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::CANCELLED);
-    Warn(lease, "nobody listens");
+    Warn(lease, "nobody listens to " + std::to_string(i));
   }
   Finish(lease, JobFinished::OUTCOME_SUCCEEDED);
   EXPECT_TRUE(Becomes("a", v1::JOB_STATE_SUCCEEDED));

@@ -136,6 +136,7 @@ TEST_F(ModelTransferTest, HeadersOutOfRangeNameTheirField) {
       {"header.name", [](auto& h) { h.set_name("../etc"); }},
       {"header.family", [](auto& h) { h.set_family("stylegan"); }},
       {"header.precision", [](auto& h) { h.set_precision(static_cast<v1::Precision>(9)); }},
+      {"header.precision", [](auto& h) { h.set_precision(v1::PRECISION_INT8); }},
       {"header.sha256", [](auto& h) { h.set_sha256("abc"); }},
       {"header.sha256", [](auto& h) { h.set_sha256(std::string(64, 'G')); }},
       {"header.size", [](auto& h) { h.set_size(0); }},

@@ -24,6 +24,7 @@
 #include "worker/models/safetensors.h"
 #include "worker/models/torch_pickle.h"
 #include "worker/models/weights.h"
+#include "worker/nn/quantized_convolution.h"
 
 namespace atelier::convert {
 namespace {
@@ -124,6 +125,12 @@ TEST_F(ConvertTest, FamilyPrecisionAndTierAreToldOrReadOffTheFile) {
   ASSERT_TRUE(Import(Pth(DcganWeights(8))).ok());
   EXPECT_EQ(Spec().family, "dcgan");
   EXPECT_THAT(Spec().capabilities, ::testing::Contains("generate"));
+  const std::string shared = Pth(Weights({.generator = "shared-latent", .base_channels = 2}));
+  ASSERT_TRUE(Import(shared).ok());
+  EXPECT_EQ(Spec().family, "vaegan-pictures");
+  EXPECT_THAT(Spec().capabilities, ElementsAre("strength", "preserve_color", "size", "precision"));
+  EXPECT_TRUE(Export(WeightsFormat::kTorchScript).ok());
+  EXPECT_EQ(FieldOf(Import(shared, {.family = "vaegan"})), "header.family");
 
   const absl::Status wrong = Import(resnet, {.family = "dcgan"});
   EXPECT_EQ(FieldOf(wrong), "header.family");
@@ -206,6 +213,40 @@ TEST_F(ConvertTest, SafetensorsComeBackAsTheSameModel) {
   ASSERT_TRUE(Import(*file, {.precision = Precision::kFp32}).ok());
   EXPECT_EQ(Spec().default_precision, Precision::kFp32);
   EXPECT_EQ(FieldOf(Import(*file, {.family = "pix2pix"})), "header.family");
+}
+
+TEST_F(ConvertTest, AnInt8ModelComesBackFromSafetensorsAndHasNoOtherFormat) {
+  ModelSpec spec;
+  spec.family = "cyclegan";
+  spec.architecture = Resnet();
+  const auto plain = models::MakeGenerator(spec.architecture).value();
+  spec.architecture.int8 = true;
+  spec.default_precision = Precision::kInt8;
+  spec.weights_sha256 = std::string(64, '0');
+  const auto network = models::MakeGenerator(spec.architecture).value();
+  nn::QuantizeWeights(*plain, *network);
+  for (const auto& [name, convolution] : nn::QuantizedConvolutionsOf(*network)) {
+    convolution->SetInputGrid(nn::GridFor(-4, 4));
+  }
+  const std::string bytes =
+      Safetensors(models::CollectWeights(*network), {{kModelMetadata, FormatModelSpec(spec)}});
+  const absl::Status status = Import(bytes);
+  ASSERT_TRUE(status.ok()) << status;
+  EXPECT_EQ(Spec().architecture, spec.architecture);
+  EXPECT_EQ(Spec().default_precision, Precision::kInt8);
+  EXPECT_EQ(Imported().at("model.4.weight").scalar_type(), torch::kChar);
+
+  const std::string sha256 = Spec().weights_sha256;
+  const auto file = Export(WeightsFormat::kSafetensors);
+  ASSERT_TRUE(file.ok()) << file.status();
+  for (const WeightsFormat format : {WeightsFormat::kTorchPickle, WeightsFormat::kTorchScript}) {
+    const absl::Status refused = Export(format).status();
+    EXPECT_TRUE(absl::IsFailedPrecondition(refused));
+    EXPECT_THAT(Message(refused), HasSubstr("the model that it was made from"));
+  }
+  EXPECT_EQ(FieldOf(Import(*file, {.precision = Precision::kBf16})), "header.precision");
+  ASSERT_TRUE(Import(*file).ok());
+  EXPECT_EQ(Spec().weights_sha256, sha256);
 }
 
 // Names and shapes do not tell a generator with labels; the metadata does.

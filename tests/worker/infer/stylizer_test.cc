@@ -9,6 +9,7 @@
 #include <thread>
 #include <vector>
 
+#include "common/errors.h"
 #include "common/files.h"
 #include "tests/support/temp_dir.h"
 #include "worker/infer/device.h"
@@ -16,6 +17,7 @@
 #include "worker/models/generator_table.h"
 #include "worker/models/safetensors.h"
 #include "worker/models/weights.h"
+#include "worker/nn/quantized_convolution.h"
 
 namespace atelier::infer {
 namespace {
@@ -117,6 +119,78 @@ TEST(Stylizer, GivesTheSameBytesFromManyThreads) {
   for (const at::Tensor& result : results) {
     EXPECT_TRUE(torch::equal(result, expected));
   }
+}
+
+// A model folder of a narrow ResNet, or of its int8 form.
+void WriteResnet(bool int8, const std::filesystem::path& folder) {
+  ModelSpec spec;
+  spec.family = "cyclegan";
+  spec.architecture = {.generator = "resnet-2", .base_channels = 16, .norm = "instance"};
+  const auto plain = models::MakeGenerator(spec.architecture).value();
+  plain->InitializeWeights(at::make_generator<at::CPUGeneratorImpl>(3));
+  std::shared_ptr<nn::Generator> network = plain;
+  if (int8) {
+    spec.architecture.int8 = true;
+    spec.default_precision = Precision::kInt8;
+    network = models::MakeGenerator(spec.architecture).value();
+    nn::QuantizeWeights(*plain, *network);
+    for (const auto& [name, convolution] : nn::QuantizedConvolutionsOf(*network)) {
+      convolution->SetInputGrid(nn::GridFor(-8, 8));
+    }
+  }
+  const std::string bytes =
+      models::SerializeSafetensors(models::CollectWeights(*network), {}).value();
+  EXPECT_TRUE(WriteFileAtomically(folder / "weights.safetensors", bytes).ok());
+  spec.weights_sha256 = Sha256Hex(bytes);
+  EXPECT_TRUE(WriteModelSpec(folder, spec).ok());
+}
+
+class Int8Stylizer : public testing::Test {
+ protected:
+  void SetUp() override {
+    WriteResnet(/*int8=*/false, plain_.path());
+    WriteResnet(/*int8=*/true, int8_.path());
+  }
+  static std::unique_ptr<Stylizer> Load(const test::TempDir& folder) {
+    auto stylizer = Stylizer::Load({.directory = folder.path()});
+    EXPECT_TRUE(stylizer.ok()) << stylizer.status();
+    return *std::move(stylizer);
+  }
+
+  test::TempDir plain_;
+  test::TempDir int8_;
+};
+
+TEST_F(Int8Stylizer, GivesEqualBytesTwiceAndInABatch) {
+  const auto stylizer = Load(int8_);
+  const at::Tensor batch = Photographs(3, 47, 66);
+  const at::Tensor together = stylizer->Stylize(batch, Precision::kInt8).value();
+  EXPECT_TRUE(torch::equal(stylizer->Stylize(batch, Precision::kInt8).value(), together));
+  const auto another = Load(int8_);
+  for (std::int64_t i = 0; i < batch.size(0); ++i) {
+    EXPECT_TRUE(torch::equal(another->Stylize(batch.slice(0, i, i + 1), Precision::kInt8).value(),
+                             together.slice(0, i, i + 1)));
+  }
+}
+
+TEST_F(Int8Stylizer, ComesNearTheModelItWasMadeOfInLessMemory) {
+  const auto plain = Load(plain_);
+  const auto int8 = Load(int8_);
+  const at::Tensor photo = Photographs(1, 96, 80);
+  const double difference = MeanDifference(plain->Stylize(photo, Precision::kFp32).value(),
+                                           int8->Stylize(photo, Precision::kInt8).value());
+  EXPECT_GT(difference, 0);
+  EXPECT_LT(difference, 4);
+  EXPECT_LT(3 * int8->bytes(), 2 * plain->bytes());
+}
+
+TEST_F(Int8Stylizer, HasNoOtherPrecisionAndNoOtherModelHasIts) {
+  const at::Tensor photo = Photographs(1, 32, 32);
+  const auto int8 = Load(int8_);
+  for (const Precision precision : {Precision::kFp32, Precision::kBf16}) {
+    EXPECT_EQ(FieldOf(int8->Stylize(photo, precision).status()), "precision");
+  }
+  EXPECT_EQ(FieldOf(Load(plain_)->Stylize(photo, Precision::kInt8).status()), "precision");
 }
 
 TEST(Stylizer, CountsTheBytesOfItsWeights) {

@@ -60,7 +60,7 @@ TEST(JobMessagesTest, ABadJobNamesItsField) {
   EXPECT_EQ(FieldOf(ToTrainJob(family).status()), "train.family");
   internal::v1::StartJob nothing = Start();
   nothing.mutable_spec()->clear_train();
-  EXPECT_EQ(FieldOf(ToTrainJob(nothing).status()), "train");
+  EXPECT_EQ(FieldOf(ToTrainJob(nothing).status()), "kind");
 }
 
 TEST(JobMessagesTest, ProgressHasPercentAndTheTimeLeftOnceItIsKnown) {

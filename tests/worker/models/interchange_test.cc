@@ -48,6 +48,7 @@ std::vector<Architecture> Architectures() {
   std::vector<Architecture> all = {
       {.generator = "lite"},
       {.generator = "transformer", .base_channels = 3},
+      {.generator = "shared-latent", .base_channels = 3},
       {.generator = "resnet-1", .base_channels = 2, .norm = "instance", .multi_level = true},
       {.generator = "resnet-2",
        .base_channels = 2,
@@ -241,7 +242,7 @@ TEST(RecognizeWeights, IsNotMisledByAbsurdShapes) {
   for (const std::vector<std::int64_t>& shape :
        {std::vector<std::int64_t>{0, 3, 7, 7}, {1 << 20, 0, 1, 1}, {3}, {}, {4, 3, 7, 7, 1}}) {
     for (const char* name : {"model.1.weight", "model.model.0.weight", "conv1.conv2d.weight",
-                             "main.0.weight", "stem.conv.weight"}) {
+                             "main.0.weight", "stem.conv.weight", "encoder_source.0.conv.weight"}) {
       TensorMap tensors = {{name, torch::zeros(shape)}};
       tensors["main.1.weight"] = torch::zeros({1});
       tensors["model.10.conv_block.1.weight"] = torch::zeros({1});

@@ -56,6 +56,7 @@ INSTANTIATE_TEST_SUITE_P(
     Architectures, Exported,
     testing::Values(Architecture{.generator = "lite"},
                     Architecture{.generator = "transformer", .base_channels = 4},
+                    Architecture{.generator = "shared-latent", .base_channels = 4},
                     Architecture{.generator = "resnet-2", .base_channels = 4, .norm = "instance"},
                     Architecture{.generator = "resnet-1", .base_channels = 4, .norm = "batch"},
                     Architecture{.generator = "resnet-1", .base_channels = 4, .norm = "layer"},
@@ -79,7 +80,8 @@ TEST_P(Exported, GivesTheNetworksPicturesAtEverySize) {
   ASSERT_TRUE(program.ok()) << program.status();
   EXPECT_EQ(CountParameters(**program), CountParameters(*network));
   const torch::InferenceMode inference;
-  for (const auto& [height, width] : {std::pair{16, 17}, std::pair{64, 64}, std::pair{33, 98}}) {
+  for (const auto& [height, width] :
+       {std::pair{16, 17}, std::pair{64, 64}, std::pair{33, 98}, std::pair{300, 270}}) {
     const torch::Tensor picture = golden::Picture(height, width);
     EXPECT_LE(Difference((*program)->forward(picture), network->forward(picture)), 1e-5)
         << height << "x" << width;

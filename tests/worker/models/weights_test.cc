@@ -4,8 +4,11 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
+#include <cmath>
+#include <limits>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "worker/models/generator_table.h"
 
@@ -47,6 +50,44 @@ TEST(LoadWeights, ConvertsFloatingPointTypes) {
   ASSERT_TRUE(LoadWeights(*target, tensors, /*strict=*/true).ok());
   EXPECT_TRUE(
       torch::equal(CollectWeights(*target).at("0.bias"), torch::tensor({1.0F, 2.0F, 3.0F})));
+}
+
+TEST(LoadWeights, LeavesIntegersAsTheyAre) {
+  const Architecture architecture{
+      .generator = "resnet-1", .base_channels = 4, .norm = "instance", .int8 = true};
+  const auto target = MakeGenerator(architecture).value();
+  TensorMap tensors = Cloned(*target);
+  const std::string name = "model.4";
+  torch::Tensor& weight = tensors.at(name + ".weight");
+  ASSERT_EQ(weight.scalar_type(), torch::kChar);
+  weight.copy_(torch::arange(weight.numel()).remainder(255).sub(127).view(weight.sizes()));
+  for (auto& [key, tensor] : tensors) {
+    if (key.ends_with(".input_scale")) {
+      tensor.fill_(0.5);
+    }
+  }
+  const Safetensors file = ParseSafetensors(SerializeSafetensors(tensors, {}).value()).value();
+  ASSERT_TRUE(LoadWeights(*target, file.tensors, /*strict=*/true).ok());
+  EXPECT_TRUE(torch::equal(CollectWeights(*target).at(name + ".weight"), weight));
+
+  // Neither other integers nor scales that cannot be divided by.
+  TensorMap spoiled = tensors;
+  spoiled[name + ".weight"] = weight.to(torch::kFloat);
+  EXPECT_THAT(Message(LoadWeights(*target, spoiled, /*strict=*/true)), HasSubstr("type"));
+  spoiled[name + ".weight"] = weight.to(torch::kInt);
+  EXPECT_THAT(Message(LoadWeights(*target, spoiled, /*strict=*/true)), HasSubstr("type"));
+  EXPECT_EQ(LoadMatching(*target, spoiled).misshapen, std::vector<std::string>{name + ".weight"});
+  for (const double scale : {0.0, -1.0, std::numeric_limits<double>::infinity(), std::nan("")}) {
+    for (const char* which : {".input_scale", ".weight_scale"}) {
+      spoiled = Cloned(*target);
+      spoiled.at(name + which).fill_(scale);
+      EXPECT_THAT(Message(LoadWeights(*target, spoiled, /*strict=*/true)),
+                  HasSubstr("impossible values " + name + which));
+    }
+  }
+  spoiled = Cloned(*target);
+  spoiled.at(name + ".input_zero_point").fill_(256);
+  EXPECT_TRUE(absl::IsDataLoss(LoadWeights(*target, spoiled, /*strict=*/true)));
 }
 
 TEST(LoadWeights, StripsTheDataParallelPrefix) {

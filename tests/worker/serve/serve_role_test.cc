@@ -7,6 +7,7 @@
 #include <string>
 #include <thread>
 
+#include "tests/support/log_capture.h"
 #include "tests/support/wait_until.h"
 #include "tests/worker/link/puppet_server.h"
 #include "tests/worker/serve/fake_stylizer.h"
@@ -132,6 +133,18 @@ TEST_F(ServeRoleTest, ErrorsCarryCodeSentenceAndField) {
   EXPECT_EQ(result.field(), "image");
   EXPECT_FALSE(result.message().empty());
   EXPECT_EQ(AwaitCredit(), 1);
+}
+
+TEST_F(ServeRoleTest, WhatTheLogSaysOfATaskNamesItsRequest) {
+  models_.FailLoads("/m/1", absl::DataLossError("/m/1/weights.safetensors: a bit is wrong"));
+  const test::LogCapture log;
+  ServerMessage task = Task(1);
+  task.mutable_stylize_task()->set_request_id("order 7/a");
+  server_.Send(task);
+  EXPECT_EQ(AwaitResult().code(), 15);
+  EXPECT_EQ(AwaitCredit(), 1);
+  EXPECT_THAT(log.Text(),
+              ::testing::HasSubstr("request order 7/a: /m/1/weights.safetensors: a bit is wrong"));
 }
 
 TEST_F(ServeRoleTest, ADeadlineThatIsOverIsAnswered) {

@@ -143,6 +143,14 @@ std::vector<Case> Cases() {
          config.gan.learning_rate = 2e-3;
          config.steps = 100;
        }},
+      {"VaeganFromPictures",
+       [](TrainConfig& config) {
+         Small(config, "vaegan-pictures");
+         config.ema_decay = 0.8;
+         config.batch_size = 1;
+         config.accumulate = 2;
+         config.steps = 40;
+       }},
       {"Classic",
        [](TrainConfig& config) {
          Small(config, "dcgan");

@@ -1,0 +1,68 @@
+#include "common/train_fields.h"
+
+#include <limits>
+#include <string>
+
+namespace atelier {
+namespace {
+
+constexpr std::uint64_t kMillion = 1'000'000;
+
+void ReadPrecision(ObjectReader& reader, TrainConfig& config) {
+  std::string name;
+  reader.ReadString("precision", name);
+  if (name == "fp16" || name == "PRECISION_FP16") {
+    reader.Fail("precision",
+                "\"fp16\" is for GPUs, whose small numbers it keeps by scaling the "
+                "losses; training runs on CPUs: use \"bf16\" or \"fp32\"");
+  } else if (name == "int8" || name == "PRECISION_INT8") {
+    reader.Fail("precision",
+                "\"int8\" is what quantize jobs make of a trained model; train in \"bf16\" or "
+                "\"fp32\"");
+  } else if (name == "fp32" || name == "PRECISION_FP32") {
+    config.precision = Precision::kFp32;
+  } else if (name == "bf16" || name == "PRECISION_BF16") {
+    config.precision = Precision::kBf16;
+  } else if (!name.empty() && name != "PRECISION_UNSPECIFIED") {
+    reader.Fail("precision", R"(must be "fp32" or "bf16")");
+  }
+}
+
+}  // namespace
+
+void ReadCrops(ObjectReader& reader, TrainConfig& config) {
+  reader.Read("image_size", 32, 1024, /*zero_is_default=*/true, config.image_size);
+  reader.Read("seed", 0, std::numeric_limits<std::uint64_t>::max(), true, config.seed);
+}
+
+void ReadLoop(ObjectReader& reader, TrainConfig& config) {
+  reader.Read("batch_size", 1, 64, /*zero_is_default=*/true, config.batch_size);
+  reader.Read("sample_every_epochs", 1, kMillion, true, config.sample_every_epochs);
+  reader.Read("checkpoint_every_steps", 1, kMillion, true, config.checkpoint_every_steps);
+  reader.Read("keep_checkpoints", 1, 100, true, config.keep_checkpoints);
+  double learning_rate = 0;
+  reader.ReadDouble(
+      "learning_rate", [](double value) { return value >= 0 && value <= 1; }, "above 0, up to 1",
+      learning_rate);
+  if (learning_rate > 0) {
+    config.learning_rate = learning_rate;
+  }
+  ReadPrecision(reader, config);
+}
+
+void ReadGenerator(ObjectReader& reader, bool from_noise, TrainConfig& config) {
+  std::string tier;
+  reader.ReadString("tier", tier);
+  if (!tier.empty()) {
+    if (from_noise) {
+      reader.Fail("tier", "does not apply to a family that makes patterns; leave it out");
+    } else if (tier != "lite" && tier != "base" && tier != "quality") {
+      reader.Fail("tier", R"(must be "lite", "base" or "quality")");
+    }
+    config.tier = tier;
+    config.generator.clear();
+  }
+  reader.ReadString("generator", config.generator);
+}
+
+}  // namespace atelier

@@ -1,0 +1,16 @@
+// Noise of networks that start from it or add it to a code.
+#pragma once
+
+#include <torch/types.h>
+
+#include <cstdint>
+
+namespace atelier::train {
+
+// Standard normal of `shape`, [N, ...] with N >= 1; the i-th of the N is a function of (seed,
+// first_sample + i, draw) alone, so that batches and ranks change nothing. `draw` tells several
+// for one sample apart.
+torch::Tensor KeyedNoise(std::uint64_t seed, std::int64_t first_sample, std::int64_t draw,
+                         torch::IntArrayRef shape);
+
+}  // namespace atelier::train
