@@ -27,7 +27,7 @@ class LogCapture {
   class Sink final : public spdlog::sinks::base_sink<std::mutex> {
    public:
     std::string Text() {
-      const std::lock_guard lock(mutex_);
+      const std::scoped_lock lock(mutex_);
       return text_;
     }
 

@@ -61,7 +61,7 @@ class Compression : public testing::TestWithParam<const char*> {
     {
       const torch::NoGradGuard no_grad;
       const std::vector<torch::Tensor> parameters = network->parameters();
-      torch::Tensor last = parameters[parameters.size() - 2];  // before its bias
+      const torch::Tensor& last = parameters[parameters.size() - 2];  // before its bias
       last.copy_(last.sum({2, 3}, /*keepdim=*/true).expand_as(last) / 7);
     }
     const fs::path folder = root() / "source";
