@@ -20,7 +20,7 @@ enum class DiscriminatorKind { kPatch, kPixel, kMultiScale, kProjected };
 
 enum class ScheduleKind { kConstant, kLinear, kCosine, kPlateau };
 
-// The adversary. The defaults are overwritten by the family's own (train_config_families.cc).
+// The adversary. The defaults are overwritten by the family's own (family.cc).
 struct GanConfig {
   GanLoss loss = GanLoss::kLeastSquares;
   DiscriminatorKind discriminator = DiscriminatorKind::kPatch;

@@ -107,6 +107,12 @@ absl::StatusOr<train::TrainJob> ReadJob(const Arguments& arguments) {
   job.init_discriminator = arguments.init_discriminator;
   const std::filesystem::path attempts = std::filesystem::path(arguments.out) / "attempts";
   job.attempt_directory = attempts / "1";
+  if (std::filesystem::exists(job.attempt_directory / "result/model.json")) {
+    return absl::FailedPreconditionError(
+        "the run in " + arguments.out +
+        " is finished, its result is in attempts/1/result; nothing " +
+        "is left to do: name another --out to train anew");
+  }
   job.resume_directory = train::FindNewestCheckpoint(attempts);
   job.feature_weights = arguments.feature_weights;
   job.threads = arguments.threads;

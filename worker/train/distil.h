@@ -6,7 +6,7 @@
 //   pixels      pixel_weight L1(G(x), S(x))
 //   perceptual  perceptual_weight PerceptualDistance(f(G(x)), f(S(x)))
 //
-// The source's pictures stand in for targets that nobody has (Li et al. 2020, arXiv:2003.08953,
+// The source's pictures stand in for targets that nobody has (Li et al. 2020, arXiv:2003.08936,
 // section 3.1), after the distillation of Hinton et al. 2015 (arXiv:1503.02531). For "distil" G
 // starts afresh, for "prune" from what pruning left of S (worker/models/pruning.h).
 #pragma once

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_join.h"
 #include "common/build_info.h"
+#include "common/compress_config.h"
 #include "common/family.h"
 #include "common/files.h"
 #include "common/model_spec.h"
@@ -109,8 +110,13 @@ std::string Card(const TrainJob& job, const ResultInfo& info, const ModelSpec& s
   text += Row("batch size", std::to_string(config.batch_size * config.accumulate));
   text += Row("image size", std::to_string(config.image_size) + " px");
   text += Row("seed", std::to_string(config.seed));
-  text += Row("learning rate", Number(config.learning_rate));
-  text += Row("Adam beta1", Number(config.adam_beta1));
+  if (config.family != kQuantize) {  // which learns nothing
+    text += Row("learning rate", Number(config.learning_rate));
+    text += Row("Adam beta1", Number(config.adam_beta1));
+    text += Row("decay of the mean of the weights", Number(config.ema_decay));
+    text += Row("largest gradient norm",
+                config.gradient_clip > 0 ? Number(config.gradient_clip) : "any");
+  }
   text += Row("precision", config.precision == Precision::kBf16 ? "bf16 autocast" : "fp32");
   text += Row("training time",
               Number(info.seconds / 3600) + " h, CPU threads: " + std::to_string(info.threads));
