@@ -126,7 +126,7 @@ Adversary::Adversary(std::string name, std::int64_t index, const TrainConfig& co
                 }) {}
 
 double Adversary::Learn(const torch::Tensor& real, const Levels& fake, std::int64_t step,
-                        const torch::Tensor& condition) {
+                        const torch::Tensor& condition, int parts) {
   const torch::Tensor real_seen = Augment(real, step, kReal);
   Levels fake_seen;
   for (const torch::Tensor& level : fake) {
@@ -153,8 +153,14 @@ double Adversary::Learn(const torch::Tensor& real, const Levels& fake, std::int6
   torch::Tensor loss =
       LossShare(config_.gan) * DiscriminatorLoss(config_.gan.loss, of_real.logits, of_fake.logits) +
       Penalties(real_seen, fake_seen.front(), step, condition);
-  learner_.ZeroGradients();
-  loss.backward();
+  if (parts_seen_ == 0) {
+    learner_.ZeroGradients();
+  }
+  (loss / parts).backward();
+  if (++parts_seen_ < parts) {
+    return loss.item<double>();
+  }
+  parts_seen_ = 0;
   if (learner_.Step() && config_.gan.clip_weights > 0) {
     ClipWeights(*network_, config_.gan.clip_weights);
   }

@@ -55,7 +55,14 @@ class Adversary final : public Saved {
     return Learn(real, Levels{fake}, step, condition);
   }
   double Learn(const torch::Tensor& real, const Levels& fake, std::int64_t step,
-               const torch::Tensor& condition = {});
+               const torch::Tensor& condition = {}) {
+    return Learn(real, fake, step, condition, /*parts=*/1);
+  }
+  // The same of one of the `accumulate` equal parts of a batch, in their order: the gradients of
+  // the parts' mean add up, and the last part makes the step.
+  double LearnPart(const torch::Tensor& real, const Levels& fake, std::int64_t step) {
+    return Learn(real, fake, step, /*condition=*/{}, config_.accumulate);
+  }
 
   // The loss of the generator that made `fake`, scalar, times gan.weight; the discriminator itself
   // gets no gradient. gan.feature_matching_weight adds the distance to the features of `real`.
@@ -83,6 +90,8 @@ class Adversary final : public Saved {
   absl::Status Load(const models::TensorMap& state) override;
 
  private:
+  double Learn(const torch::Tensor& real, const Levels& fake, std::int64_t step,
+               const torch::Tensor& condition, int parts);
   // What augment.differentiable does to pictures before they are judged; `role` tells the real ones
   // from the others.
   torch::Tensor Augment(const torch::Tensor& pictures, std::int64_t step, std::int64_t role) const;
@@ -102,6 +111,7 @@ class Adversary final : public Saved {
   ImagePool pool_;
   AdaptiveProbability probability_;
   std::vector<torch::Tensor> real_scores_;
+  int parts_seen_ = 0;  // of the present batch; 0 between two steps
 };
 
 }  // namespace atelier::train

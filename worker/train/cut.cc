@@ -86,7 +86,7 @@ Losses CutStep::PartLosses(const Batch& part, std::int64_t draw, double* discrim
     made_levels.push_back(level.narrow(0, 0, count));
   }
   const torch::Tensor& made = made_levels.front();
-  *discriminator_loss += adversary_.Learn(part.target, made_levels, draw);
+  *discriminator_loss += adversary_.LearnPart(part.target, made_levels, draw);
   Losses losses = {{"adversarial", adversary_.GeneratorLoss(made_levels, part.target, draw)}};
   extra_.Add(made, sources.narrow(0, 0, count), part.target, *generator_, "", losses);
   if (config_.cut.nce_weight > 0) {

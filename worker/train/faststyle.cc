@@ -42,7 +42,8 @@ std::map<std::string, double> FaststyleStep::Run(const Batch& batch, std::int64_
     const torch::Tensor content = PartOf(batch, i).content;
     const std::vector<Aim> whole_set(static_cast<std::size_t>(content.size(0)));
     const torch::Tensor result = Forward(*generator_, content, config_.precision);
-    Losses losses = losses_.Of(result, content, whole_set, step, random, &discriminator_loss);
+    Losses losses = losses_.Of(result, content, whole_set, step * config_.accumulate + i, random,
+                               &discriminator_loss);
     extra_.Add(result, content, /*style=*/{}, *generator_, "", losses);
     return losses;
   });

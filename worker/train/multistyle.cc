@@ -86,7 +86,8 @@ std::map<std::string, double> MultistyleStep::Run(const Batch& batch, std::int64
     }
     KeyedRandom random(config_.seed, step, i, Purpose::kStyle);
     const torch::Tensor result = Make(*generator_, part.content, style);
-    Losses losses = losses_.Of(result, part.content, aims, step, random, &discriminator_loss);
+    Losses losses = losses_.Of(result, part.content, aims, step * config_.accumulate + i, random,
+                               &discriminator_loss);
     extra_.Add(result, part.content, /*style=*/{}, *generator_, "", losses);
     return losses;
   });

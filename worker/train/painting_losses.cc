@@ -182,7 +182,7 @@ torch::Tensor PaintingLosses::Adversarial(const torch::Tensor& result, const Cho
   const torch::Tensor fake = result.narrow(2, random.Below(result.size(2) - side + 1), side)
                                  .narrow(3, random.Below(result.size(3) - side + 1), side);
   const torch::Tensor real = PaintingCrops(choice, side, random);
-  *discriminator_loss = adversary_.Learn(real, fake, step);
+  *discriminator_loss = adversary_.LearnPart(real, {fake}, step);
   return adversary_.GeneratorLoss(fake, real, step);
 }
 

@@ -41,7 +41,7 @@ Losses Pix2pixStep::PartLosses(const Batch& part, std::int64_t draw, double* dis
   const torch::Tensor made = Forward(*generator_, part.content, config_.precision);
   const torch::Tensor real_pair = torch::cat({part.content, part.target}, 1);
   const torch::Tensor made_pair = torch::cat({part.content, made}, 1);
-  *discriminator_loss += adversary_.Learn(real_pair, made_pair, draw);
+  *discriminator_loss += adversary_.LearnPart(real_pair, {made_pair}, draw);
   Losses losses = {{"adversarial", adversary_.GeneratorLoss(made_pair, real_pair, draw)},
                    {"l1", config_.pix2pix.l1_weight * AbsoluteDistance(made, part.target)}};
   extra_.Add(made, part.target, /*style=*/{}, *generator_, "", losses);

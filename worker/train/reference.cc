@@ -78,7 +78,7 @@ Losses ReferenceStep::PartLosses(const Batch& part, std::int64_t draw, double* d
     style_features = Features(part.target);
   }
   const std::vector<torch::Tensor> features = Features(result);
-  *discriminator_loss += adversary_.Learn(part.target, result, draw);
+  *discriminator_loss += adversary_.LearnPart(part.target, {result}, draw);
   const ReferenceConfig& weight = config_.reference;
   Losses losses = {{"style", weight.style_weight * StatisticsDistance(features, style_features)},
                    {"content", weight.content_weight * ContentDistance(features, photo_features)},

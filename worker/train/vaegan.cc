@@ -86,7 +86,7 @@ Losses VaeganStep::PartLosses(const Batch& part, std::int64_t draw, double* disc
                    .to(torch::kFloat);
   }
   *discriminator_loss +=
-      adversary_.Learn(torch::cat({real, real}), torch::cat({rebuilt, invented}), draw);
+      adversary_.LearnPart(torch::cat({real, real}), {torch::cat({rebuilt, invented})}, draw);
   // It saw each real picture twice.
   if (const torch::Tensor scores = adversary_.TakeRealScores(); scores.defined()) {
     real_scores_.push_back(scores.narrow(0, 0, count));

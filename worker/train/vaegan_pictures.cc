@@ -124,8 +124,8 @@ Losses VaeganPicturesStep::PartLosses(const Batch& part, std::int64_t draw, doub
   const Code of_made_a = Encode(Domain::kSource, made_a, part.first_sample, kMadeContent);
   const Code of_made_b = Encode(Domain::kTarget, made_b, part.first_sample, kMadeStyle);
 
-  *style_loss += style_adversary_.Learn(b, made_b, draw);
-  *content_loss += content_adversary_.Learn(a, made_a, draw);
+  *style_loss += style_adversary_.LearnPart(b, {made_b}, draw);
+  *content_loss += content_adversary_.LearnPart(a, {made_a}, draw);
   Losses losses = {
       {"reconstruction_a", weight.reconstruction_weight * AbsoluteDistance(rebuilt_a, a)},
       {"reconstruction_b", weight.reconstruction_weight * AbsoluteDistance(rebuilt_b, b)},

@@ -290,6 +290,15 @@ TEST_P(EveryFamily, GoesOnFromACheckpointBitByBit) {
   second.resume_directory = root() / "attempts/first/checkpoints/step-4";
   RecordingObserver rest;
   ASSERT_EQ(Run(second, rest), Outcome::kFinished);
+  // However many parts a batch has, every network makes one step of it. (gatys takes turns.)
+  const auto state = LoadCheckpoint(root() / "attempts/whole/checkpoints/step-8");
+  ASSERT_TRUE(state.ok()) << state.status();
+  for (const auto& [name, tensor] : state->state) {
+    if (name.ends_with("#step") && !FindFamily(config_.family)->optimizes_pixels) {
+      const bool critic = name.starts_with("discriminator");
+      EXPECT_EQ(tensor.item<std::int64_t>(), critic ? 8 * config_.gan.steps : 8) << name;
+    }
+  }
   for (const char* file : {"result/weights.safetensors", "checkpoints/step-8/state.safetensors"}) {
     EXPECT_EQ(*Sha256HexOfFile(root() / "attempts/whole" / file),
               *Sha256HexOfFile(root() / "attempts/second" / file))
