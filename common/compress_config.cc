@@ -75,16 +75,6 @@ void ReadKind(ObjectReader& reader, TrainConfig& config) {
   reader.Read("base_channels", 1, 256, true, config.base_channels);
 }
 
-absl::Status ReadSets(const Json& object, const std::string& path, TrainConfig& config) {
-  ObjectReader reader(object, path);
-  reader.ReadString("content", config.content_dataset);
-  reader.ReadString("style", config.style_dataset);
-  ATELIER_RETURN_IF_ERROR(reader.Finish());
-  ATELIER_RETURN_IF_ERROR(CheckName(path + "content", config.content_dataset));
-  return config.style_dataset.empty() ? absl::OkStatus()
-                                      : CheckName(path + "style", config.style_dataset);
-}
-
 absl::StatusOr<TrainConfig> ParseCompression(const std::string& kind, std::string_view json) {
   const Json object = Json::parse(json, nullptr, /*allow_exceptions=*/false);
   if (!object.is_object()) {

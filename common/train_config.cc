@@ -21,16 +21,15 @@ using Json = nlohmann::json;
 constexpr std::uint64_t kMillion = 1'000'000;
 
 absl::Status ReadData(const Json& object, const Family& family, TrainConfig& config) {
-  ObjectReader reader(object, "train.data.");
-  reader.ReadString("content", config.content_dataset);
-  reader.ReadString("style", config.style_dataset);
-  if (!family.has_style && !config.style_dataset.empty()) {
-    reader.Fail("style", "does not apply to the family \"" + std::string(family.name) +
-                             "\", which learns from data.content alone; leave it out");
+  ATELIER_RETURN_IF_ERROR(ReadSets(object, "train.data.", config));
+  if (family.has_style) {
+    return CheckName("train.data.style", config.style_dataset);
   }
-  ATELIER_RETURN_IF_ERROR(reader.Finish());
-  ATELIER_RETURN_IF_ERROR(CheckName("train.data.content", config.content_dataset));
-  return family.has_style ? CheckName("train.data.style", config.style_dataset) : absl::OkStatus();
+  return config.style_dataset.empty()
+             ? absl::OkStatus()
+             : InvalidField("train.data.style",
+                            "does not apply to the family \"" + std::string(family.name) +
+                                "\", which learns from data.content alone; leave it out");
 }
 
 bool NamesStyle(const Json& data) {

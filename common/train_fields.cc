@@ -3,6 +3,9 @@
 #include <limits>
 #include <string>
 
+#include "common/names.h"
+#include "common/status_macros.h"
+
 namespace atelier {
 namespace {
 
@@ -63,6 +66,16 @@ void ReadGenerator(ObjectReader& reader, bool from_noise, TrainConfig& config) {
     config.generator.clear();
   }
   reader.ReadString("generator", config.generator);
+}
+
+absl::Status ReadSets(const nlohmann::json& object, const std::string& path, TrainConfig& config) {
+  ObjectReader reader(object, path);
+  reader.ReadString("content", config.content_dataset);
+  reader.ReadString("style", config.style_dataset);
+  ATELIER_RETURN_IF_ERROR(reader.Finish());
+  ATELIER_RETURN_IF_ERROR(CheckName(path + "content", config.content_dataset));
+  return config.style_dataset.empty() ? absl::OkStatus()
+                                      : CheckName(path + "style", config.style_dataset);
 }
 
 }  // namespace atelier

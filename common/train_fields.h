@@ -2,8 +2,12 @@
 // out leaves the configuration alone; what is wrong is told by the reader.
 #pragma once
 
+#include <string>
+
+#include "absl/status/status.h"
 #include "common/json_reader.h"
 #include "common/train_config.h"
+#include "nlohmann/json.hpp"
 
 namespace atelier {
 
@@ -16,5 +20,9 @@ void ReadLoop(ObjectReader& reader, TrainConfig& config);
 
 // "tier" or "generator". `from_noise`: of a family that makes patterns, which has no tiers.
 void ReadGenerator(ObjectReader& reader, bool from_noise, TrainConfig& config);
+
+// "content" and, where there is one, "style": the names of data sets. `path` is the object's own
+// field path with a dot behind it. INVALID_ARGUMENT naming the field.
+absl::Status ReadSets(const nlohmann::json& object, const std::string& path, TrainConfig& config);
 
 }  // namespace atelier

@@ -1,7 +1,6 @@
 #include "client/cli/job_watcher.h"
 
 #include <cstdlib>
-#include <map>
 #include <system_error>
 
 #include "client/cli/comparison.h"
@@ -26,13 +25,10 @@ std::string ProgressText(const v1::JobProgress& progress) {
   if (progress.has_eta()) {
     text += "  ETA " + DurationText(absl::Seconds(progress.eta().seconds()));
   }
-  // Sorted, as a protobuf map has no order.
-  const std::map<std::string, double> losses(progress.losses().begin(), progress.losses().end());
-  for (const auto& [name, value] : losses) {
+  for (const auto& [name, value] : Sorted(progress.losses())) {
     text += "  " + name + " " + NumberText(value);
   }
-  const std::map<std::string, double> metrics(progress.metrics().begin(), progress.metrics().end());
-  for (const auto& [name, value] : metrics) {
+  for (const auto& [name, value] : Sorted(progress.metrics())) {
     text += IsComparison(name) ? "" : "  " + name + " " + NumberText(value);
   }
   return text;

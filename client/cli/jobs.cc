@@ -1,4 +1,3 @@
-#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -86,13 +85,10 @@ void PrintJob(Session& session, const v1::Job& job) {
       entries.push_back({"time left", DurationText(absl::Seconds(progress.eta().seconds()))});
     }
   }
-  // Sorted, as a protobuf map has no order.
-  const std::map<std::string, double> losses(progress.losses().begin(), progress.losses().end());
-  for (const auto& [name, value] : losses) {
+  for (const auto& [name, value] : Sorted(progress.losses())) {
     entries.push_back({"loss " + name, NumberText(value, 4)});
   }
-  const std::map<std::string, double> metrics(progress.metrics().begin(), progress.metrics().end());
-  for (const auto& [name, value] : metrics) {
+  for (const auto& [name, value] : Sorted(progress.metrics())) {
     if (!IsComparison(name)) {
       entries.push_back({name, NumberText(value, 4)});
     }

@@ -5,6 +5,7 @@
 #include <google/protobuf/timestamp.pb.h>
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <ostream>
 #include <string>
@@ -43,6 +44,12 @@ struct Entry {
   std::string value;
 };
 void PrintEntries(std::ostream& out, const std::vector<Entry>& entries);
+
+// A protobuf map has no order.
+template <typename Map>
+std::map<std::string, double> Sorted(const Map& numbers) {
+  return {numbers.begin(), numbers.end()};
+}
 
 std::string Join(const std::vector<std::string>& words, std::string_view separator);
 

@@ -102,20 +102,15 @@ Losses CutStep::PartLosses(const Batch& part, std::int64_t draw, double* discrim
 }
 
 std::map<std::string, double> CutStep::Run(const Batch& batch, std::int64_t step) {
-  const double rate = Rate(step);
-  adversary_.SetRateShare(rate);
-  for (Learner* learner : {&learner_, &projector_learner_}) {
-    learner->SetRateShare(rate);
-    learner->ZeroGradients();
-  }
+  adversary_.SetRateShare(Rate(step));
   double discriminator_loss = 0;
-  std::map<std::string, double> values = AccumulateGradients(config_.accumulate, [&](int i) {
-    return PartLosses(PartOf(batch, i), step * config_.accumulate + i, &discriminator_loss);
-  });
+  std::map<std::string, double> values =
+      StepParts(batch, step,
+                [&](const Batch& part, std::int64_t draw) {
+                  return PartLosses(part, draw, &discriminator_loss);
+                },
+                {&projector_learner_});
   values["discriminator"] = discriminator_loss / config_.accumulate;
-  learner_.Step();
-  projector_learner_.Step();
-  average_.Update(step);
   return values;
 }
 

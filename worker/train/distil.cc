@@ -68,23 +68,17 @@ class DistilStep final : public GeneratorStep<nn::Generator> {
 };
 
 std::map<std::string, double> DistilStep::Run(const Batch& batch, std::int64_t step) {
-  learner_.SetRateShare(Rate(step));
-  learner_.ZeroGradients();
-  std::map<std::string, double> values = AccumulateGradients(config_.accumulate, [&](int i) {
-    const torch::Tensor content = PartOf(batch, i).content;
+  return StepParts(batch, step, [&](const Batch& part, std::int64_t /*draw*/) {
     torch::Tensor target;
     {
       const torch::NoGradGuard no_grad;
-      target = Forward(*source_.network, content, config_.precision);
+      target = Forward(*source_.network, part.content, config_.precision);
     }
-    const torch::Tensor result = Forward(*generator_, content, config_.precision);
+    const torch::Tensor result = Forward(*generator_, part.content, config_.precision);
     Losses losses = {{"pixels", config_.compress.pixel_weight * AbsoluteDistance(result, target)}};
     extra_.Add(result, target, /*style=*/{}, *generator_, "", losses);
     return losses;
   });
-  learner_.Step();
-  average_.Update(step);
-  return values;
 }
 
 absl::StatusOr<std::unique_ptr<TrainStep>> MakeStep(const StepInputs& inputs, SourceModel source,

@@ -34,22 +34,18 @@ class FaststyleStep final : public PictureStep {
 
 std::map<std::string, double> FaststyleStep::Run(const Batch& batch, std::int64_t step) {
   // The discriminator keeps its rate to the end.
-  learner_.SetRateShare(Rate(step));
-  learner_.ZeroGradients();
   double discriminator_loss = 0;
-  std::map<std::string, double> values = AccumulateGradients(config_.accumulate, [&](int i) {
-    KeyedRandom random(config_.seed, step, i, Purpose::kStyle);
-    const torch::Tensor content = PartOf(batch, i).content;
-    const std::vector<Aim> whole_set(static_cast<std::size_t>(content.size(0)));
-    const torch::Tensor result = Forward(*generator_, content, config_.precision);
-    Losses losses = losses_.Of(result, content, whole_set, step * config_.accumulate + i, random,
-                               &discriminator_loss);
-    extra_.Add(result, content, /*style=*/{}, *generator_, "", losses);
-    return losses;
-  });
+  std::map<std::string, double> values =
+      StepParts(batch, step, [&](const Batch& part, std::int64_t draw) {
+        KeyedRandom random(config_.seed, step, draw % config_.accumulate, Purpose::kStyle);
+        const std::vector<Aim> whole_set(static_cast<std::size_t>(part.content.size(0)));
+        const torch::Tensor result = Forward(*generator_, part.content, config_.precision);
+        Losses losses =
+            losses_.Of(result, part.content, whole_set, draw, random, &discriminator_loss);
+        extra_.Add(result, part.content, /*style=*/{}, *generator_, "", losses);
+        return losses;
+      });
   values["discriminator"] = discriminator_loss;
-  learner_.Step();
-  average_.Update(step);
   return values;
 }
 

@@ -2,6 +2,9 @@
 // the running mean of its weights.
 #pragma once
 
+#include <cstdint>
+#include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -10,6 +13,7 @@
 #include "common/train_config.h"
 #include "worker/train/averaging.h"
 #include "worker/train/batch.h"
+#include "worker/train/gradients.h"
 #include "worker/train/learner.h"
 #include "worker/train/schedule.h"
 #include "worker/train/train_step.h"
@@ -43,6 +47,28 @@ class GeneratorStep : public TrainStep {
   // The i-th of the `accumulate` parts of a batch.
   Batch PartOf(const Batch& batch, std::int64_t i) const {
     return Narrow(batch, i * config_.batch_size, config_.batch_size);
+  }
+
+  // One step of `learner_` and of `others`, and of the mean: they minimise the sums of the losses
+  // that `losses` makes of the `accumulate` parts of a batch. It is told a part and the number that
+  // keys its draws. Returns the mean losses by name; adversaries learn within (LearnPart).
+  std::map<std::string, double> StepParts(
+      const Batch& batch, std::int64_t step,
+      const std::function<Losses(const Batch& part, std::int64_t draw)>& losses,
+      std::vector<Learner*> others = {}) {
+    others.push_back(&learner_);
+    for (Learner* learner : others) {
+      learner->SetRateShare(Rate(step));
+      learner->ZeroGradients();
+    }
+    std::map<std::string, double> values = AccumulateGradients(config_.accumulate, [&](int i) {
+      return losses(PartOf(batch, i), step * config_.accumulate + i);
+    });
+    for (Learner* learner : others) {
+      learner->Step();
+    }
+    average_.Update(step);
+    return values;
   }
 
   const TrainConfig config_;

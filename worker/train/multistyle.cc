@@ -70,30 +70,25 @@ Aim MultistyleStep::AimOf(std::int64_t sample) const {
 
 std::map<std::string, double> MultistyleStep::Run(const Batch& batch, std::int64_t step) {
   // The discriminator keeps its rate to the end.
-  learner_.SetRateShare(Rate(step));
-  learner_.ZeroGradients();
   double discriminator_loss = 0;
-  std::map<std::string, double> values = AccumulateGradients(config_.accumulate, [&](int i) {
-    const Batch part = PartOf(batch, i);
-    const std::int64_t count = part.content.size(0);
-    std::vector<Aim> aims;
-    const torch::Tensor style = torch::zeros({count, styles()});
-    for (std::int64_t k = 0; k < count; ++k) {
-      aims.push_back(AimOf(part.first_sample + k));
-      for (const auto& [label, share] : aims.back()) {
-        style[k][label] = share;
-      }
-    }
-    KeyedRandom random(config_.seed, step, i, Purpose::kStyle);
-    const torch::Tensor result = Make(*generator_, part.content, style);
-    Losses losses = losses_.Of(result, part.content, aims, step * config_.accumulate + i, random,
-                               &discriminator_loss);
-    extra_.Add(result, part.content, /*style=*/{}, *generator_, "", losses);
-    return losses;
-  });
+  std::map<std::string, double> values =
+      StepParts(batch, step, [&](const Batch& part, std::int64_t draw) {
+        const std::int64_t count = part.content.size(0);
+        std::vector<Aim> aims;
+        const torch::Tensor style = torch::zeros({count, styles()});
+        for (std::int64_t k = 0; k < count; ++k) {
+          aims.push_back(AimOf(part.first_sample + k));
+          for (const auto& [label, share] : aims.back()) {
+            style[k][label] = share;
+          }
+        }
+        KeyedRandom random(config_.seed, step, draw % config_.accumulate, Purpose::kStyle);
+        const torch::Tensor result = Make(*generator_, part.content, style);
+        Losses losses = losses_.Of(result, part.content, aims, draw, random, &discriminator_loss);
+        extra_.Add(result, part.content, /*style=*/{}, *generator_, "", losses);
+        return losses;
+      });
   values["discriminator"] = discriminator_loss;
-  learner_.Step();
-  average_.Update(step);
   return values;
 }
 

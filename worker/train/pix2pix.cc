@@ -49,18 +49,14 @@ Losses Pix2pixStep::PartLosses(const Batch& part, std::int64_t draw, double* dis
 }
 
 std::map<std::string, double> Pix2pixStep::Run(const Batch& batch, std::int64_t step) {
-  const double rate = Rate(step);
-  learner_.SetRateShare(rate);
-  adversary_.SetRateShare(rate);
+  adversary_.SetRateShare(Rate(step));
   generator_->SetDropoutRandom(DropoutRandom(config_, step));
-  learner_.ZeroGradients();
   double discriminator_loss = 0;
-  std::map<std::string, double> values = AccumulateGradients(config_.accumulate, [&](int i) {
-    return PartLosses(PartOf(batch, i), step * config_.accumulate + i, &discriminator_loss);
-  });
+  std::map<std::string, double> values =
+      StepParts(batch, step, [&](const Batch& part, std::int64_t draw) {
+        return PartLosses(part, draw, &discriminator_loss);
+      });
   values["discriminator"] = discriminator_loss / config_.accumulate;
-  learner_.Step();
-  average_.Update(step);
   return values;
 }
 

@@ -105,21 +105,16 @@ Losses VaeganStep::PartLosses(const Batch& part, std::int64_t draw, double* disc
 }
 
 std::map<std::string, double> VaeganStep::Run(const Batch& batch, std::int64_t step) {
-  const double rate = Rate(step);
-  adversary_.SetRateShare(rate);
-  for (Learner* learner : {&encoder_learner_, &learner_}) {
-    learner->SetRateShare(rate);
-    learner->ZeroGradients();
-  }
+  adversary_.SetRateShare(Rate(step));
   discriminator_->SetDropoutRandom(DropoutRandom(config_, step));
   double discriminator_loss = 0;
-  std::map<std::string, double> values = AccumulateGradients(config_.accumulate, [&](int i) {
-    return PartLosses(PartOf(batch, i), step * config_.accumulate + i, &discriminator_loss);
-  });
+  std::map<std::string, double> values =
+      StepParts(batch, step,
+                [&](const Batch& part, std::int64_t draw) {
+                  return PartLosses(part, draw, &discriminator_loss);
+                },
+                {&encoder_learner_});
   values["discriminator"] = discriminator_loss / config_.accumulate;
-  encoder_learner_.Step();
-  learner_.Step();
-  average_.Update(step);
   return values;
 }
 

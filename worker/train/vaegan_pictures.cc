@@ -152,20 +152,16 @@ Losses VaeganPicturesStep::PartLosses(const Batch& part, std::int64_t draw, doub
 }
 
 std::map<std::string, double> VaeganPicturesStep::Run(const Batch& batch, std::int64_t step) {
-  const double rate = Rate(step);
-  learner_.SetRateShare(rate);
-  style_adversary_.SetRateShare(rate);
-  content_adversary_.SetRateShare(rate);
-  learner_.ZeroGradients();
+  style_adversary_.SetRateShare(Rate(step));
+  content_adversary_.SetRateShare(Rate(step));
   double style_loss = 0;
   double content_loss = 0;
-  std::map<std::string, double> values = AccumulateGradients(config_.accumulate, [&](int i) {
-    return PartLosses(PartOf(batch, i), step * config_.accumulate + i, &style_loss, &content_loss);
-  });
+  std::map<std::string, double> values =
+      StepParts(batch, step, [&](const Batch& part, std::int64_t draw) {
+        return PartLosses(part, draw, &style_loss, &content_loss);
+      });
   values["discriminator_a"] = style_loss / config_.accumulate;
   values["discriminator_b"] = content_loss / config_.accumulate;
-  learner_.Step();
-  average_.Update(step);
   return values;
 }
 

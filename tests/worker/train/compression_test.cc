@@ -89,12 +89,6 @@ class Compression : public testing::TestWithParam<const char*> {
     return job;
   }
 
-  static Outcome Run(const TrainJob& job, RecordingObserver& observer) {
-    const absl::StatusOr<Outcome> outcome = RunTraining(job, observer, observer.stop);
-    EXPECT_TRUE(outcome.ok()) << outcome.status();
-    return outcome.value_or(Outcome::kStopped);
-  }
-
   static torch::Tensor Stylized(const fs::path& folder) {
     const auto stylizer = infer::Stylizer::Load({.directory = folder});
     EXPECT_TRUE(stylizer.ok()) << stylizer.status();
@@ -117,9 +111,9 @@ TEST_P(Compression, LearnsToDoWhatItsSourceDoes) {
   TrainJob before = Job("before");
   before.config.steps = 1;
   before.config.learning_rate = 1e-8;
-  ASSERT_EQ(Run(before, observer), Outcome::kFinished);
+  ASSERT_EQ(RunJob(before, observer), Outcome::kFinished);
   const TrainJob after = Job("after");
-  ASSERT_EQ(Run(after, observer), Outcome::kFinished);
+  ASSERT_EQ(RunJob(after, observer), Outcome::kFinished);
 
   const torch::Tensor wanted = Stylized(root() / "source");
   const double at_first = Difference(Stylized(before.attempt_directory / "result"), wanted);
@@ -135,7 +129,7 @@ TEST_P(Compression, ReportsSizeSpeedAndQualityBeforeAndAfter) {
   config_.steps = 2;
   RecordingObserver observer;
   const TrainJob job = Job("only");
-  ASSERT_EQ(Run(job, observer), Outcome::kFinished);
+  ASSERT_EQ(RunJob(job, observer), Outcome::kFinished);
   const std::map<std::string, double>& report = observer.last.metrics;
   EXPECT_EQ(observer.last.metrics_step, 2);
   for (const char* name :
@@ -158,23 +152,14 @@ TEST_P(Compression, NeedsNoStyleSet) {
   config_.steps = 1;
   config_.style_dataset.clear();
   RecordingObserver observer;
-  ASSERT_EQ(Run(Job("only"), observer), Outcome::kFinished);
+  ASSERT_EQ(RunJob(Job("only"), observer), Outcome::kFinished);
   EXPECT_FALSE(observer.last.metrics.contains("after/style_gain"));
 }
 
 TEST_P(Compression, GoesOnFromACheckpointBitByBit) {
   config_.steps = 8;
-  RecordingObserver whole;
-  ASSERT_EQ(Run(Job("whole"), whole), Outcome::kFinished);
-  RecordingObserver first;
-  first.stop_at = 4;
-  ASSERT_EQ(Run(Job("first"), first), Outcome::kStopped);
-  TrainJob second = Job("second");
-  second.resume_directory = root() / "attempts/first/checkpoints/step-4";
-  RecordingObserver rest;
-  ASSERT_EQ(Run(second, rest), Outcome::kFinished);
-  EXPECT_EQ(*Sha256HexOfFile(root() / "attempts/whole/result/weights.safetensors"),
-            *Sha256HexOfFile(root() / "attempts/second/result/weights.safetensors"));
+  GoingOn().Expect([&](const std::string& attempt) { return Job(attempt); }, 4,
+                   {"result/weights.safetensors"});
 }
 
 TEST_P(Compression, ADamagedOrUnsuitableSourceIsRefusedBeforeTheFirstStep) {

@@ -70,25 +70,15 @@ TEST_F(Watched, GoesOnFromACheckpointBitByBitAndMeasuresTheSame) {
                                                   Measured("cut"), Measured("pix2pix"))) {
     SCOPED_TRACE(config.family);
     const std::string name = config.family + "-";
-    RecordingObserver whole;
-    ASSERT_EQ(Run(Job(config, name + "whole"), whole), Outcome::kFinished);
-    RecordingObserver first;
-    first.stop_at = 4;
-    ASSERT_EQ(Run(Job(config, name + "first"), first), Outcome::kStopped);
-    TrainJob second = Job(config, name + "second");
-    second.resume_directory = attempts() / (name + "first") / "checkpoints/step-4";
-    RecordingObserver rest;
-    ASSERT_EQ(Run(second, rest), Outcome::kFinished);
-    for (const char* file :
-         {"/result/weights.safetensors", "/checkpoints/step-8/state.safetensors"}) {
-      ExpectEqualFiles(name + "whole" + file, name + "second" + file);
-    }
+    GoingOn going_on;
+    going_on.Expect([&](const std::string& attempt) { return Job(config, name + attempt); }, 4,
+                    {"result/weights.safetensors", "checkpoints/step-8/state.safetensors"});
     auto measured = Measurements(name + "first");
     measured.merge(Measurements(name + "second"));
     EXPECT_EQ(measured, Measurements(name + "whole"));
     EXPECT_EQ(measured.size(), 4u);
-    EXPECT_EQ(whole.last.metrics_step, 8);
-    EXPECT_EQ(whole.last.metrics.size(), config.evaluate.metrics.size());
+    EXPECT_EQ(going_on.whole.last.metrics_step, 8);
+    EXPECT_EQ(going_on.whole.last.metrics.size(), config.evaluate.metrics.size());
   }
 }
 
@@ -96,10 +86,10 @@ TEST_F(Watched, MeasuringChangesNothingOfTheTraining) {
   TrainConfig config = Small("dcgan");
   config.steps = 4;
   RecordingObserver observer;
-  Run(Job(config, "blind"), observer);
+  RunJob(Job(config, "blind"), observer);
   TrainConfig measured = Measured("dcgan");
   measured.steps = 4;
-  Run(Job(measured, "watched"), observer);
+  RunJob(Job(measured, "watched"), observer);
   ExpectEqualFiles("blind/result/weights.safetensors", "watched/result/weights.safetensors");
   EXPECT_EQ(observer.last.metrics.count("kernel_distance"), 1u);
   const std::string card = *ReadFile(attempts() / "watched/result/card.md", 1 << 20);
@@ -117,11 +107,11 @@ TEST_F(Watched, TheBestStepIsKeptAndBecomesTheResultAlsoAfterAResume) {
   config.steps = 12;
   RecordingObserver first;
   first.stop_at = 9;
-  Run(Job(config, "first"), first);
+  RunJob(Job(config, "first"), first);
   TrainJob second = Job(config, "second");
   second.resume_directory = FindNewestCheckpoint(attempts());
   RecordingObserver rest;
-  ASSERT_EQ(Run(second, rest), Outcome::kFinished);
+  ASSERT_EQ(RunJob(second, rest), Outcome::kFinished);
   auto measured = Measurements("first");
   measured.merge(Measurements("second"));
   std::int64_t best = 0;
@@ -157,7 +147,7 @@ TEST_F(Watched, StopsEarlyFinishesAndStaysFinished) {
   config.steps = 100;
   RecordingObserver observer;
   const TrainJob job = Job(config, "1");
-  EXPECT_EQ(Run(job, observer), Outcome::kFinished);
+  EXPECT_EQ(RunJob(job, observer), Outcome::kFinished);
   EXPECT_EQ(observer.last.step, 6) << "the first measurement and two that are not better";
   EXPECT_THAT(observer.warnings, Contains(AllOf(HasSubstr("stopped early after step 6"),
                                                 HasSubstr("kernel_distance"))));
@@ -165,7 +155,7 @@ TEST_F(Watched, StopsEarlyFinishesAndStaysFinished) {
   TrainJob again = Job(config, "2");
   again.resume_directory = FindNewestCheckpoint(attempts());
   RecordingObserver rest;
-  EXPECT_EQ(Run(again, rest), Outcome::kFinished);
+  EXPECT_EQ(RunJob(again, rest), Outcome::kFinished);
   EXPECT_EQ(rest.started_at, 6);
   ExpectEqualFiles("1/result/weights.safetensors", "2/result/weights.safetensors");
 }
@@ -189,7 +179,7 @@ TEST_F(Watched, HeldOutPicturesAreNotLearntFrom) {
   config.evaluate.metrics = {"diversity"};
   config.steps = 2;
   RecordingObserver observer;
-  Run(Job(config, "1"), observer);
+  RunJob(Job(config, "1"), observer);
   const std::string card = *ReadFile(attempts() / "1/result/card.md", 1 << 20);
   EXPECT_THAT(card, AllOf(HasSubstr("| content | content | 3 |"),
                           HasSubstr("held out for evaluation | content | 3")));

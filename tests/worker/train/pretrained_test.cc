@@ -30,7 +30,7 @@ class PretrainedStart : public Watched {
     config.steps = 1;
     config.learning_rate = 1e-3;
     RecordingObserver observer;
-    Run(Job(config, "source"), observer);
+    RunJob(Job(config, "source"), observer);
     source_ = attempts() / "source/checkpoints/step-1";
     state_ = LoadCheckpoint(source_)->state;
   }
@@ -41,7 +41,7 @@ class PretrainedStart : public Watched {
     job.config.steps = 1;
     job.config.learning_rate = 1e-12;
     RecordingObserver observer;
-    Run(job, observer);
+    RunJob(job, observer);
     warnings_ = observer.warnings;
     return LoadCheckpoint(job.attempt_directory / "checkpoints/step-1")->state;
   }

@@ -89,7 +89,7 @@ class Quantize : public Watched {
 TEST_F(Quantize, LeavesAnInt8ModelThatDoesWhatItsSourceDoes) {
   RecordingObserver observer;
   const TrainJob job = QuantizeJob("only");
-  ASSERT_EQ(Run(job, observer), Outcome::kFinished);
+  ASSERT_EQ(RunJob(job, observer), Outcome::kFinished);
   EXPECT_GT(observer.last.losses.at("difference"), 0);
   EXPECT_LT(observer.last.losses.at("difference"), 4);
   EXPECT_EQ(observer.last.learning_rate, 0);
@@ -117,19 +117,10 @@ TEST_F(Quantize, LeavesAnInt8ModelThatDoesWhatItsSourceDoes) {
 }
 
 TEST_F(Quantize, GoesOnFromACheckpointBitByBit) {
-  RecordingObserver whole;
-  ASSERT_EQ(Run(QuantizeJob("whole"), whole), Outcome::kFinished);
-  RecordingObserver first;
-  first.stop_at = 2;
-  ASSERT_EQ(Run(QuantizeJob("first"), first), Outcome::kStopped);
-  TrainJob second = QuantizeJob("second");
-  second.resume_directory = attempts() / "first/checkpoints/step-2";
-  RecordingObserver rest;
-  ASSERT_EQ(Run(second, rest), Outcome::kFinished);
-  EXPECT_EQ(rest.started_at, 2);
-  EXPECT_EQ(*Sha256HexOfFile(attempts() / "whole/result/weights.safetensors"),
-            *Sha256HexOfFile(attempts() / "second/result/weights.safetensors"));
-  EXPECT_EQ(whole.last.losses, rest.last.losses);
+  GoingOn going_on;
+  going_on.Expect([&](const std::string& attempt) { return QuantizeJob(attempt); }, 2,
+                  {"result/weights.safetensors"});
+  EXPECT_EQ(going_on.whole.last.losses, going_on.rest.last.losses);
 }
 
 TEST_F(Quantize, RangesOnlyWidenWhateverTheOrder) {
@@ -177,7 +168,7 @@ TEST_F(Quantize, NumbersThatAreNotFiniteAreNotTakenIn) {
 
 TEST_F(Quantize, NothingIsTrainedFromAnInt8Model) {
   RecordingObserver observer;
-  ASSERT_EQ(Run(QuantizeJob("only"), observer), Outcome::kFinished);
+  ASSERT_EQ(RunJob(QuantizeJob("only"), observer), Outcome::kFinished);
   TrainJob job = Job(Small("cyclegan"), "trained");
   job.init_directory = attempts() / "only/result";
   const absl::Status refused = RunTraining(job, observer, observer.stop).status();

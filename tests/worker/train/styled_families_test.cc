@@ -65,7 +65,7 @@ class StyledFamilies : public testing::Test {
     return job;
   }
 
-  static absl::StatusOr<Outcome> Run(const TrainJob& job) {
+  static absl::StatusOr<Outcome> RunJob(const TrainJob& job) {
     RecordingObserver observer;
     return RunTraining(job, observer, observer.stop);
   }
@@ -89,7 +89,7 @@ class StyledFamilies : public testing::Test {
 
 TEST_F(StyledFamilies, MultistyleMixesWhatItsLabelsMean) {
   const TrainJob job = Job("multistyle", "1");
-  ASSERT_TRUE(Run(job).ok());
+  ASSERT_TRUE(RunJob(job).ok());
   const auto stylizer = Load(job);
   EXPECT_EQ(stylizer->spec().classes, (std::vector<std::string>{"green", "orange"}));
   EXPECT_THAT(stylizer->spec().capabilities, testing::Contains("mix"));
@@ -114,26 +114,26 @@ TEST_F(StyledFamilies, MultistyleNeedsFoldersThatAreLabels) {
   TrainJob job = Job("multistyle", "1");
   job.config.steps = 1;
   job.style_directory = root() / "style/green";
-  absl::Status status = Run(job).status();
+  absl::Status status = RunJob(job).status();
   EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
   EXPECT_THAT(std::string(status.message()), HasSubstr("from 2 to 100 folders"));
 
   job.style_directory = root() / "style";
   colored::Write(root() / "style/beside.png", colored::Picture(kBlue, 1, 80, 80));
-  status = Run(job).status();
+  status = RunJob(job).status();
   EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
   EXPECT_THAT(std::string(status.message()), HasSubstr("beside its folders"));
   fs::remove(root() / "style/beside.png");
 
   fs::rename(root() / "style/green", root() / "style/Green = 1");
-  status = Run(job).status();
+  status = RunJob(job).status();
   EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
   EXPECT_THAT(std::string(status.message()), HasSubstr("\"Green = 1\""));
 }
 
 TEST_F(StyledFamilies, ReferenceFollowsTheStylePicture) {
   const TrainJob job = Job("reference", "1");
-  ASSERT_TRUE(Run(job).ok());
+  ASSERT_TRUE(RunJob(job).ok());
   const auto stylizer = Load(job);
   EXPECT_THAT(stylizer->spec().capabilities, testing::Contains("style_image"));
   const torch::Tensor green =
@@ -158,7 +158,7 @@ TEST_F(StyledFamilies, GatysPixelsDoNotDependOnTheOtherPictures) {
   TrainJob all = Job("gatys", "all");
   all.config.batch_size = 4;
   all.config.steps = 6;
-  ASSERT_TRUE(Run(all).ok());
+  ASSERT_TRUE(RunJob(all).ok());
   for (const char* picture : {"0", "3"}) {
     TrainJob alone = Job("gatys", std::string("alone-") + picture);
     alone.config.batch_size = 1;
@@ -167,7 +167,7 @@ TEST_F(StyledFamilies, GatysPixelsDoNotDependOnTheOtherPictures) {
     fs::create_directories(alone.content_directory);
     fs::copy_file(root() / "content" / (std::string(picture) + ".png"),
                   alone.content_directory / "only.png");
-    ASSERT_TRUE(Run(alone).ok());
+    ASSERT_TRUE(RunJob(alone).ok());
     EXPECT_TRUE(torch::equal(LevelOf(all, picture), LevelOf(alone, "0")));
   }
 }
@@ -175,14 +175,14 @@ TEST_F(StyledFamilies, GatysPixelsDoNotDependOnTheOtherPictures) {
 TEST_F(StyledFamilies, GatysJobsThatCannotBeAreRefused) {
   TrainJob job = Job("gatys", "1");
   job.config.batch_size = 5;
-  absl::Status status = Run(job).status();
+  absl::Status status = RunJob(job).status();
   EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
   EXPECT_EQ(FieldOf(status), "train.batch_size");
   for (int i = 4; i < 17; ++i) {
     colored::Write(root() / "content" / (std::to_string(i) + ".png"),
                    colored::Picture(kBlue, i, 80, 80));
   }
-  status = Run(job).status();
+  status = RunJob(job).status();
   EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
   EXPECT_THAT(std::string(status.message()), HasSubstr("at most 16"));
 }
@@ -191,7 +191,7 @@ TEST_F(StyledFamilies, GatysModelsOptimiseWithinTheRequest) {
   TrainJob job = Job("gatys", "1");
   job.config.steps = 1;
   job.config.gatys.iterations = 8;
-  ASSERT_TRUE(Run(job).ok());
+  ASSERT_TRUE(RunJob(job).ok());
   const auto stylizer = Load(job);
   const torch::Tensor photos =
       torch::stack({colored::Picture(kBlue, 1, 40, 56), colored::Picture(kBlue, 2, 40, 56)});

@@ -73,19 +73,13 @@ class TrainerTest : public testing::Test {
     return job;
   }
 
-  static Outcome Run(const TrainJob& job, RecordingObserver& observer) {
-    const absl::StatusOr<Outcome> outcome = RunTraining(job, observer, observer.stop);
-    EXPECT_TRUE(outcome.ok()) << outcome.status();
-    return outcome.value_or(Outcome::kStopped);
-  }
-
   test::TempDir directory_;
 };
 
 TEST_F(TrainerTest, FinishedRunLeavesAModelThatTheStylizerLoads) {
   RecordingObserver observer;
   const TrainJob job = Job("1");
-  EXPECT_EQ(Run(job, observer), Outcome::kFinished);
+  EXPECT_EQ(RunJob(job, observer), Outcome::kFinished);
   EXPECT_EQ(observer.started_at, 0);
   EXPECT_EQ(observer.last.step, 4);
   EXPECT_EQ(observer.last.epoch, 2);
@@ -110,7 +104,7 @@ TEST_F(TrainerTest, KeepsOnlyTheNewestCheckpoints) {
   RecordingObserver observer;
   TrainJob job = Job("1", 3);
   job.config.checkpoint_every_steps = 1;
-  Run(job, observer);
+  RunJob(job, observer);
   EXPECT_FALSE(fs::exists(job.attempt_directory / "checkpoints/step-1"));
   EXPECT_TRUE(fs::exists(job.attempt_directory / "checkpoints/step-2/complete"));
   EXPECT_TRUE(fs::exists(job.attempt_directory / "checkpoints/step-3/complete"));
@@ -119,38 +113,24 @@ TEST_F(TrainerTest, KeepsOnlyTheNewestCheckpoints) {
 }
 
 TEST_F(TrainerTest, GoingOnFromACheckpointGivesTheSameBytes) {
-  RecordingObserver whole;
-  Run(Job("whole"), whole);
-  RecordingObserver first;
-  first.stop_at = 2;
-  EXPECT_EQ(Run(Job("first"), first), Outcome::kStopped);
-  TrainJob second = Job("second");
-  second.resume_directory = root() / "attempts/first/checkpoints/step-2";
-  ASSERT_TRUE(fs::exists(second.resume_directory));
-  RecordingObserver observer;
-  EXPECT_EQ(Run(second, observer), Outcome::kFinished);
-  EXPECT_EQ(observer.started_at, 2);
-  for (const char* file : {"result/weights.safetensors", "checkpoints/step-4/state.safetensors"}) {
-    EXPECT_EQ(*Sha256HexOfFile(root() / "attempts/whole" / file),
-              *Sha256HexOfFile(root() / "attempts/second" / file))
-        << file;
-  }
+  GoingOn().Expect([&](const std::string& attempt) { return Job(attempt); }, 2,
+                   {"result/weights.safetensors", "checkpoints/step-4/state.safetensors"});
 }
 
 TEST_F(TrainerTest, TrainingMovesTheLossDown) {
   RecordingObserver first;
   first.stop_at = 2;
-  Run(Job("start", 16), first);
+  RunJob(Job("start", 16), first);
   const double before = first.last.losses.at("total");
   RecordingObserver last;
-  Run(Job("all", 16), last);
+  RunJob(Job("all", 16), last);
   EXPECT_LT(last.last.losses.at("total"), before);
 }
 
 TEST_F(TrainerTest, BrokenFilesAreSkippedCountedAndNamed) {
   std::ofstream(root() / "photos/broken.jpg") << "not a picture";
   RecordingObserver observer;
-  EXPECT_EQ(Run(Job("1", 2), observer), Outcome::kFinished);
+  EXPECT_EQ(RunJob(Job("1", 2), observer), Outcome::kFinished);
   EXPECT_THAT(observer.warnings, testing::Contains(HasSubstr("broken.jpg")));
   EXPECT_THAT(observer.warnings, testing::Contains(HasSubstr("1 unreadable")));
 }
@@ -166,7 +146,7 @@ TEST_F(TrainerTest, DataSetWithoutAReadablePictureIsRefused) {
 
 TEST_F(TrainerTest, DamagedCheckpointIsDataLossAndOtherSettingsAreRefused) {
   RecordingObserver observer;
-  Run(Job("1", 2), observer);
+  RunJob(Job("1", 2), observer);
   TrainJob other = Job("2", 2);
   other.resume_directory = root() / "attempts/1/checkpoints/step-2";
   other.config.seed = 99;
@@ -182,7 +162,7 @@ TEST_F(TrainerTest, DamagedCheckpointIsDataLossAndOtherSettingsAreRefused) {
 
 TEST_F(TrainerTest, HalfWrittenCheckpointIsNeverChosen) {
   RecordingObserver observer;
-  Run(Job("1", 2), observer);
+  RunJob(Job("1", 2), observer);
   fs::create_directories(root() / "attempts/1/checkpoints/step-9");
   std::ofstream(root() / "attempts/1/checkpoints/step-9/state.safetensors") << "half";
   EXPECT_EQ(FindNewestCheckpoint(root() / "attempts"), root() / "attempts/1/checkpoints/step-2");

@@ -79,12 +79,6 @@ class Watched : public testing::Test {
     return job;
   }
 
-  static Outcome Run(const TrainJob& job, RecordingObserver& observer) {
-    const absl::StatusOr<Outcome> outcome = RunTraining(job, observer, observer.stop);
-    EXPECT_TRUE(outcome.ok()) << outcome.status();
-    return outcome.value_or(Outcome::kStopped);
-  }
-
   // The lines of stats.jsonl that have metrics, by step.
   std::map<std::int64_t, nlohmann::json> Measurements(const std::string& attempt) const {
     std::map<std::int64_t, nlohmann::json> measurements;
