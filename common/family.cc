@@ -1,5 +1,8 @@
 #include "common/family.h"
 
+#include <algorithm>
+#include <cstddef>
+
 namespace atelier {
 namespace {
 
@@ -106,22 +109,43 @@ void VaeganPicturesDefaults(TrainConfig& config) {
                    .cycle_kl_weight = 0.01};
 }
 
+template <typename Has>
+std::string ListOf(const Has& has) {
+  std::vector<std::string> names;
+  for (const Family& family : Families()) {
+    if (has(family)) {
+      names.push_back("\"" + std::string(family.name) + "\"");
+    }
+  }
+  std::string list = names.size() == 1 ? "the family " : "the families ";
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    list += i == 0 ? "" : (i + 1 == names.size() ? " and " : ", ");
+    list += names[i];
+  }
+  return list;
+}
+
 }  // namespace
 
 const std::vector<Family>& Families() {
   static const auto* const families = new std::vector<Family>{
       {.name = "faststyle",
        .has_style = true,
+       .adversarial_weight = "faststyle.adversarial_weight",
+       .own_losses = {{"total_variation_weight", "faststyle.total_variation_weight"}},
        .options = {"faststyle", "losses", "generator_options"},
        .set_defaults = FaststyleDefaults},
       {.name = "multistyle",
        .has_style = true,
        .own_generator = true,
+       .adversarial_weight = "faststyle.adversarial_weight",
+       .own_losses = {{"total_variation_weight", "faststyle.total_variation_weight"}},
        .options = {"faststyle", "multistyle", "losses"},
        .set_defaults = FaststyleDefaults},
       {.name = "reference",
        .has_style = true,
        .own_generator = true,
+       .own_losses = {{"total_variation_weight", "reference.total_variation_weight"}},
        .options = {"reference", "resample", "losses"},
        .set_defaults = ReferenceDefaults},
       {.name = "gatys",
@@ -131,26 +155,36 @@ const std::vector<Family>& Families() {
        .set_defaults = GatysDefaults},
       {.name = "cyclegan",
        .has_style = true,
+       .has_style_pictures = true,
+       .has_levels = true,
        .options = {"cyclegan", "resample", "losses", "generator_options"},
        .set_defaults = CycleganDefaults},
       {.name = "cut",
        .has_style = true,
+       .has_style_pictures = true,
+       .needs_resnet = true,
+       .has_levels = true,
        .options = {"cut", "resample", "losses", "generator_options"},
        .set_defaults = CutDefaults},
       {.name = "pix2pix",
+       .judges_pairs = true,
        .options = {"pix2pix", "resample", "losses", "generator_options"},
        .set_defaults = Pix2pixDefaults},
       {.name = "dcgan",
        .from_noise = true,
+       .adversary_alone = true,
        .options = {"pattern", "resample", "losses"},
        .set_defaults = DcganDefaults},
       {.name = "wgan",
        .from_noise = true,
+       .adversary_alone = true,
+       .only_loss = GanLoss::kWasserstein,
        .options = {"pattern", "resample", "losses"},
        .set_defaults = WganDefaults},
       {.name = "cgan",
        .from_noise = true,
        .has_labels = true,
+       .adversary_alone = true,
        .options = {"pattern", "resample", "losses"},
        .set_defaults = CganDefaults},
       {.name = "vaegan",
@@ -162,10 +196,22 @@ const std::vector<Family>& Families() {
        .has_style = true,
        .own_generator = true,
        .any_width = true,
+       .has_style_pictures = true,
+       .own_losses = {{"regularization_weight", "vaegan.regularization_weight"}},
        .options = {"vaegan", "resample", "losses"},
        .set_defaults = VaeganPicturesDefaults},
   };
   return *families;
+}
+
+std::string FamiliesWith(bool Family::* property) {
+  return ListOf([property](const Family& family) { return family.*property; });
+}
+
+std::string FamiliesWith(std::string_view options) {
+  return ListOf([options](const Family& family) {
+    return std::ranges::find(family.options, options) != family.options.end();
+  });
 }
 
 const Family* FindFamily(std::string_view name) {

@@ -2,7 +2,10 @@
 // one row in family.cc and one in worker/train/train_step.cc, which says how it trains.
 #pragma once
 
+#include <optional>
+#include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "common/train_config.h"
@@ -26,6 +29,24 @@ struct Family {
   // No network learns: the pixels of data.content are optimised. Only the option messages that
   // `options` names apply.
   bool optimizes_pixels = false;
+  // It learns from its adversary alone, which may take several steps for one of the generator and
+  // be told to seek modes.
+  bool adversary_alone = false;
+  // Its discriminator looks at inputs and results together, as one picture of six channels.
+  bool judges_pairs = false;
+  // Its results are compared with single pictures of the style set (losses.statistics_weight).
+  bool has_style_pictures = false;
+  // It looks into its generator, which must be a ResNet.
+  bool needs_resnet = false;
+  // Its generator may make pictures at several levels (generator_options.multi_level).
+  bool has_levels = false;
+  // The only form that its adversarial loss may have; none: any.
+  std::optional<GanLoss> only_loss;
+  // The option that weighs its adversarial loss instead of gan.weight; empty: none.
+  std::string_view adversarial_weight;
+  // Weights of LossOptions that an option of its own is instead: {"total_variation_weight",
+  // "faststyle.total_variation_weight"}.
+  std::vector<std::pair<std::string_view, std::string_view>> own_losses;
   // The option messages of TrainSpec that apply, besides those that every network has.
   std::vector<std::string_view> options;
   // Puts the family's own defaults in place of the common ones.
@@ -33,6 +54,11 @@ struct Family {
 };
 
 const std::vector<Family>& Families();
+
+// The families that have a property, or the option message `options`, as a part of a sentence:
+// "the family \"cut\"", "the families \"cyclegan\" and \"cut\"".
+std::string FamiliesWith(bool Family::* property);
+std::string FamiliesWith(std::string_view options);
 
 // Takes aliases ("hdrgan" is "vaegan"); null: no such family. with_style is for the caller to
 // follow.

@@ -6,26 +6,13 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/numbers.h"
+#include "absl/strings/str_join.h"
 #include "common/errors.h"
 
 namespace atelier {
 namespace {
 
 using Json = nlohmann::json;
-
-// Protobuf's JSON takes both "batch_size" and "batchSize".
-std::string SnakeCase(std::string_view key) {
-  std::string snake;
-  for (const char c : key) {
-    if (c >= 'A' && c <= 'Z') {
-      snake += '_';
-      snake += static_cast<char>(c - 'A' + 'a');
-    } else {
-      snake += c;
-    }
-  }
-  return snake;
-}
 
 // Protobuf's JSON may write any number as a string, and always does so for 64 bits.
 std::optional<std::uint64_t> AsUnsigned(const Json& value) {
@@ -60,9 +47,22 @@ std::optional<double> AsDouble(const Json& value) {
 
 }  // namespace
 
+std::string SnakeCase(std::string_view key) {
+  std::string snake;
+  for (const char c : key) {
+    if (c >= 'A' && c <= 'Z') {
+      snake += '_';
+      snake += static_cast<char>(c - 'A' + 'a');
+    } else {
+      snake += c;
+    }
+  }
+  return snake;
+}
+
 ObjectReader::ObjectReader(const Json& object, std::string path) : path_(std::move(path)) {
   for (const auto& [key, value] : object.items()) {
-    if (!fields_.emplace(SnakeCase(key), value).second) {
+    if (!fields_.emplace(SnakeCase(key), Field{key, value}).second) {
       Fail(SnakeCase(key), "is given twice");
     }
   }
@@ -189,11 +189,12 @@ Json ObjectReader::ReadObject(const std::string& key) {
 }
 
 std::optional<Json> ObjectReader::Take(const std::string& key) {
+  known_.insert(key);
   const auto found = fields_.find(key);
   if (found == fields_.end()) {
     return std::nullopt;
   }
-  Json value = std::move(found->second);
+  Json value = std::move(found->second.value);
   fields_.erase(found);
   // In protobuf JSON null means "left out".
   if (value.is_null()) {
@@ -210,8 +211,8 @@ void ObjectReader::Fail(const std::string& key, const std::string& sentence) {
 
 absl::Status ObjectReader::Finish() {
   if (!fields_.empty()) {
-    const std::string key = absl::CHexEscape(fields_.begin()->first.substr(0, 64));
-    Fail(key, "there is no such field");
+    const std::string key = absl::CHexEscape(fields_.begin()->second.written.substr(0, 64));
+    Fail(key, "there is no such field; there are " + absl::StrJoin(known_, ", "));
   }
   return status_;
 }

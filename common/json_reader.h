@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -16,6 +17,9 @@
 #include "nlohmann/json.hpp"
 
 namespace atelier {
+
+// "batch_size" of "batch_size" and of "batchSize", as protobuf's JSON takes both.
+std::string SnakeCase(std::string_view key);
 
 // One JSON object. The first error wins; every key must be asked for, so that what is left over is
 // unknown. A field that is left out or null leaves `out` alone.
@@ -76,15 +80,22 @@ class ObjectReader final {
   std::optional<Json> Take(const std::string& key);
 
   void Fail(const std::string& key, const std::string& sentence);
-  // OK when nothing failed and no key is left.
+  // OK when nothing failed and no key is left; the first left one is named as it was written, with
+  // the keys that there are.
   absl::Status Finish();
 
  private:
   std::optional<std::uint64_t> TakeUnsigned(const std::string& key, std::uint64_t lowest,
                                             std::uint64_t highest, bool zero_is_default);
 
+  struct Field {
+    std::string written;  // the key as the object has it
+    Json value;
+  };
+
   std::string path_;
-  std::map<std::string, Json> fields_;
+  std::map<std::string, Field> fields_;  // by their keys in snake_case
+  std::set<std::string> known_;          // what was asked for
   absl::Status status_;
 };
 

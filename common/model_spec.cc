@@ -103,7 +103,7 @@ absl::Status ReadDefaultPrecision(const Json& object, Precision& out) {
   std::string name;
   ATELIER_RETURN_IF_ERROR(ReadText(object, "default_precision", name));
   const std::optional<Precision> precision = PrecisionNamed(name);
-  if (!precision.has_value()) {
+  if (!precision.has_value() || *precision == Precision::kFp16) {
     return Damaged(R"("default_precision" is neither "fp32" nor "bf16" nor "int8")");
   }
   out = *precision;

@@ -7,8 +7,10 @@
 namespace atelier {
 namespace {
 
-constexpr std::pair<Precision, std::string_view> kNames[] = {
-    {Precision::kFp32, "fp32"}, {Precision::kBf16, "bf16"}, {Precision::kInt8, "int8"}};
+constexpr std::pair<Precision, std::string_view> kNames[] = {{Precision::kFp32, "fp32"},
+                                                             {Precision::kBf16, "bf16"},
+                                                             {Precision::kFp16, "fp16"},
+                                                             {Precision::kInt8, "int8"}};
 
 }  // namespace
 
@@ -31,6 +33,9 @@ std::optional<Precision> PrecisionNamed(std::string_view name) {
 }
 
 absl::Status CheckPrecision(std::string_view field, Precision asked, Precision model) {
+  if (asked == Precision::kFp16) {
+    return InvalidField(field, "is FP16, which is for training on GPUs; use FP32 or BF16");
+  }
   const bool int8 = model == Precision::kInt8;
   if ((asked == Precision::kInt8) == int8) {
     return absl::OkStatus();

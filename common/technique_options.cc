@@ -73,44 +73,46 @@ absl::Status CheckEvaluate(const Family& family, const TrainConfig& config) {
   return CheckMetrics(family, evaluate);
 }
 
-absl::Status CheckLosses(const Family& family, const TrainConfig& config) {
+absl::Status Checprefix(const Family& family, const TrainConfig& config) {
+  const std::string prefix = "train.losses.";
   const LossesConfig& losses = config.losses;
   const std::pair<const char*, double> of_pictures[] = {
-      {"train.losses.perceptual_weight", losses.perceptual_weight},
-      {"train.losses.structure_weight", losses.structure_weight},
-      {"train.losses.statistics_weight", losses.statistics_weight},
-      {"train.losses.total_variation_weight", losses.total_variation_weight}};
-  for (const auto& [field, weight] : of_pictures) {
+      {"perceptual_weight", losses.perceptual_weight},
+      {"structure_weight", losses.structure_weight},
+      {"statistics_weight", losses.statistics_weight},
+      {"total_variation_weight", losses.total_variation_weight}};
+  for (const auto& [name, weight] : of_pictures) {
     if (weight > 0 && family.from_noise) {
-      return InvalidField(field,
-                          "compares with an input, which a family that starts from noise "
-                          "does not have; leave it out");
+      return InvalidField(prefix + name,
+                          "compares with an input, which a family that starts from noise does not "
+                          "have; only losses.regularization_weight applies");
     }
   }
-  const bool hybrid = config.family == "vaegan-pictures";
-  if (losses.statistics_weight > 0 && config.family != "cyclegan" && config.family != "cut" &&
-      !hybrid) {
-    return InvalidField("train.losses.statistics_weight",
-                        R"(is for the families "cyclegan", "cut" and "vaegan-pictures")");
+  if (losses.statistics_weight > 0 && !family.has_style_pictures) {
+    return InvalidField(
+        prefix + "statistics_weight",
+        "is for " + FamiliesWith(&Family::has_style_pictures) + ", not " + Quoted(family.name));
   }
-  if (losses.regularization_weight > 0 && hybrid) {
-    return InvalidField("train.losses.regularization_weight",
-                        "is vaegan.regularization_weight with this family");
-  }
-  const bool paints = config.family == "faststyle" || config.family == "multistyle";
-  if (losses.total_variation_weight > 0 && (paints || config.family == "reference")) {
-    return InvalidField("train.losses.total_variation_weight",
-                        std::string("is ") + (paints ? "faststyle" : "reference") +
-                            ".total_variation_weight with this family");
+  const std::pair<std::string_view, double> weights[] = {
+      {"total_variation_weight", losses.total_variation_weight},
+      {"regularization_weight", losses.regularization_weight}};
+  for (const auto& [name, own] : family.own_losses) {
+    for (const auto& [given, weight] : weights) {
+      if (given == name && weight > 0) {
+        return InvalidField(prefix + std::string(name),
+                            "is " + std::string(own) + " with this family");
+      }
+    }
   }
   return absl::OkStatus();
 }
 
 // What judging several levels does not go together with.
-absl::Status CheckLevels(const TrainConfig& config) {
-  if (config.family != "cyclegan" && config.family != "cut") {
-    return InvalidField("train.generator_options.multi_level",
-                        R"(is for the families "cyclegan" and "cut")");
+absl::Status CheckLevels(const Family& family, const TrainConfig& config) {
+  if (!family.has_levels) {
+    return InvalidField(
+        "train.generator_options.multi_level",
+        "is for " + FamiliesWith(&Family::has_levels) + ", not " + Quoted(family.name));
   }
   const GanConfig& gan = config.gan;
   if (gan.discriminator != DiscriminatorKind::kMultiScale || gan.scales < 2) {
@@ -131,12 +133,18 @@ absl::Status CheckLevels(const TrainConfig& config) {
   return absl::OkStatus();
 }
 
-absl::Status CheckGeneratorOptions(const TrainConfig& config) {
+absl::Status CheckGeneratorOptions(const Family& family, const TrainConfig& config) {
   const GeneratorConfig& options = config.generator_options;
   const bool resnet = config.generator.empty()
                           ? config.tier != "lite"
                           : config.generator.find("resnet") != std::string::npos;
   const bool unet = config.generator.starts_with("unet-");
+  if (family.needs_resnet && !resnet) {
+    return InvalidField(config.generator.empty() ? "train.tier" : "train.generator",
+                        "must be a ResNet for the family " + Quoted(family.name) +
+                            R"(: the tier "base" or "quality", or the generator "cut-resnet-6", )"
+                            R"("cut-resnet-9", "resnet-6" or "resnet-9")");
+  }
   if (!options.norm.empty() && !resnet && !unet) {
     return InvalidField("train.generator_options.norm",
                         "can be chosen for ResNet and U-Net generators only");
@@ -157,7 +165,7 @@ absl::Status CheckGeneratorOptions(const TrainConfig& config) {
                         "contradicts the anti-aliased layout, which has no transposed "
                         "convolutions; choose one");
   }
-  return options.multi_level ? CheckLevels(config) : absl::OkStatus();
+  return options.multi_level ? CheckLevels(family, config) : absl::OkStatus();
 }
 
 }  // namespace
@@ -226,8 +234,8 @@ absl::Status ReadGeneratorOptions(const Json& object, TrainConfig& train) {
 
 absl::Status CheckTechniques(const Family& family, const TrainConfig& config) {
   ATELIER_RETURN_IF_ERROR(CheckEvaluate(family, config));
-  ATELIER_RETURN_IF_ERROR(CheckLosses(family, config));
-  return CheckGeneratorOptions(config);
+  ATELIER_RETURN_IF_ERROR(Checprefix(family, config));
+  return CheckGeneratorOptions(family, config);
 }
 
 }  // namespace atelier

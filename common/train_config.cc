@@ -5,6 +5,7 @@
 
 #include "common/errors.h"
 #include "common/family.h"
+#include "common/idle_options.h"
 #include "common/json_reader.h"
 #include "common/names.h"
 #include "common/option_names.h"
@@ -98,6 +99,7 @@ absl::StatusOr<TrainConfig> ParseTrainConfig(std::string_view train_spec_json) {
   ATELIER_RETURN_IF_ERROR(reader.Finish());
   ATELIER_RETURN_IF_ERROR(ReadData(data, *family, config));
   ATELIER_RETURN_IF_ERROR(CheckTrainOptions(*family, config));
+  ATELIER_RETURN_IF_ERROR(CheckIdleOptions(object, *family, config));
   return config;
 }
 

@@ -200,6 +200,7 @@ struct TrainConfig {
   int base_channels = 0;  // of the generator's first layer; 0: its own default
   std::string content_dataset;
   std::string style_dataset;
+  bool upscale = false;    // pictures below image_size are enlarged instead of refused
   std::int64_t steps = 0;  // one of steps and epochs is above 0
   std::int64_t epochs = 0;
   int batch_size = 4;
@@ -239,7 +240,7 @@ struct TrainConfig {
 
 // Parses and checks. INVALID_ARGUMENT naming the field, with "train." in front: unknown family or
 // tier, a number out of range or not finite, an unknown key, a missing required field, options of
-// another family, options that contradict each other.
+// another family, options that contradict each other or would change nothing (idle_options.h).
 absl::StatusOr<TrainConfig> ParseTrainConfig(std::string_view train_spec_json);
 
 }  // namespace atelier

@@ -1,8 +1,12 @@
 #include "common/train_fields.h"
 
+#include <algorithm>
 #include <limits>
 #include <string>
 
+#include "absl/strings/str_join.h"
+#include "common/architecture.h"
+#include "common/errors.h"
 #include "common/names.h"
 #include "common/status_macros.h"
 
@@ -14,11 +18,7 @@ constexpr std::uint64_t kMillion = 1'000'000;
 void ReadPrecision(ObjectReader& reader, TrainConfig& config) {
   std::string name;
   reader.ReadString("precision", name);
-  if (name == "fp16" || name == "PRECISION_FP16") {
-    reader.Fail("precision",
-                "\"fp16\" is for GPUs, whose small numbers it keeps by scaling the "
-                "losses; training runs on CPUs: use \"bf16\" or \"fp32\"");
-  } else if (name == "int8" || name == "PRECISION_INT8") {
+  if (name == "int8" || name == "PRECISION_INT8") {
     reader.Fail("precision",
                 "\"int8\" is what quantize jobs make of a trained model; train in \"bf16\" or "
                 "\"fp32\"");
@@ -26,8 +26,10 @@ void ReadPrecision(ObjectReader& reader, TrainConfig& config) {
     config.precision = Precision::kFp32;
   } else if (name == "bf16" || name == "PRECISION_BF16") {
     config.precision = Precision::kBf16;
+  } else if (name == "fp16" || name == "PRECISION_FP16") {
+    config.precision = Precision::kFp16;
   } else if (!name.empty() && name != "PRECISION_UNSPECIFIED") {
-    reader.Fail("precision", R"(must be "fp32" or "bf16")");
+    reader.Fail("precision", R"(must be "fp32", "bf16" or, on a GPU, "fp16")");
   }
 }
 
@@ -55,23 +57,55 @@ void ReadLoop(ObjectReader& reader, TrainConfig& config) {
 
 void ReadGenerator(ObjectReader& reader, bool from_noise, TrainConfig& config) {
   std::string tier;
+  std::string generator;
   reader.ReadString("tier", tier);
-  if (!tier.empty()) {
-    if (from_noise) {
-      reader.Fail("tier", "does not apply to a family that makes patterns; leave it out");
-    } else if (tier != "lite" && tier != "base" && tier != "quality") {
-      reader.Fail("tier", R"(must be "lite", "base" or "quality")");
+  reader.ReadString("generator", generator);
+  if (from_noise) {
+    constexpr const char* kNone =
+        "does not apply to a family that makes patterns, whose generator is pattern.architecture "
+        "(\"dcgan\" or \"classic\"); leave it out";
+    if (!tier.empty()) {
+      reader.Fail("tier", kNone);
+    } else if (!generator.empty()) {
+      reader.Fail("generator", kNone);
     }
+    return;
+  }
+  if (!generator.empty() &&
+      std::ranges::find(kGeneratorNames, generator) == kGeneratorNames.end()) {
+    reader.Fail("generator", "must be one of " + absl::StrJoin(kGeneratorNames, ", "));
+  }
+  if (!tier.empty() && tier != "lite" && tier != "base" && tier != "quality") {
+    reader.Fail("tier", R"(must be "lite", "base" or "quality")");
+  } else if (!tier.empty() && !generator.empty()) {
+    reader.Fail("tier",
+                "contradicts generator, \"" + generator + "\", which would win; leave out either");
+  }
+  if (!tier.empty()) {
     config.tier = tier;
     config.generator.clear();
   }
-  reader.ReadString("generator", config.generator);
+  if (!generator.empty()) {
+    config.generator = generator;
+  }
+}
+
+absl::Status CheckWidth(const std::string& path, const TrainConfig& config) {
+  const std::string_view one_width = kGeneratorNames.front();
+  const bool is_lite =
+      config.generator.empty() ? config.tier == one_width : config.generator == one_width;
+  return is_lite && config.base_channels != 0
+             ? InvalidField(path + "base_channels",
+                            "does not apply to the generator \"lite\", which has one width only; "
+                            "leave it out or choose another")
+             : absl::OkStatus();
 }
 
 absl::Status ReadSets(const nlohmann::json& object, const std::string& path, TrainConfig& config) {
   ObjectReader reader(object, path);
   reader.ReadString("content", config.content_dataset);
   reader.ReadString("style", config.style_dataset);
+  reader.ReadBool("upscale", config.upscale);
   ATELIER_RETURN_IF_ERROR(reader.Finish());
   ATELIER_RETURN_IF_ERROR(CheckName(path + "content", config.content_dataset));
   return config.style_dataset.empty() ? absl::OkStatus()

@@ -18,11 +18,15 @@ void ReadCrops(ObjectReader& reader, TrainConfig& config);
 // "learning_rate" and "precision".
 void ReadLoop(ObjectReader& reader, TrainConfig& config);
 
-// "tier" or "generator". `from_noise`: of a family that makes patterns, which has no tiers.
+// "tier" or "generator", not both. `from_noise`: of a family that makes patterns, which has
+// neither.
 void ReadGenerator(ObjectReader& reader, bool from_noise, TrainConfig& config);
 
-// "content" and, where there is one, "style": the names of data sets. `path` is the object's own
-// field path with a dot behind it. INVALID_ARGUMENT naming the field.
+// INVALID_ARGUMENT: "base_channels" for a generator that has one width.
+absl::Status CheckWidth(const std::string& path, const TrainConfig& config);
+
+// "content" and, where there is one, "style", the names of data sets; and "upscale". `path` is the
+// object's own field path with a dot behind it. INVALID_ARGUMENT naming the field.
 absl::Status ReadSets(const nlohmann::json& object, const std::string& path, TrainConfig& config);
 
 }  // namespace atelier

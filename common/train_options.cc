@@ -8,6 +8,7 @@
 #include "common/option_names.h"
 #include "common/status_macros.h"
 #include "common/technique_options.h"
+#include "common/train_fields.h"
 
 namespace atelier {
 namespace {
@@ -59,7 +60,9 @@ absl::Status ReadGan(const Json& object, TrainConfig& train) {
   reader.ReadChoice("loss", kGanLossNames, config.loss);
   ReadDiscriminator(reader, config);
   reader.Read("channels", 1, 256, true, config.channels);
-  reader.ReadDouble("learning_rate", IsShare, kShareRange, config.learning_rate);
+  double learning_rate = 0;  // left out: the family's own
+  reader.ReadDouble("learning_rate", IsShare, kShareRange, learning_rate);
+  config.learning_rate = learning_rate > 0 ? learning_rate : config.learning_rate;
   reader.Read("steps", 1, 16, true, config.steps);
   reader.Read("freeze_layers", 0, 16, true, config.freeze_layers);
   reader.ReadWeight("weight", config.weight);
@@ -169,6 +172,12 @@ absl::Status ReadCut(const Json& object, TrainConfig& train) {
     config.flip_equivariance = true;
   }
   reader.ReadWeight("nce_weight", config.nce_weight);
+  // Protobuf writes an empty list for one that was left out, but then it writes "fast" as well.
+  if (object.contains("layers") && object["layers"] == Json::array() && !object.contains("fast")) {
+    reader.Fail("layers",
+                "must name 1 to 8 layers; leave it out for 0, 4, 8, 12, 16, or set "
+                "nce_weight to 0 to compare none");
+  }
   reader.ReadIntegers("layers", 8, 64, config.layers);
   reader.Read("patches", 1, 4096, true, config.patches);
   reader.ReadDouble(
@@ -235,8 +244,11 @@ absl::Status ReadTrainOptions(ObjectReader& reader, const Family& family, TrainC
                          std::find(family.options.begin(), family.options.end(), message.name) !=
                              family.options.end();
     if (!applies && !object.empty()) {
+      const std::string but_pixels = "families but " + FamiliesWith(&Family::optimizes_pixels);
       return InvalidField("train." + name,
-                          "does not apply to the family \"" + config.family + "\"; leave it out");
+                          "is for " +
+                              (message.of_every_family ? "all " + but_pixels : FamiliesWith(name)) +
+                              ", not \"" + config.family + "\"; leave it out");
     }
     if (applies) {
       ATELIER_RETURN_IF_ERROR(message.read(object, config));
@@ -306,10 +318,10 @@ absl::Status CheckDiscriminator(const Family& family, const TrainConfig& config)
     return InvalidField("train.gan.antialias",
                         "does not apply to a family that makes patterns; leave it out");
   }
-  if (config.family == "pix2pix" && gan.discriminator == DiscriminatorKind::kProjected) {
+  if (family.judges_pairs && gan.discriminator == DiscriminatorKind::kProjected) {
     return InvalidField("train.gan.discriminator",
-                        "\"projected\" looks at pictures, but that of \"pix2pix\" at pairs; use "
-                        "\"patch\", \"pixel\" or \"multi_scale\"");
+                        "\"projected\" looks at pictures, but that of \"" + config.family +
+                            "\" at pairs; use \"patch\", \"pixel\" or \"multi_scale\"");
   }
   constexpr int kPatchSide = 32;
   if (gan.discriminator == DiscriminatorKind::kMultiScale &&
@@ -330,38 +342,30 @@ absl::Status CheckTrainOptions(const Family& family, const TrainConfig& config) 
   if (family.optimizes_pixels) {
     ATELIER_RETURN_IF_ERROR(CheckPixels(family, config));
   }
+  if (!family.own_generator && !family.optimizes_pixels && !family.from_noise) {
+    ATELIER_RETURN_IF_ERROR(CheckWidth("train.", config));
+  }
   ATELIER_RETURN_IF_ERROR(CheckTechniques(family, config));
   ATELIER_RETURN_IF_ERROR(CheckCycles(family, config));
   ATELIER_RETURN_IF_ERROR(CheckDiscriminator(family, config));
   const GanConfig& gan = config.gan;
-  if (gan.clip_weights > 0 && gan.gradient_penalty_weight > 0) {
-    return InvalidField("train.gan.clip_weights",
-                        "contradicts gan.gradient_penalty_weight; set one of them to 0");
-  }
-  if (gan.norm == "batch" && (gan.gradient_penalty_weight > 0 || gan.r1_weight > 0)) {
+  const bool has_norm = !(family.from_noise && config.pattern.classic);
+  if (has_norm && gan.norm == "batch" && (gan.gradient_penalty_weight > 0 || gan.r1_weight > 0)) {
     return InvalidField("train.gan.norm",
                         "\"batch\" contradicts a gradient penalty, which judges every picture by "
                         "itself; use \"layer\", \"instance\" or \"none\"");
   }
-  const bool adversary_only = family.from_noise && config.family != "vaegan";
-  if (gan.steps > 1 && !adversary_only) {
-    return InvalidField("train.gan.steps",
-                        R"(above 1 is for the families "dcgan", "wgan" and "cgan")");
+  const std::string alone =
+      "is for " + FamiliesWith(&Family::adversary_alone) + ", not \"" + config.family + "\"";
+  if (gan.steps > 1 && !family.adversary_alone) {
+    return InvalidField("train.gan.steps", "above 1 " + alone + ", which takes 1");
   }
-  if (gan.mode_seeking_weight > 0 && !adversary_only) {
-    return InvalidField("train.gan.mode_seeking_weight",
-                        R"(is for the families "dcgan", "wgan" and "cgan")");
+  if (gan.mode_seeking_weight > 0 && !family.adversary_alone) {
+    return InvalidField("train.gan.mode_seeking_weight", alone);
   }
   if (family.from_noise && gan.discriminator != DiscriminatorKind::kPatch) {
     return InvalidField("train.gan.discriminator",
                         "does not apply to a family that makes patterns; leave it out");
-  }
-  if (config.pattern.words && !family.has_labels) {
-    return InvalidField("train.pattern.condition", R"("words" is for the family "cgan")");
-  }
-  if (config.augment.adaptive && !config.augment.differentiable) {
-    return InvalidField("train.augment.adaptive",
-                        "steers augment.differentiable; set that to true as well");
   }
   if (!family.from_noise && (config.image_size < 64 || config.image_size % 32 != 0)) {
     return InvalidField("train.image_size", "must be a multiple of 32 from 64 to 1024");

@@ -1,7 +1,9 @@
 #include "common/train_settings.h"
 
 #include <algorithm>
+#include <iterator>
 
+#include "common/check.h"
 #include "common/family.h"
 #include "common/option_names.h"
 #include "nlohmann/json.hpp"
@@ -118,55 +120,64 @@ Json Of(const CutConfig& cut) {
           {"identity", cut.identity},     {"flip_equivariance", cut.flip_equivariance}};
 }
 
-// The message `name` of TrainSpec.
-Json OptionsOf(std::string_view name, const TrainConfig& config) {
-  if (name == "faststyle") {
-    return Of(config.faststyle);
-  }
-  if (name == "multistyle") {
-    return {{"mix_share", config.multistyle.mix_share}};
-  }
-  if (name == "reference") {
-    return Of(config.reference);
-  }
-  if (name == "gatys") {
-    return Of(config.gatys);
-  }
-  if (name == "schedule") {
-    return Of(config.schedule);
-  }
-  if (name == "resample") {
-    return Of(config.resample);
-  }
-  if (name == "losses") {
-    return Of(config.losses);
-  }
-  if (name == "generator_options") {
-    return Of(config.generator_options);
-  }
-  if (name == "cyclegan") {
-    return {{"cycle_weight", config.cyclegan.cycle_weight},
-            {"identity_weight", config.cyclegan.identity_weight}};
-  }
-  if (name == "pix2pix") {
-    return {{"l1_weight", config.pix2pix.l1_weight}, {"edges", config.pix2pix.edges}};
-  }
-  if (name == "cut") {
-    return Of(config.cut);
-  }
-  if (name == "pattern") {
-    return {{"architecture", NameOf(kPatternNames, config.pattern.classic)},
-            {"latent_size", config.pattern.latent_size},
-            {"resize_convolution", config.pattern.resize_convolution},
-            {"condition", NameOf(kConditionNames, config.pattern.words)}};
-  }
-  const VaeganConfig& vaegan = config.vaegan;
+Json Of(const MultistyleConfig& multistyle) { return {{"mix_share", multistyle.mix_share}}; }
+
+Json Of(const CycleganConfig& cyclegan) {
+  return {{"cycle_weight", cyclegan.cycle_weight}, {"identity_weight", cyclegan.identity_weight}};
+}
+
+Json Of(const Pix2pixConfig& pix2pix) {
+  return {{"l1_weight", pix2pix.l1_weight}, {"edges", pix2pix.edges}};
+}
+
+Json Of(const PatternConfig& pattern) {
+  return {{"architecture", NameOf(kPatternNames, pattern.classic)},
+          {"latent_size", pattern.latent_size},
+          {"resize_convolution", pattern.resize_convolution},
+          {"condition", NameOf(kConditionNames, pattern.words)}};
+}
+
+Json Of(const VaeganConfig& vaegan) {
   return {{"reconstruction_weight", vaegan.reconstruction_weight},
           {"kl_weight", vaegan.kl_weight},
           {"feature_matching_weight", vaegan.feature_matching_weight},
           {"regularization_weight", vaegan.regularization_weight},
           {"cycle_weight", vaegan.cycle_weight},
           {"cycle_kl_weight", vaegan.cycle_kl_weight}};
+}
+
+template <auto kMember>
+Json OfMember(const TrainConfig& config) {
+  return Of(config.*kMember);
+}
+
+// The messages of TrainSpec that not every family has.
+struct OptionMessage {
+  std::string_view name;
+  Json (*of)(const TrainConfig& config);
+};
+
+constexpr OptionMessage kMessages[] = {
+    {"schedule", OfMember<&TrainConfig::schedule>},
+    {"resample", OfMember<&TrainConfig::resample>},
+    {"losses", OfMember<&TrainConfig::losses>},
+    {"generator_options", OfMember<&TrainConfig::generator_options>},
+    {"faststyle", OfMember<&TrainConfig::faststyle>},
+    {"multistyle", OfMember<&TrainConfig::multistyle>},
+    {"reference", OfMember<&TrainConfig::reference>},
+    {"gatys", OfMember<&TrainConfig::gatys>},
+    {"cyclegan", OfMember<&TrainConfig::cyclegan>},
+    {"pix2pix", OfMember<&TrainConfig::pix2pix>},
+    {"cut", OfMember<&TrainConfig::cut>},
+    {"pattern", OfMember<&TrainConfig::pattern>},
+    {"vaegan", OfMember<&TrainConfig::vaegan>},
+};
+
+// The message `name` of TrainSpec, which some family has.
+Json OptionsOf(std::string_view name, const TrainConfig& config) {
+  const auto* const message = std::ranges::find(kMessages, name, &OptionMessage::name);
+  ATELIER_CHECK(message != std::end(kMessages));
+  return message->of(config);
 }
 
 }  // namespace
@@ -198,6 +209,10 @@ std::string TrainSettings(const TrainConfig& config) {
                {"schedule", Of(config.schedule)},
                {"augment", Of(config.augment)},
                {"evaluate", Of(config.evaluate)}};
+  // Only where it is said: checkpoints of earlier releases keep their fingerprints.
+  if (config.upscale) {
+    json["upscale"] = true;
+  }
   if (config.compresses()) {
     json["compress"] = {{"model", config.compress.model},
                         {"keep", config.compress.keep},

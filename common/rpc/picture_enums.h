@@ -46,6 +46,8 @@ inline v1::Precision ToProto(Precision precision) {
       return v1::PRECISION_FP32;
     case Precision::kBf16:
       return v1::PRECISION_BF16;
+    case Precision::kFp16:
+      return v1::PRECISION_FP16;
     case Precision::kInt8:
       return v1::PRECISION_INT8;
   }

@@ -106,6 +106,20 @@ std::optional<std::string> InvalidValue(const std::string& sentence,
   return value + " is not " + wanted;
 }
 
+// "; there are a, b and so on": the fields beside the one at "outer.path.name".
+std::string KnownFields(const google::protobuf::Descriptor* message, const std::string& path) {
+  const std::size_t dot = path.rfind('.');
+  if (dot != std::string::npos) {
+    const auto* outer = FindField(message, path.substr(0, dot));
+    message = outer == nullptr ? nullptr : outer->message_type();
+  }
+  std::string names;
+  for (int i = 0; message != nullptr && i < message->field_count(); ++i) {
+    names += (i == 0 ? "; there are " : ", ") + message->field(i)->name();
+  }
+  return names;
+}
+
 absl::Status Explain(const std::string& sentence, const google::protobuf::Message& message) {
   const Place place = SplitPlace(sentence);
   if (place.path.empty()) {
@@ -113,7 +127,8 @@ absl::Status Explain(const std::string& sentence, const google::protobuf::Messag
                                       place.rest.substr(0, place.rest.find('\n')));
   }
   if (place.rest.starts_with("Cannot find field")) {
-    return InvalidField(place.path, "there is no such field");
+    return InvalidField(
+        place.path, "there is no such field" + KnownFields(message.GetDescriptor(), place.path));
   }
   const auto* field = FindField(message.GetDescriptor(), place.path);
   return InvalidField(place.path, InvalidValue(place.rest, field).value_or(place.rest));

@@ -6,6 +6,8 @@
 #include <charconv>
 #include <string>
 
+#include "worker/infer/device_choice.h"
+
 namespace atelier::infer {
 namespace {
 
@@ -41,6 +43,14 @@ absl::StatusOr<c10::Device> OpenDevice(std::string_view name) {
                                          std::string(name) + "\".");
   }
   return c10::Device(c10::kCUDA, static_cast<c10::DeviceIndex>(index));
+}
+
+std::string ResolveDevice(std::string_view choice) {
+  const std::string first = std::string(kCuda) + "0";
+  if (choice == "auto") {
+    return OpenDevice(first).ok() ? first : "cpu";
+  }
+  return choice == "cuda" ? first : std::string(choice);
 }
 
 }  // namespace atelier::infer

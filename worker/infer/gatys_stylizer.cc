@@ -69,6 +69,7 @@ class GatysStylizer final : public Stylizer {
     });
   }
 
+  bool OneByOne() const override { return true; }
   const ModelSpec& spec() const override { return spec_; }
   std::uint64_t bytes() const override { return bytes_; }
 

@@ -64,6 +64,7 @@ class GeneratorStylizer final : public Stylizer {
     return Guarded("restyling a picture", [&] { return Run(images, controls); });
   }
 
+  bool OneByOne() const override { return device_.is_cpu(); }
   const ModelSpec& spec() const override { return spec_; }
   std::uint64_t bytes() const override { return bytes_; }
 
@@ -130,7 +131,7 @@ absl::StatusOr<std::unique_ptr<Stylizer>> LoadStylizer(const Stylizer::Options& 
   ATELIER_ASSIGN_OR_RETURN(
       std::string bytes,
       ReadVerified(options.directory / WeightsFileName(spec.architecture), sha256));
-  if (spec.architecture.generator == "gatys") {
+  if (OptimisesPixels(spec)) {
     ATELIER_ASSIGN_OR_RETURN(const models::Safetensors file, models::ParseSafetensors(bytes));
     return MakeGatysStylizer(spec, file.tensors, options.feature_weights, device);
   }
@@ -147,6 +148,8 @@ absl::StatusOr<std::unique_ptr<Stylizer>> LoadStylizer(const Stylizer::Options& 
 }
 
 }  // namespace
+
+bool OptimisesPixels(const ModelSpec& spec) { return spec.architecture.generator == "gatys"; }
 
 absl::StatusOr<std::unique_ptr<Stylizer>> Stylizer::Load(const Options& options) {
   return Guarded("loading a model", [&] { return LoadStylizer(options); });

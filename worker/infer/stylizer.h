@@ -48,6 +48,14 @@ class Stylizer : public Model {
   absl::StatusOr<at::Tensor> Stylize(const at::Tensor& images, Precision precision) {
     return Stylize(images, StylizeControls{.precision = precision});
   }
+
+  // Whether a batch takes as long as its pictures one after the other (on CPUs), so that calls with
+  // one picture each have the first ones ready earlier at no cost.
+  virtual bool OneByOne() const { return false; }
 };
+
+// Whether the model optimises the pixels of each picture, which takes hundreds of times as long as
+// running a network.
+bool OptimisesPixels(const ModelSpec& spec);
 
 }  // namespace atelier::infer

@@ -6,6 +6,7 @@
 #include <memory>
 #include <utility>
 
+#include "common/device_name.h"
 #include "common/status_macros.h"
 #include "worker/jobs/job_messages.h"
 #include "worker/jobs/link_observer.h"
@@ -101,6 +102,8 @@ absl::StatusOr<train::Outcome> TrainRole::Train(const internal::v1::StartJob& st
   ATELIER_ASSIGN_OR_RETURN(train::TrainJob job, ToTrainJob(start));
   job.feature_weights = options_.feature_weights;
   job.threads = options_.threads;
+  job.device = options_.device;
+  ATELIER_RETURN_IF_ERROR(CheckTrainDevice(job.config, job.device));
   spdlog::info("training job {} (attempt {})", job.job_id, start.fence());
   // The library guards itself against LibTorch; this is for what its observer or the standard
   // library might throw.

@@ -26,7 +26,7 @@ class TrainRole final : public SessionHandler {
   struct Options {
     std::string address;  // "unix:PATH" or "HOST:PORT"
     std::string name;
-    std::string device = "cpu";
+    std::string device = "cpu";  // or "cuda:N"
     std::string job_id;
     std::uint64_t fence = 0;
     std::filesystem::path feature_weights;

@@ -17,4 +17,9 @@ namespace atelier::kernels {
 void ParallelFor(std::int64_t size, std::int64_t grain,
                  c10::function_ref<void(std::int64_t first, std::int64_t last)> work);
 
+// What the calling thread is to split from now on stays on it: for threads beside the one that
+// computes, which would otherwise each keep as many threads of their own. The others go on as they
+// are.
+void StayOnThisThread();
+
 }  // namespace atelier::kernels

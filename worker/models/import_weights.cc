@@ -7,7 +7,6 @@
 #include <string>
 #include <utility>
 
-#include "common/files.h"
 #include "common/status_macros.h"
 #include "worker/models/architecture_guess.h"
 #include "worker/models/complaints.h"
@@ -138,10 +137,37 @@ absl::Status FitsBadly(const Architecture& closest, const Difference& difference
                                     Describe(closest) + ": " + sentence + ".");
 }
 
+// Integers and their scales, as nn::QuantizedConvolution and other quantisers have them.
+bool IsQuantized(const std::string& name, const torch::Tensor& tensor) {
+  const bool integers =
+      tensor.scalar_type() == torch::kChar || tensor.scalar_type() == torch::kByte;
+  return (integers && tensor.dim() > 1) || name.ends_with(kWeightScale) ||
+         name.ends_with(kInputScale);
+}
+
+absl::Status RefuseInt8(const TensorMap& tensors) {
+  Complaints quantized("its int8 tensors are");
+  for (const auto& [name, tensor] : tensors) {
+    if (IsQuantized(name, tensor)) {
+      quantized.Add(Printable(name));
+    }
+  }
+  if (quantized.count() == 0) {
+    return absl::OkStatus();
+  }
+  std::string list;
+  quantized.AppendTo(list);
+  return absl::InvalidArgumentError(
+      "The weights are those of an int8 model, which names and shapes do not tell (" + list +
+      "). Import the safetensors file that Atelier exported, whose metadata says what it is; or "
+      "import the fp32 weights that the model was made from, and quantize them with a job.");
+}
+
 }  // namespace
 
 absl::StatusOr<ImportedWeights> RecognizeWeights(const TensorMap& tensors) {
   ATELIER_ASSIGN_OR_RETURN(const TensorMap named, UsualNames(tensors));
+  ATELIER_RETURN_IF_ERROR(RefuseInt8(named));
   const Shapes file = ShapesOf(named);
   std::optional<std::pair<Architecture, Difference>> closest;
   for (const Architecture& guess : GuessArchitectures(file)) {
@@ -187,13 +213,6 @@ absl::StatusOr<TensorMap> ParseWeights(std::string_view bytes) {
   }
   ATELIER_ASSIGN_OR_RETURN(Safetensors file, ParseSafetensors(bytes));
   return std::move(file.tensors);
-}
-
-absl::StatusOr<ImportedWeights> ImportWeightsFile(const std::filesystem::path& path,
-                                                  std::uint64_t max_bytes) {
-  ATELIER_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(path, max_bytes));
-  ATELIER_ASSIGN_OR_RETURN(const TensorMap tensors, ParseWeights(bytes));
-  return RecognizeWeights(tensors);
 }
 
 }  // namespace atelier::models

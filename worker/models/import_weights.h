@@ -2,8 +2,6 @@
 // thread-safe. Everything read is untrusted.
 #pragma once
 
-#include <cstdint>
-#include <filesystem>
 #include <string_view>
 
 #include "absl/status/status.h"
@@ -28,7 +26,7 @@ struct ImportedWeights {
 //     have without it.
 // INVALID_ARGUMENT: no network here fits. The sentence names the closest one and lists names that
 // are missing, unexpected and of another shape, the first few each; of a discriminator it says that
-// it is one.
+// it is one, and of int8 weights what they are.
 absl::StatusOr<ImportedWeights> RecognizeWeights(const TensorMap& tensors);
 
 // By the first bytes, and the names in a zip file. INVALID_ARGUMENT: none of these.
@@ -37,10 +35,5 @@ absl::StatusOr<WeightsFormat> DetectWeightsFormat(std::string_view bytes);
 // A state dict in either of the first two formats. INVALID_ARGUMENT: unknown format, or a
 // TorchScript program; DATA_LOSS: see safetensors.h and torch_pickle.h.
 absl::StatusOr<TensorMap> ParseWeights(std::string_view bytes);
-
-// ParseWeights and RecognizeWeights of a file. NOT_FOUND; RESOURCE_EXHAUSTED: larger than
-// `max_bytes`; as above.
-absl::StatusOr<ImportedWeights> ImportWeightsFile(const std::filesystem::path& path,
-                                                  std::uint64_t max_bytes);
 
 }  // namespace atelier::models

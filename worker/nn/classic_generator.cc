@@ -146,10 +146,10 @@ std::vector<Discriminator::Layer> ClassicDiscriminator::Layers() {
   return layers;
 }
 
-void ClassicDiscriminator::SetDropoutRandom(const at::Generator& random) {
+void ClassicDiscriminator::SetDropoutRandom(const std::vector<at::Generator>& randoms) {
   for (const auto& layer : main_->children()) {
     if (auto* dropout = layer->as<KeyedDropout>(); dropout != nullptr) {
-      dropout->SetRandom(random);
+      dropout->SetRandom(randoms);
     }
   }
 }

@@ -60,7 +60,7 @@ class ClassicDiscriminator final : public PatternDiscriminator {
   void InitializeWeights(at::Generator random) override;
   std::vector<Layer> Layers() override;
   // Needed before a forward in training mode.
-  void SetDropoutRandom(const at::Generator& random) override;
+  void SetDropoutRandom(const std::vector<at::Generator>& randoms) override;
 
  private:
   torch::nn::Sequential main_;

@@ -1,5 +1,5 @@
-// Dropout (Srivastava et al. 2014) that draws from a generator given to it instead of the global
-// one, so that a training step's masks are a function of its key.
+// Dropout (Srivastava et al. 2014) that draws from generators given to it instead of the global
+// one, one a picture, so that a picture's masks are a function of its key and not of its batch.
 #pragma once
 
 #include <ATen/core/Generator.h>
@@ -7,6 +7,7 @@
 #include <torch/nn/pimpl.h>
 
 #include <utility>
+#include <vector>
 
 namespace atelier::nn {
 
@@ -15,16 +16,18 @@ class KeyedDropoutImpl final : public torch::nn::Module {
   // probability: of an element to become 0, in [0, 1).
   explicit KeyedDropoutImpl(double probability);
 
-  // A CPU generator, on GPUs too: their masks are equal to a CPU's.
-  void SetRandom(at::Generator random) { random_ = std::move(random); }
+  // CPU generators, on GPUs too: their masks are equal to a CPU's. Picture i of a batch draws from
+  // the one at i modulo their number.
+  void SetRandom(std::vector<at::Generator> randoms) { randoms_ = std::move(randoms); }
 
-  // In training mode zeroes elements and scales the others by 1 / (1 - probability), drawing from
-  // the generator, which must have been set; the identity in evaluation mode.
+  // x: [N, ...], N a multiple of the number of generators. In training mode zeroes elements and
+  // scales the others by 1 / (1 - probability), drawing from the generators, which must have been
+  // set; the identity in evaluation mode.
   torch::Tensor forward(const torch::Tensor& x);
 
  private:
   double probability_;
-  at::Generator random_;
+  std::vector<at::Generator> randoms_;
 };
 TORCH_MODULE(KeyedDropout);
 

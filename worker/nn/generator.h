@@ -6,6 +6,8 @@
 
 #include <torch/nn/module.h>
 
+#include <vector>
+
 namespace atelier::nn {
 
 class Generator : public torch::nn::Module {
@@ -18,9 +20,10 @@ class Generator : public torch::nn::Module {
   // Thread-safe for inference; throws c10::Error (see worker/infer/guard.h).
   virtual torch::Tensor forward(const torch::Tensor& x) = 0;
 
-  // Where forward draws the masks of dropout from in training mode: a CPU generator, which forward
-  // advances. Networks without dropout ignore it, the others must have it before they are trained.
-  virtual void SetDropoutRandom(const at::Generator& /*random*/) {}
+  // Where forward draws the masks of dropout from in training mode: CPU generators, which forward
+  // advances, one a picture (KeyedDropout::SetRandom). Networks without dropout ignore them, the
+  // others must have them before they are trained.
+  virtual void SetDropoutRandom(const std::vector<at::Generator>& /*randoms*/) {}
 
   // Fills all weights afresh from `random` (a CPU generator), the way this network is meant to
   // start training.

@@ -3,6 +3,8 @@
 
 #include <ATen/core/Generator.h>
 
+#include <vector>
+
 #include "worker/nn/condition_encoder.h"
 #include "worker/nn/discriminator.h"
 
@@ -21,7 +23,7 @@ class PatternDiscriminator : public Discriminator {
   int condition_entries() const { return condition_entries_; }
 
   // Where dropout's masks are drawn from: see Generator::SetDropoutRandom.
-  virtual void SetDropoutRandom(const at::Generator& /*random*/) {}
+  virtual void SetDropoutRandom(const std::vector<at::Generator>& /*randoms*/) {}
 
  protected:
   // `condition`: without entries unconditional; its size are the channels of the last features.

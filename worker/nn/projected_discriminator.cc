@@ -112,6 +112,11 @@ void ProjectedDiscriminator::InitializeWeights(at::Generator random) {
   InitializeNormal(*this, std::move(random));
 }
 
+void ProjectedDiscriminator::to(torch::Device device, bool non_blocking) {
+  Discriminator::to(device, non_blocking);
+  network_->to(device, non_blocking);
+}
+
 std::vector<Discriminator::Layer> ProjectedDiscriminator::Layers() {
   std::vector<std::vector<Layer>> networks;
   networks.reserve(levels_.size());

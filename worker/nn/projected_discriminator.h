@@ -33,6 +33,9 @@ class ProjectedDiscriminator final : public Discriminator {
   Judgement Judge(const torch::Tensor& x) override;
   // The mixing by Kaiming normal (He et al. 2015), the discriminators by Normal(0, 0.02).
   void InitializeWeights(at::Generator random) override;
+  // With the frozen network, which is no part of its weights.
+  using Discriminator::to;
+  void to(torch::Device device, bool non_blocking = false) override;
   // Of the small discriminators; the frozen network and the mixing are never trained.
   std::vector<Layer> Layers() override;
 

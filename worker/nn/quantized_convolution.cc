@@ -2,6 +2,7 @@
 
 #include <ATen/core/List.h>
 #include <ATen/core/dispatch/Dispatcher.h>
+#include <ATen/cpu/Utils.h>
 #include <torch/torch.h>
 
 #include <algorithm>
@@ -87,6 +88,12 @@ torch::Tensor QuantizedConvolutionImpl::forward(const torch::Tensor& x) {
     return torch::conv2d(x, source_weight_, bias_, stride_, padding_);
   }
   TORCH_CHECK(x.is_cpu(), "int8 convolutions run on CPUs only");
+  // Without VNNI the products of 8 bits are added up in 16, which overflow: results would be off by
+  // more than a step, and by far. The plain form is right everywhere, and no faster than fp32.
+  static const bool adds_in_32_bits = at::cpu::is_avx512_vnni_supported();
+  if (!adds_in_32_bits) {
+    return Reference(x.detach().to(torch::kFloat));
+  }
   static const auto convolve = FindOperator<Convolve>("onednn::qconv2d_pointwise");
   const torch::Tensor input =
       x.detach().to(torch::kFloat).contiguous(torch::MemoryFormat::ChannelsLast);
@@ -101,6 +108,7 @@ torch::Tensor QuantizedConvolutionImpl::forward(const torch::Tensor& x) {
 
 torch::Tensor QuantizedConvolutionImpl::Reference(const torch::Tensor& x) const {
   const auto scale = static_cast<double>(input_scale_.item<float>());
+  TORCH_CHECK(scale > 0, "an int8 convolution has no grid for its input");
   const int zero_point = input_zero_point_.item<int>();
   const torch::Tensor steps =
       (torch::round(x / scale) + zero_point).clamp(0, kLargestInput) - zero_point;

@@ -119,10 +119,10 @@ torch::Tensor UnetGenerator::forward(const torch::Tensor& x) {
   return y.slice(2, 0, x.size(2)).slice(3, 0, x.size(3));
 }
 
-void UnetGenerator::SetDropoutRandom(const at::Generator& random) {
+void UnetGenerator::SetDropoutRandom(const std::vector<at::Generator>& randoms) {
   for (const auto& module : modules(/*include_self=*/false)) {
     if (auto* dropout = module->as<KeyedDropout>(); dropout != nullptr) {
-      dropout->SetRandom(random);
+      dropout->SetRandom(randoms);
     }
   }
 }

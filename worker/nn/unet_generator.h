@@ -3,6 +3,8 @@
 // junyanz/pytorch-CycleGAN-and-pix2pix ("model.model.1.model.3.model.1.weight", ...).
 #pragma once
 
+#include <vector>
+
 #include "worker/nn/generator.h"
 #include "worker/nn/norms.h"
 
@@ -28,7 +30,7 @@ class UnetGenerator final : public Generator {
   // Sides that 2^downs does not divide are padded: small pictures cost as much as 2^downs pixels a
   // side.
   torch::Tensor forward(const torch::Tensor& x) override;
-  void SetDropoutRandom(const at::Generator& random) override;
+  void SetDropoutRandom(const std::vector<at::Generator>& randoms) override;
   // Normal(0, 0.02), biases 0; norms: see InitializeNormal.
   void InitializeWeights(at::Generator random) override;
 

@@ -12,11 +12,13 @@
 
 #include "common/build_info.h"
 #include "common/compress_config.h"
+#include "common/device_name.h"
 #include "common/errors.h"
 #include "common/files.h"
 #include "common/shutdown.h"
 #include "common/status_macros.h"
 #include "common/train_config.h"
+#include "worker/infer/device_choice.h"
 #include "worker/tools/progress_line.h"
 #include "worker/train/trainer.h"
 
@@ -34,6 +36,7 @@ struct Arguments {
   std::string model;
   std::string feature_weights = (ShareDirectory() / "features/efficientnet_lite0.pth").string();
   int threads = 0;
+  std::string device = "cpu";
 };
 
 absl::StatusOr<std::map<std::string, std::filesystem::path>> ParseDatasets(
@@ -116,6 +119,8 @@ absl::StatusOr<train::TrainJob> ReadJob(const Arguments& arguments) {
   job.resume_directory = train::FindNewestCheckpoint(attempts);
   job.feature_weights = arguments.feature_weights;
   job.threads = arguments.threads;
+  job.device = infer::ResolveDevice(arguments.device);
+  ATELIER_RETURN_IF_ERROR(CheckTrainDevice(job.config, job.device));
   return job;
 }
 
@@ -182,6 +187,13 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--threads", arguments.threads, "CPU threads; 0 lets LibTorch choose")
       ->capture_default_str();
+  app.add_option("--device", arguments.device,
+                 "where networks compute: cpu, cuda (the first GPU), cuda:N, or auto for a GPU "
+                 "where there is one")
+      ->capture_default_str()
+      ->check([](const std::string& device) {
+        return atelier::IsDeviceChoice(device) ? "" : "must be cpu, cuda, cuda:N or auto";
+      });
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

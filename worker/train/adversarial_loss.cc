@@ -81,12 +81,12 @@ torch::Tensor GradientPenalty(const Critic& critic, const torch::Tensor& real,
   return SquareFromOne(slope).mean();
 }
 
-torch::Tensor PenaltyShares(std::uint64_t seed, std::int64_t step, std::int64_t first_sample,
+torch::Tensor PenaltyShares(std::uint64_t seed, std::int64_t draw, std::int64_t first_sample,
                             std::int64_t count) {
   torch::Tensor shares = torch::empty({count}, torch::kFloat32);
   auto values = shares.accessor<float, 1>();
   for (std::int64_t i = 0; i < count; ++i) {
-    KeyedRandom random(seed, step, first_sample + i, Purpose::kPenalty);
+    KeyedRandom random(seed, draw, first_sample + i, Purpose::kPenalty);
     values[i] = static_cast<float>(random.Uniform());
   }
   return shares;

@@ -43,8 +43,8 @@ using Critic = std::function<Logits(const torch::Tensor& pictures)>;
 torch::Tensor GradientPenalty(const Critic& critic, const torch::Tensor& real,
                               const torch::Tensor& fake, const torch::Tensor& shares);
 
-// The shares for pictures first_sample and following of a step, keyed one by one (kPenalty).
-torch::Tensor PenaltyShares(std::uint64_t seed, std::int64_t step, std::int64_t first_sample,
+// The shares for samples first_sample and following, each keyed by (seed, draw, sample, kPenalty).
+torch::Tensor PenaltyShares(std::uint64_t seed, std::int64_t draw, std::int64_t first_sample,
                             std::int64_t count);
 
 // E |grad D(real)|^2 / 2 (Mescheder et al. 2018, arXiv:1801.04406, equation 9).

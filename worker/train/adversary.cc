@@ -27,6 +27,8 @@ using Judgement = nn::Discriminator::Judgement;
 // What pictures are augmented for.
 enum Role : std::int64_t { kReal = 0, kFake = 1, kOfGenerator = 2, kRoles = 3 };
 
+constexpr std::int64_t kIndices = 1000;  // more than any step has adversaries
+
 LearnerOptions OptionsOf(const TrainConfig& config) {
   const GanConfig& gan = config.gan;
   return {.learning_rate = gan.learning_rate > 0 ? gan.learning_rate : config.learning_rate,
@@ -116,6 +118,7 @@ Adversary::Adversary(std::string name, std::int64_t index, const TrainConfig& co
       network_(std::move(network)),
       judge_(std::move(judge)),
       learner_(name_, network_, OptionsOf(config)),
+      scaler_(name_, ScalerOptions(config)),
       pool_(config.gan.pool_size) {}
 
 Adversary::Adversary(std::string name, std::int64_t index, const TrainConfig& config,
@@ -125,22 +128,26 @@ Adversary::Adversary(std::string name, std::int64_t index, const TrainConfig& co
                   return network->Judge(pictures);
                 }) {}
 
-double Adversary::Learn(const torch::Tensor& real, const Levels& fake, std::int64_t step,
+double Adversary::Learn(const torch::Tensor& real, const Levels& fake, const SampleRange& samples,
                         const torch::Tensor& condition, int parts) {
-  const torch::Tensor real_seen = Augment(real, step, kReal);
+  if (config_.augment.adaptive && parts_seen_ == 0) {
+    probability_.StartStep();
+  }
+  const torch::Tensor real_seen = Augment(real, samples, kReal);
   Levels fake_seen;
   for (const torch::Tensor& level : fake) {
     fake_seen.push_back(level.detach());
   }
   if (fake.size() == 1) {
-    const torch::Tensor shown =
-        pool_.Exchange(fake_seen.front(), KeyedRandom(config_.seed, step, index_, Purpose::kPool));
-    fake_seen.front() = Augment(shown, step, kFake);
+    const torch::Tensor shown = pool_.Exchange(
+        fake_seen.front(),
+        KeyedRandoms(config_.seed, samples, fake_seen.front().size(0), index_, Purpose::kPool));
+    fake_seen.front() = Augment(shown, samples, kFake);
   }
   Judgement of_real;
   Judgement of_fake;
   {
-    const Autocast autocast(config_.precision);
+    const Autocast autocast(config_.precision, real.device());
     of_real = Wide(judge_(real_seen, condition));
     of_fake = Wide(JudgeLevels(fake_seen, condition));
   }
@@ -152,16 +159,18 @@ double Adversary::Learn(const torch::Tensor& real, const Levels& fake, std::int6
   }
   torch::Tensor loss =
       LossShare(config_.gan) * DiscriminatorLoss(config_.gan.loss, of_real.logits, of_fake.logits) +
-      Penalties(real_seen, fake_seen.front(), step, condition);
+      Penalties(real_seen, fake_seen.front(), samples, condition);
   if (parts_seen_ == 0) {
     learner_.ZeroGradients();
   }
-  (loss / parts).backward();
+  scaler_.Scale(loss / parts).backward();
   if (++parts_seen_ < parts) {
     return loss.item<double>();
   }
   parts_seen_ = 0;
-  if (learner_.Step() && config_.gan.clip_weights > 0) {
+  const bool stepped = learner_.Step(scaler_.scale());
+  scaler_.Report(stepped);
+  if (stepped && config_.gan.clip_weights > 0) {
     ClipWeights(*network_, config_.gan.clip_weights);
   }
   return loss.item<double>();
@@ -181,35 +190,36 @@ Judgement Adversary::JudgeLevels(const Levels& fake, const torch::Tensor& condit
   return scales->JudgePyramid({fake.begin(), fake.begin() + config_.gan.scales});
 }
 
-torch::Tensor Adversary::Augment(const torch::Tensor& pictures, std::int64_t step,
+torch::Tensor Adversary::Augment(const torch::Tensor& pictures, const SampleRange& samples,
                                  std::int64_t role) const {
   if (!config_.augment.differentiable) {
     return pictures;
   }
   const double probability = config_.augment.adaptive ? probability_.probability() : 1.0;
   std::vector<DiffAugmentDraw> draws;
-  for (std::int64_t i = 0; i < pictures.size(0); ++i) {
-    // Unique for up to 1000 pictures a step and any number of adversaries.
-    const std::int64_t sample = (index_ * kRoles + role) * 1000 + i;
-    draws.push_back(
-        DrawDiffAugment(pictures.size(2), pictures.size(3), probability,
-                        KeyedRandom(config_.seed, step, sample, Purpose::kDiffAugment)));
+  for (const KeyedRandom& random : KeyedRandoms(config_.seed, samples, pictures.size(0),
+                                                index_ * kRoles + role, Purpose::kDiffAugment)) {
+    draws.push_back(DrawDiffAugment(pictures.size(2), pictures.size(3), probability, random));
   }
   return DiffAugment(pictures, draws);
 }
 
-// In fp32: gradients of gradients have too wide a range for bf16.
+// In fp32: gradients of gradients have too wide a range for bf16 and fp16.
 torch::Tensor Adversary::Penalties(const torch::Tensor& real, const torch::Tensor& fake,
-                                   std::int64_t step, const torch::Tensor& condition) const {
+                                   const SampleRange& samples,
+                                   const torch::Tensor& condition) const {
   const Critic critic = [&](const torch::Tensor& pictures) {
     return judge_(pictures, condition).logits;
   };
   torch::Tensor penalty = torch::zeros({});
   if (config_.gan.gradient_penalty_weight > 0) {
-    const torch::Tensor shares =
-        PenaltyShares(config_.seed, step, index_ * real.size(0), real.size(0));
-    penalty =
-        penalty + config_.gan.gradient_penalty_weight * GradientPenalty(critic, real, fake, shares);
+    std::vector<torch::Tensor> shares;
+    for (std::int64_t i = 0; i < real.size(0) / samples.count; ++i) {
+      shares.push_back(
+          PenaltyShares(config_.seed, index_ + kIndices * i, samples.first, samples.count));
+    }
+    penalty = penalty + config_.gan.gradient_penalty_weight *
+                            GradientPenalty(critic, real, fake, torch::cat(shares));
   }
   if (config_.gan.r1_weight > 0) {
     penalty = penalty + config_.gan.r1_weight * R1Penalty(critic, real);
@@ -226,7 +236,7 @@ Judgement Adversary::LookAtLevels(const Levels& fake, const torch::Tensor& condi
   network_->WantGradients(false);
   Judgement judgement;
   {
-    const Autocast autocast(config_.precision);
+    const Autocast autocast(config_.precision, fake.front().device());
     judgement = Wide(JudgeLevels(fake, condition));
   }
   network_->WantGradients(true);
@@ -234,10 +244,10 @@ Judgement Adversary::LookAtLevels(const Levels& fake, const torch::Tensor& condi
 }
 
 torch::Tensor Adversary::GeneratorLoss(const Levels& fake, const torch::Tensor& real,
-                                       std::int64_t step, const torch::Tensor& condition) {
+                                       const SampleRange& samples, const torch::Tensor& condition) {
   Levels seen = fake;
   if (seen.size() == 1) {
-    seen.front() = Augment(seen.front(), step, kOfGenerator);
+    seen.front() = Augment(seen.front(), samples, kOfGenerator);
   }
   const Judgement of_fake = LookAtLevels(seen, condition);
   torch::Tensor loss = config_.gan.weight * train::GeneratorLoss(config_.gan.loss, of_fake.logits);
@@ -245,7 +255,7 @@ torch::Tensor Adversary::GeneratorLoss(const Levels& fake, const torch::Tensor& 
     Judgement of_real;
     {
       const torch::NoGradGuard no_grad;
-      of_real = Look(Augment(real, step, kReal), condition);
+      of_real = Look(Augment(real, samples, kReal), condition);
     }
     loss = loss + config_.gan.feature_matching_weight *
                       FeatureMatching(of_fake.features, of_real.features);
@@ -255,6 +265,7 @@ torch::Tensor Adversary::GeneratorLoss(const Levels& fake, const torch::Tensor& 
 
 void Adversary::Save(models::TensorMap& state) const {
   learner_.Save(state);
+  scaler_.Save(state);
   pool_.Save(name_, state);
   if (config_.augment.adaptive) {
     probability_.Save(name_, state);
@@ -263,7 +274,8 @@ void Adversary::Save(models::TensorMap& state) const {
 
 absl::Status Adversary::Load(const models::TensorMap& state) {
   ATELIER_RETURN_IF_ERROR(learner_.Load(state));
-  ATELIER_RETURN_IF_ERROR(pool_.Load(name_, state));
+  ATELIER_RETURN_IF_ERROR(scaler_.Load(state));
+  ATELIER_RETURN_IF_ERROR(pool_.Load(name_, state, DeviceOf(*network_)));
   return config_.augment.adaptive ? probability_.Load(name_, state) : absl::OkStatus();
 }
 

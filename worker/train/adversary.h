@@ -15,6 +15,7 @@
 #include "worker/models/safetensors.h"
 #include "worker/nn/discriminator.h"
 #include "worker/train/diff_augment.h"
+#include "worker/train/gradients.h"
 #include "worker/train/image_pool.h"
 #include "worker/train/learner.h"
 
@@ -49,30 +50,31 @@ class Adversary final : public Saved {
 
   // One step of the discriminator on as many real as generated pictures, in [-1, 1]; no gradient
   // reaches them. Its loss is DiscriminatorLoss, with gan.halved half of it as in
-  // junyanz/pytorch-CycleGAN-and-pix2pix and CUT, and penalties. Returns it. `step` keys its draws.
-  double Learn(const torch::Tensor& real, const torch::Tensor& fake, std::int64_t step,
+  // junyanz/pytorch-CycleGAN-and-pix2pix and CUT, and penalties. Returns it. `samples`, those of
+  // the pictures, key its draws.
+  double Learn(const torch::Tensor& real, const torch::Tensor& fake, const SampleRange& samples,
                const torch::Tensor& condition = {}) {
-    return Learn(real, Levels{fake}, step, condition);
+    return Learn(real, Levels{fake}, samples, condition);
   }
-  double Learn(const torch::Tensor& real, const Levels& fake, std::int64_t step,
+  double Learn(const torch::Tensor& real, const Levels& fake, const SampleRange& samples,
                const torch::Tensor& condition = {}) {
-    return Learn(real, fake, step, condition, /*parts=*/1);
+    return Learn(real, fake, samples, condition, /*parts=*/1);
   }
   // The same of one of the `accumulate` equal parts of a batch, in their order: the gradients of
   // the parts' mean add up, and the last part makes the step.
-  double LearnPart(const torch::Tensor& real, const Levels& fake, std::int64_t step) {
-    return Learn(real, fake, step, /*condition=*/{}, config_.accumulate);
+  double LearnPart(const torch::Tensor& real, const Levels& fake, const SampleRange& samples) {
+    return Learn(real, fake, samples, /*condition=*/{}, config_.accumulate);
   }
 
   // The loss of the generator that made `fake`, scalar, times gan.weight; the discriminator itself
   // gets no gradient. gan.feature_matching_weight adds the distance to the features of `real`.
-  // `step` keys its draws.
+  // `samples` key its draws.
   torch::Tensor GeneratorLoss(const torch::Tensor& fake, const torch::Tensor& real,
-                              std::int64_t step, const torch::Tensor& condition = {}) {
-    return GeneratorLoss(Levels{fake}, real, step, condition);
+                              const SampleRange& samples, const torch::Tensor& condition = {}) {
+    return GeneratorLoss(Levels{fake}, real, samples, condition);
   }
-  torch::Tensor GeneratorLoss(const Levels& fake, const torch::Tensor& real, std::int64_t step,
-                              const torch::Tensor& condition = {});
+  torch::Tensor GeneratorLoss(const Levels& fake, const torch::Tensor& real,
+                              const SampleRange& samples, const torch::Tensor& condition = {});
 
   // What resampling asks for: the mean logit of each real picture that Learn has seen since this
   // was last called, in that order, [N]; undefined when config.resample is off.
@@ -90,17 +92,18 @@ class Adversary final : public Saved {
   absl::Status Load(const models::TensorMap& state) override;
 
  private:
-  double Learn(const torch::Tensor& real, const Levels& fake, std::int64_t step,
+  double Learn(const torch::Tensor& real, const Levels& fake, const SampleRange& samples,
                const torch::Tensor& condition, int parts);
   // What augment.differentiable does to pictures before they are judged; `role` tells the real ones
   // from the others.
-  torch::Tensor Augment(const torch::Tensor& pictures, std::int64_t step, std::int64_t role) const;
+  torch::Tensor Augment(const torch::Tensor& pictures, const SampleRange& samples,
+                        std::int64_t role) const;
   nn::Discriminator::Judgement LookAtLevels(const Levels& fake, const torch::Tensor& condition);
   // One level is judged as a picture, several by a multi-scale discriminator, each by its own
   // scale.
   nn::Discriminator::Judgement JudgeLevels(const Levels& fake, const torch::Tensor& condition);
-  torch::Tensor Penalties(const torch::Tensor& real, const torch::Tensor& fake, std::int64_t step,
-                          const torch::Tensor& condition) const;
+  torch::Tensor Penalties(const torch::Tensor& real, const torch::Tensor& fake,
+                          const SampleRange& samples, const torch::Tensor& condition) const;
 
   const std::string name_;
   const std::int64_t index_;
@@ -108,6 +111,7 @@ class Adversary final : public Saved {
   const std::shared_ptr<nn::Discriminator> network_;
   const Judge judge_;
   Learner learner_;
+  LossScaler scaler_;
   ImagePool pool_;
   AdaptiveProbability probability_;
   std::vector<torch::Tensor> real_scores_;

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "worker/train/random.h"
+
 namespace atelier::train {
 
 // How a family uses its data sets.
@@ -25,7 +27,20 @@ struct Batch {
   std::vector<std::int64_t> content_places;  // of its pictures in the content set
   std::vector<std::int64_t> target_places;   // in the style set; empty where there is none
   std::int64_t first_sample = 0;  // index of its first sample since the beginning of training
+
+  // What keys the draws for its pictures.
+  SampleRange samples() const { return {.first = first_sample, .count = labels.size(0)}; }
 };
+
+// The same with its tensors on `device`; itself where they are there already.
+inline Batch OnDevice(Batch batch, const torch::Device& device) {
+  for (torch::Tensor* tensor : {&batch.content, &batch.target, &batch.labels}) {
+    if (tensor->defined()) {
+      *tensor = tensor->to(device);
+    }
+  }
+  return batch;
+}
 
 // The pictures [first, first + count) of a batch.
 inline Batch Narrow(const Batch& batch, std::int64_t first, std::int64_t count) {

@@ -48,11 +48,17 @@ std::vector<fs::path> StepFolders(const fs::path& checkpoints) {
 
 absl::Status WriteFiles(const fs::path& folder, const Checkpoint& checkpoint) {
   ATELIER_RETURN_IF_ERROR(models::WriteSafetensors(folder / kState, checkpoint.state, {}));
+  nlohmann::json datasets = nlohmann::json::object();
+  for (const auto& [role, set] : checkpoint.datasets) {
+    datasets[role] = {{"sha256", set.sha256}, {"pictures", set.pictures}};
+  }
   const nlohmann::json meta = {{"format", 1},
                                {"step", checkpoint.step},
                                {"threads", checkpoint.threads},
+                               {"device", checkpoint.device},
                                {"seconds", checkpoint.seconds},
-                               {"fingerprint", checkpoint.fingerprint}};
+                               {"fingerprint", checkpoint.fingerprint},
+                               {"datasets", datasets}};
   ATELIER_RETURN_IF_ERROR(WriteFileAtomically(folder / kMeta, meta.dump(2) + "\n"));
   nlohmann::json complete;
   for (const char* name : {kState, kMeta}) {
@@ -164,8 +170,16 @@ absl::StatusOr<Checkpoint> LoadCheckpoint(const fs::path& directory) {
   Checkpoint checkpoint;
   checkpoint.step = meta.value("step", std::int64_t{0});
   checkpoint.threads = meta.value("threads", 0);
+  checkpoint.device = meta.value("device", "cpu");
   checkpoint.seconds = meta.value("seconds", 0.0);
   checkpoint.fingerprint = meta.value("fingerprint", "");
+  const nlohmann::json datasets = meta.value("datasets", nlohmann::json::object());
+  for (const auto& [role, set] : datasets.items()) {
+    if (set.is_object()) {
+      checkpoint.datasets[role] = {.sha256 = set.value("sha256", ""),
+                                   .pictures = set.value("pictures", std::int64_t{0})};
+    }
+  }
   ATELIER_ASSIGN_OR_RETURN(models::Safetensors file,
                            models::ReadSafetensors(directory / kState, kMaxStateBytes));
   checkpoint.state = std::move(file.tensors);

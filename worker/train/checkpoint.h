@@ -2,12 +2,14 @@
 // not at all.
 //
 //   checkpoints/step-N/state.safetensors   networks and optimiser moments
-//                      checkpoint.json     step, threads, fingerprint of the configuration
+//                      checkpoint.json     step, threads, fingerprint of the configuration, digests
+//                                          of the data sets
 //                      complete            SHA-256 of the two files above; written last
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <string>
 
 #include "absl/status/status.h"
@@ -16,11 +18,20 @@
 
 namespace atelier::train {
 
+// What a data set held: ImageFolder::digest().
+struct SetDigest {
+  std::string sha256;
+  std::int64_t pictures = 0;
+};
+using SetDigests = std::map<std::string, SetDigest>;  // by role, "content" or "style"
+
 struct Checkpoint {
   std::int64_t step = 0;    // steps done
   int threads = 0;          // that computed it; bits are equal only at an equal count
+  std::string device;       // "cpu" or "cuda", likewise
   double seconds = 0;       // of training so far, over all attempts
   std::string fingerprint;  // Fingerprint() of the configuration
+  SetDigests datasets;      // empty: an older release's, which did not keep them
   TensorMap state;
 };
 

@@ -17,16 +17,14 @@
 #include "worker/metrics/pairs.h"
 #include "worker/models/weights.h"
 #include "worker/train/evaluation.h"
-#include "worker/train/samples.h"
 
 namespace atelier::train {
 namespace {
 
 constexpr int kPictures = 32;
 constexpr int kTimedRuns = 7;
-constexpr int kJudge = 1;  // EfficientNet-Lite1
 
-// What makes results of a batch of content, as TrainStep::Results.
+// What makes results of a batch of content, as TrainStep::Results, both on the CPU.
 using Maker = std::function<torch::Tensor(const Batch&)>;
 
 double Bytes(const torch::nn::Module& network) {
@@ -70,9 +68,16 @@ TrainConfig WithMetrics(TrainConfig config, bool has_style) {
   return config;
 }
 
+// Leaves in `made` what `make` makes of the pictures, uint8 [S, S, 3] each, in their order.
 absl::Status AddQuality(Evaluation& evaluation, const Maker& make, const std::string& prefix,
-                        CompressionReport& report) {
-  ATELIER_ASSIGN_OR_RETURN(const auto values, evaluation.Measure(make));
+                        std::vector<torch::Tensor>& made, CompressionReport& report) {
+  ATELIER_ASSIGN_OR_RETURN(const auto values, evaluation.Measure([&](const Batch& batch) {
+    const torch::Tensor results = make(batch);
+    for (const torch::Tensor& pixels : kernels::TensorToPixels(results).unbind(0)) {
+      made.push_back(pixels);
+    }
+    return results;
+  }));
   if (values.empty()) {
     return absl::FailedPreconditionError(
         "the " + std::string(prefix == "before/" ? "model to compress" : "compressed model") +
@@ -85,30 +90,21 @@ absl::Status AddQuality(Evaluation& evaluation, const Maker& make, const std::st
 }
 
 // How much the two results of a picture are alike.
-absl::Status AddLikeness(const CompressionReportInputs& inputs, const Maker& before,
-                         const Maker& after, CompressionReport& report) {
-  ATELIER_ASSIGN_OR_RETURN(const auto judge,
-                           metrics::LiteNetwork::Load(kJudge, inputs.judge_weights));
-  const ImageFolder& pictures = inputs.sets.evaluation;
-  const std::int64_t count = std::min<std::int64_t>(kPictures, pictures.size());
+absl::Status AddLikeness(metrics::LiteNetwork& judge, const std::vector<torch::Tensor>& before,
+                         const std::vector<torch::Tensor>& after, CompressionReport& report) {
   double ssim = 0;
   double distance = 0;
-  for (std::int64_t i = 0; i < count; ++i) {
-    ATELIER_ASSIGN_OR_RETURN(const torch::Tensor pixels, pictures.Load(i));
-    Batch batch;
-    batch.content =
-        kernels::PixelsToTensor(CentreCrop(pixels, inputs.config.image_size).unsqueeze(0));
-    const torch::Tensor a = kernels::TensorToPixels(before(batch))[0];
-    const torch::Tensor b = kernels::TensorToPixels(after(batch))[0];
-    ATELIER_ASSIGN_OR_RETURN(const double alike, metrics::Ssim(a, b));
-    const metrics::InputSize size = metrics::LiteNetwork::SizeFor(a);
-    ATELIER_ASSIGN_OR_RETURN(const metrics::Layers of_a, judge->Layers(a, size));
-    ATELIER_ASSIGN_OR_RETURN(const metrics::Layers of_b, judge->Layers(b, size));
+  for (std::size_t i = 0; i < before.size(); ++i) {
+    ATELIER_ASSIGN_OR_RETURN(const double alike, metrics::Ssim(before[i], after[i]));
+    const metrics::InputSize size = metrics::LiteNetwork::SizeFor(before[i]);
+    ATELIER_ASSIGN_OR_RETURN(const metrics::Layers of_before, judge.Layers(before[i], size));
+    ATELIER_ASSIGN_OR_RETURN(const metrics::Layers of_after, judge.Layers(after[i], size));
     ssim += alike;
-    distance += metrics::FeatureDistance(of_a, of_b);
+    distance += metrics::FeatureDistance(of_before, of_after);
   }
-  report["to_source/ssim"] = ssim / static_cast<double>(count);
-  report["to_source/feature_distance"] = distance / static_cast<double>(count);
+  const auto count = static_cast<double>(before.size());
+  report["to_source/ssim"] = ssim / count;
+  report["to_source/feature_distance"] = distance / count;
   return absl::OkStatus();
 }
 
@@ -129,8 +125,12 @@ absl::StatusOr<CompressionReport> MeasureCompression(const CompressionReportInpu
                                                      TrainStep& step) {
   const torch::NoGradGuard no_grad;
   nn::Generator& source = *step.source();
-  const Maker before = [&source](const Batch& batch) { return source.forward(batch.content); };
-  const Maker after = [&step](const Batch& batch) { return step.Results(batch); };
+  const Maker before = [&](const Batch& batch) {
+    return source.forward(batch.content.to(inputs.device)).cpu();
+  };
+  const Maker after = [&](const Batch& batch) {
+    return step.Results(OnDevice(batch, inputs.device)).cpu();
+  };
   CompressionReport report;
   report["before/size_bytes"] = Bytes(source);
   report["after/size_bytes"] = Bytes(step.result());
@@ -143,9 +143,11 @@ absl::StatusOr<CompressionReport> MeasureCompression(const CompressionReportInpu
                         .content = inputs.sets.content,
                         .style = inputs.sets.style.has_value() ? &*inputs.sets.style : nullptr,
                         .judge_weights = inputs.judge_weights}));
-  ATELIER_RETURN_IF_ERROR(AddQuality(*evaluation, before, "before/", report));
-  ATELIER_RETURN_IF_ERROR(AddQuality(*evaluation, after, "after/", report));
-  ATELIER_RETURN_IF_ERROR(AddLikeness(inputs, before, after, report));
+  std::vector<torch::Tensor> made_before;
+  std::vector<torch::Tensor> made_after;
+  ATELIER_RETURN_IF_ERROR(AddQuality(*evaluation, before, "before/", made_before, report));
+  ATELIER_RETURN_IF_ERROR(AddQuality(*evaluation, after, "after/", made_after, report));
+  ATELIER_RETURN_IF_ERROR(AddLikeness(evaluation->judge(), made_before, made_after, report));
   Batch one;
   one.content = torch::zeros({1, 3, config.image_size, config.image_size});
   std::tie(report["before/milliseconds"], report["after/milliseconds"]) =

@@ -22,7 +22,8 @@ namespace atelier::train {
 //   style_gain          with a style set; worker/metrics/style.h
 //
 // and "to_source/ssim" and "to_source/feature_distance" compare both results of a picture. Features
-// are EfficientNet-Lite1's, which no loss looks at; at most 32 pictures of the evaluation set.
+// are EfficientNet-Lite1's, which no loss looks at. All figures are of the same pictures, up to 32
+// of the evaluation set (Evaluation draws them).
 using CompressionReport = std::map<std::string, double>;
 
 struct CompressionReportInputs {
@@ -30,6 +31,7 @@ struct CompressionReportInputs {
   BatchKind kind;
   const Datasets& sets;
   std::filesystem::path judge_weights;  // efficientnet_lite1.pth
+  torch::Device device = torch::kCPU;   // where the networks are
 };
 
 // `step` has a source. NOT_FOUND, DATA_LOSS: the judge's weights; FAILED_PRECONDITION: results that

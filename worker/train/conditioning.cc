@@ -126,7 +126,7 @@ torch::Tensor Conditioning::Of(const Batch& part) const {
                   KeyedRandom(seed_, part.first_sample + static_cast<std::int64_t>(i), 0,
                               Purpose::kCaption)));
   }
-  return WeightsOf(captions);
+  return WeightsOf(captions).to(part.labels.device());
 }
 
 std::int64_t Conditioning::kinds() const {
@@ -134,12 +134,14 @@ std::int64_t Conditioning::kinds() const {
   return std::max<std::int64_t>(1, static_cast<std::int64_t>(kinds));
 }
 
-torch::Tensor Conditioning::OfRow(std::int64_t row, std::int64_t count) const {
+torch::Tensor Conditioning::OfRow(std::int64_t row, std::int64_t count,
+                                  const torch::Device& device) const {
   const std::int64_t kind = row % kinds();
   if (tokenizer_.has_value()) {
-    return WeightsOf({frequent_[static_cast<std::size_t>(kind)]}).repeat({count, 1});
+    return WeightsOf({frequent_[static_cast<std::size_t>(kind)]}).repeat({count, 1}).to(device);
   }
-  return classes_.empty() ? torch::Tensor() : torch::full({count}, kind, torch::kInt64);
+  return classes_.empty() ? torch::Tensor()
+                          : torch::full({count}, kind, torch::dtype(torch::kInt64).device(device));
 }
 
 void Conditioning::Describe(ModelSpec& spec) const {

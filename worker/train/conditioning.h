@@ -36,13 +36,13 @@ class Conditioning {
   // What the pictures of `part` are told, and pictures made beside them: int64 [N] labels, or float
   // [N, entries] weights of words; undefined when unconditional. A caption loses each word in one
   // of five draws and all of them in one of ten, keyed by the sample, so that a generator can be
-  // told less than everything.
+  // told less than everything. On the device of part.labels.
   torch::Tensor Of(const Batch& part) const;
 
   // How many rows of the sample grid differ, at least 1: labels, or the most frequent captions.
   std::int64_t kinds() const;
   // `count` times what row `row` of the sample grid is told.
-  torch::Tensor OfRow(std::int64_t row, std::int64_t count) const;
+  torch::Tensor OfRow(std::int64_t row, std::int64_t count, const torch::Device& device) const;
 
   // Sets classes or vocabulary, and the capabilities, of model.json.
   void Describe(ModelSpec& spec) const;

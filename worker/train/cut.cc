@@ -38,12 +38,11 @@ class CutStep final : public PictureStep {
   }
 
  private:
-  std::vector<Saved*> parts() override {
-    return {&learner_, &projector_learner_, &adversary_, &average_};
-  }
-  Losses PartLosses(const Batch& part, std::int64_t draw, double* discriminator_loss);
-  torch::Tensor Nce(const torch::Tensor& source, const torch::Tensor& result, bool flipped,
-                    KeyedRandom random);
+  std::vector<Saved*> other_parts() override { return {&projector_learner_, &adversary_}; }
+  Losses PartLosses(const Batch& part, double* discriminator_loss);
+  torch::Tensor DrawFlips(std::vector<KeyedRandom>& randoms) const;
+  torch::Tensor Nce(const torch::Tensor& source, const torch::Tensor& result,
+                    const torch::Tensor& flips, std::vector<KeyedRandom> randoms);
 
   const std::shared_ptr<nn::ResnetGenerator> resnet_;  // the generator, for its features
   PatchProjector projector_;
@@ -52,50 +51,70 @@ class CutStep final : public PictureStep {
   const ExtraLosses extra_;
 };
 
-torch::Tensor CutStep::Nce(const torch::Tensor& source, const torch::Tensor& result, bool flipped,
-                           KeyedRandom random) {
+// Whether each picture is flipped, bool [N]; undefined without flip equivariance.
+torch::Tensor CutStep::DrawFlips(std::vector<KeyedRandom>& randoms) const {
+  if (!config_.cut.flip_equivariance) {
+    return {};
+  }
+  torch::Tensor flips = torch::empty({static_cast<std::int64_t>(randoms.size())}, torch::kBool);
+  auto flip = flips.accessor<bool, 1>();
+  for (std::size_t i = 0; i < randoms.size(); ++i) {
+    flip[static_cast<std::int64_t>(i)] = randoms[i].Below(2) == 1;
+  }
+  return flips;
+}
+
+// [N, C, H, W] with the pictures of `flips` flipped left and right.
+torch::Tensor Flipped(const torch::Tensor& x, const torch::Tensor& flips) {
+  return flips.defined() ? torch::where(flips.to(x.device()).view({-1, 1, 1, 1}), x.flip(3), x) : x;
+}
+
+torch::Tensor CutStep::Nce(const torch::Tensor& source, const torch::Tensor& result,
+                           const torch::Tensor& flips, std::vector<KeyedRandom> randoms) {
   std::vector<torch::Tensor> queries;
   std::vector<torch::Tensor> keys;
   {
-    const Autocast autocast(config_.precision);
+    const Autocast autocast(config_.precision, source.device());
     queries = resnet_->Features(result, config_.cut.layers);
     keys = resnet_->Features(source, config_.cut.layers);
   }
-  if (flipped) {
-    for (torch::Tensor& features : queries) {
-      features = features.flip(3);
-    }
+  for (torch::Tensor& features : queries) {
+    features = Flipped(features, flips);
   }
-  const std::vector<torch::Tensor> places = DrawPatches(keys, config_.cut.patches, random);
+  const std::vector<torch::Tensor> places =
+      DrawPatches(keys, config_.cut.patches, std::move(randoms));
   return PatchNce(projector_->forward(queries, places), projector_->forward(keys, places),
                   source.size(0), config_.cut.temperature);
 }
 
-Losses CutStep::PartLosses(const Batch& part, std::int64_t draw, double* discriminator_loss) {
-  KeyedRandom random(config_.seed, draw, 0, Purpose::kPatches);
-  const bool flipped = config_.cut.flip_equivariance && random.Below(2) == 1;
+Losses CutStep::PartLosses(const Batch& part, double* discriminator_loss) {
+  const std::int64_t count = part.content.size(0);
+  const auto randoms = [&](std::int64_t draw) {
+    return KeyedRandoms(config_.seed, part.samples(), count, draw, Purpose::kPatches);
+  };
+  std::vector<KeyedRandom> of_content = randoms(0);
+  const torch::Tensor flips = DrawFlips(of_content);
   const bool identity = config_.cut.identity && config_.cut.nce_weight > 0;
-  torch::Tensor sources = identity ? torch::cat({part.content, part.target}) : part.content;
-  if (flipped) {
-    sources = sources.flip(3);
+  torch::Tensor sources = Flipped(part.content, flips);
+  if (identity) {
+    sources = torch::cat({sources, Flipped(part.target, flips)});
   }
   const Levels results = ForwardLevels(*generator_, sources, config_);
-  const std::int64_t count = part.content.size(0);
   Levels made_levels;
   for (const torch::Tensor& level : results) {
     made_levels.push_back(level.narrow(0, 0, count));
   }
   const torch::Tensor& made = made_levels.front();
-  *discriminator_loss += adversary_.LearnPart(part.target, made_levels, draw);
-  Losses losses = {{"adversarial", adversary_.GeneratorLoss(made_levels, part.target, draw)}};
+  *discriminator_loss += adversary_.LearnPart(part.target, made_levels, part.samples());
+  Losses losses = {
+      {"adversarial", adversary_.GeneratorLoss(made_levels, part.target, part.samples())}};
   extra_.Add(made, sources.narrow(0, 0, count), part.target, *generator_, "", losses);
   if (config_.cut.nce_weight > 0) {
     const double weight = config_.cut.nce_weight * (identity ? 0.5 : 1.0);
-    losses["nce"] = weight * Nce(part.content, made, flipped, random);
+    losses["nce"] = weight * Nce(part.content, made, flips, std::move(of_content));
     if (identity) {
-      const KeyedRandom other(config_.seed, draw, 1, Purpose::kPatches);
       losses["nce_identity"] =
-          weight * Nce(part.target, results.front().narrow(0, count, count), flipped, other);
+          weight * Nce(part.target, results.front().narrow(0, count, count), flips, randoms(1));
     }
   }
   return losses;
@@ -104,12 +123,9 @@ Losses CutStep::PartLosses(const Batch& part, std::int64_t draw, double* discrim
 std::map<std::string, double> CutStep::Run(const Batch& batch, std::int64_t step) {
   adversary_.SetRateShare(Rate(step));
   double discriminator_loss = 0;
-  std::map<std::string, double> values =
-      StepParts(batch, step,
-                [&](const Batch& part, std::int64_t draw) {
-                  return PartLosses(part, draw, &discriminator_loss);
-                },
-                {&projector_learner_});
+  std::map<std::string, double> values = StepParts(
+      batch, step, [&](const Batch& part) { return PartLosses(part, &discriminator_loss); },
+      {&projector_learner_});
   values["discriminator"] = discriminator_loss / config_.accumulate;
   return values;
 }
@@ -147,7 +163,7 @@ absl::StatusOr<std::unique_ptr<TrainStep>> MakeCutStep(const StepInputs& inputs)
                                              MakeRandom(random.Next())));
   PatchProjector projector(ChannelsOf(*generator, config.cut.layers));
   projector->InitializeWeights(MakeRandom(random.Next()));
-  ATELIER_ASSIGN_OR_RETURN(ExtraLosses extra, ExtraLosses::Make(config, inputs.feature_weights));
+  ATELIER_ASSIGN_OR_RETURN(ExtraLosses extra, ExtraLosses::Make(inputs));
   return std::make_unique<CutStep>(config, std::move(generator), std::move(mean),
                                    std::move(projector), discriminator, std::move(extra));
 }

@@ -51,8 +51,8 @@ class CycleganStep final : public PictureStep {
     std::vector<Levels> content;  // F(b)
   };
 
-  std::vector<Saved*> parts() override {
-    return {&learner_, &to_content_learner_, &style_adversary_, &content_adversary_, &average_};
+  std::vector<Saved*> other_parts() override {
+    return {&to_content_learner_, &style_adversary_, &content_adversary_};
   }
   // G and F.
   torch::Tensor ToStyle(const torch::Tensor& content) const {
@@ -61,7 +61,7 @@ class CycleganStep final : public PictureStep {
   torch::Tensor ToContent(const torch::Tensor& style) const {
     return Forward(*to_content_, style, config_.precision);
   }
-  Losses GeneratorLosses(const Batch& part, std::int64_t draw, Made& made);
+  Losses GeneratorLosses(const Batch& part, Made& made);
   void AddExtra(const Batch& part, const torch::Tensor& style, const torch::Tensor& content,
                 Losses& losses) const;
 
@@ -101,7 +101,7 @@ void CycleganStep::AddExtra(const Batch& part, const torch::Tensor& style,
   extra_.Add(content, part.target, part.content, *to_content_, "_a", losses);
 }
 
-Losses CycleganStep::GeneratorLosses(const Batch& part, std::int64_t draw, Made& made) {
+Losses CycleganStep::GeneratorLosses(const Batch& part, Made& made) {
   const torch::Tensor& a = part.content;
   const torch::Tensor& b = part.target;
   const double cycle = config_.cyclegan.cycle_weight;
@@ -112,10 +112,11 @@ Losses CycleganStep::GeneratorLosses(const Batch& part, std::int64_t draw, Made&
   const torch::Tensor& content = content_levels.front();
   made.style.push_back(Detached(style_levels));
   made.content.push_back(Detached(content_levels));
-  Losses losses = {{"cycle_a", cycle * AbsoluteDistance(ToContent(style), a)},
-                   {"cycle_b", cycle * AbsoluteDistance(ToStyle(content), b)},
-                   {"adversarial_b", style_adversary_.GeneratorLoss(style_levels, b, draw)},
-                   {"adversarial_a", content_adversary_.GeneratorLoss(content_levels, a, draw)}};
+  Losses losses = {
+      {"cycle_a", cycle * AbsoluteDistance(ToContent(style), a)},
+      {"cycle_b", cycle * AbsoluteDistance(ToStyle(content), b)},
+      {"adversarial_b", style_adversary_.GeneratorLoss(style_levels, b, part.samples())},
+      {"adversarial_a", content_adversary_.GeneratorLoss(content_levels, a, part.samples())}};
   if (identity > 0) {
     losses["identity_b"] = identity * AbsoluteDistance(ToStyle(b), b);
     losses["identity_a"] = identity * AbsoluteDistance(ToContent(a), a);
@@ -125,23 +126,17 @@ Losses CycleganStep::GeneratorLosses(const Batch& part, std::int64_t draw, Made&
 }
 
 std::map<std::string, double> CycleganStep::Run(const Batch& batch, std::int64_t step) {
-  const double rate = Rate(step);
-  for (Learner* learner : {&learner_, &to_content_learner_}) {
-    learner->SetRateShare(rate);
-    learner->ZeroGradients();
-  }
   Made made;
-  std::map<std::string, double> values = AccumulateGradients(config_.accumulate, [&](int i) {
-    return GeneratorLosses(PartOf(batch, i), step * config_.accumulate + i, made);
-  });
-  learner_.Step();
-  to_content_learner_.Step();
-  average_.Update(step);
+  std::map<std::string, double> values =
+      StepParts(batch, step, [&](const Batch& part) { return GeneratorLosses(part, made); },
+                {&to_content_learner_});
 
-  style_adversary_.SetRateShare(rate);
-  content_adversary_.SetRateShare(rate);
-  values["discriminator_a"] = style_adversary_.Learn(batch.target, Joined(made.style), step);
-  values["discriminator_b"] = content_adversary_.Learn(batch.content, Joined(made.content), step);
+  style_adversary_.SetRateShare(Rate(step));
+  content_adversary_.SetRateShare(Rate(step));
+  values["discriminator_a"] =
+      style_adversary_.Learn(batch.target, Joined(made.style), batch.samples());
+  values["discriminator_b"] =
+      content_adversary_.Learn(batch.content, Joined(made.content), batch.samples());
   return values;
 }
 
@@ -159,7 +154,7 @@ absl::StatusOr<std::unique_ptr<TrainStep>> MakeCycleganStep(const StepInputs& in
                                                inputs.feature_weights, MakeRandom(random.Next())));
   }
   ATELIER_ASSIGN_OR_RETURN(auto mean, MakePictureMean(config));
-  ATELIER_ASSIGN_OR_RETURN(ExtraLosses extra, ExtraLosses::Make(config, inputs.feature_weights));
+  ATELIER_ASSIGN_OR_RETURN(ExtraLosses extra, ExtraLosses::Make(inputs));
   return std::make_unique<CycleganStep>(config, std::move(directions[0]), std::move(directions[1]),
                                         std::move(mean), std::move(extra));
 }

@@ -8,11 +8,15 @@
 #include <vector>
 
 #include "common/status_macros.h"
-#include "worker/train/loader.h"
 #include "worker/train/random.h"
+#include "worker/train/sample_maker.h"
 
 namespace atelier::train {
 namespace {
+
+// The sets' names in a checkpoint.
+constexpr const char* kContent = "content";
+constexpr const char* kStyle = "style";
 
 // Nothing for a job that has no style set.
 absl::StatusOr<std::optional<ImageFolder>> OpenStyle(const TrainJob& job, BatchKind kind) {
@@ -24,8 +28,11 @@ absl::StatusOr<std::optional<ImageFolder>> OpenStyle(const TrainJob& job, BatchK
   const int side = kind == BatchKind::kUnpaired
                        ? ContentSide(job.config.image_size)
                        : std::max(job.config.image_size, job.config.faststyle.style_size) * 11 / 10;
-  ATELIER_ASSIGN_OR_RETURN(ImageFolder folder, ImageFolder::Open({.directory = job.style_directory,
-                                                                  .short_side = side}));
+  ATELIER_ASSIGN_OR_RETURN(ImageFolder folder,
+                           ImageFolder::Open({.directory = job.style_directory,
+                                              .name = job.config.style_dataset,
+                                              .short_side = side,
+                                              .cache_bytes = job.picture_cache_bytes}));
   return folder;
 }
 
@@ -60,7 +67,9 @@ absl::StatusOr<Datasets> OpenDatasets(const TrainJob& job, BatchKind kind) {
   Datasets sets;
   ATELIER_ASSIGN_OR_RETURN(sets.content,
                            ImageFolder::Open({.directory = job.content_directory,
-                                              .short_side = ContentSide(job.config.image_size)}));
+                                              .name = job.config.content_dataset,
+                                              .short_side = ContentSide(job.config.image_size),
+                                              .cache_bytes = job.picture_cache_bytes}));
   if (job.config.evaluate.held_out > 0 && (job.config.evaluate.on() || job.config.compresses())) {
     ATELIER_RETURN_IF_ERROR(HoldOut(job.config, sets));
   } else {
@@ -68,6 +77,38 @@ absl::StatusOr<Datasets> OpenDatasets(const TrainJob& job, BatchKind kind) {
   }
   ATELIER_ASSIGN_OR_RETURN(sets.style, OpenStyle(job, kind));
   return sets;
+}
+
+SetDigests DigestsOf(const Datasets& sets) {
+  const auto of = [](const ImageFolder& folder) {
+    return SetDigest{.sha256 = folder.digest(), .pictures = folder.digested()};
+  };
+  SetDigests digests = {{kContent, of(sets.content)}};
+  if (sets.style.has_value()) {
+    digests.emplace(kStyle, of(*sets.style));
+  }
+  return digests;
+}
+
+absl::Status CheckSameSets(const TrainConfig& config, const SetDigests& made_with,
+                           const Datasets& sets) {
+  for (const auto& [role, now] : DigestsOf(sets)) {
+    const auto then = made_with.find(role);
+    if (then == made_with.end() || then->second.sha256 == now.sha256) {
+      continue;
+    }
+    const std::string& name = role == kContent ? config.content_dataset : config.style_dataset;
+    const std::string counts =
+        then->second.pictures == now.pictures
+            ? "as many (" + std::to_string(now.pictures) + "), but with other names or contents"
+            : std::to_string(then->second.pictures) + " then, " + std::to_string(now.pictures) +
+                  " now";
+    return absl::FailedPreconditionError(
+        "the data set " + name + " (data." + role +
+        ") does not hold the pictures that the checkpoint was made with: " + counts +
+        "; put them back as they were, or start the job under a new id");
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace atelier::train

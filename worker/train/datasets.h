@@ -5,6 +5,7 @@
 
 #include "absl/status/statusor.h"
 #include "worker/train/batch.h"
+#include "worker/train/checkpoint.h"
 #include "worker/train/image_folder.h"
 #include "worker/train/trainer.h"
 
@@ -22,5 +23,13 @@ struct Datasets {
 // FAILED_PRECONDITION: a data set without a single readable picture, or too small a one to hold a
 // share of it back; RESOURCE_EXHAUSTED: too large a one.
 absl::StatusOr<Datasets> OpenDatasets(const TrainJob& job, BatchKind kind);
+
+// What a checkpoint remembers of them.
+SetDigests DigestsOf(const Datasets& sets);
+
+// FAILED_PRECONDITION naming the set and what to do: one of the sets of `config` has other pictures
+// than `made_with` says. Nothing remembered (an older checkpoint) differs from nothing.
+absl::Status CheckSameSets(const TrainConfig& config, const SetDigests& made_with,
+                           const Datasets& sets);
 
 }  // namespace atelier::train

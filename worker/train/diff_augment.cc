@@ -93,6 +93,19 @@ torch::Tensor DiffAugment(const torch::Tensor& pictures,
   return torch::cat(augmented);
 }
 
+void AdaptiveProbability::StartStep() {
+  if (steps_ == options_.interval) {
+    const double mean = signs_ / pictures_;
+    const double step = pictures_ / static_cast<double>(options_.pictures_to_full);
+    const double direction = mean > options_.target ? 1.0 : (mean < options_.target ? -1.0 : 0.0);
+    probability_ = std::clamp(probability_ + direction * step, 0.0, 1.0);
+    signs_ = 0;
+    pictures_ = 0;
+    steps_ = 0;
+  }
+  ++steps_;
+}
+
 void AdaptiveProbability::Observe(const std::vector<torch::Tensor>& real_logits) {
   ATELIER_CHECK(!real_logits.empty());
   torch::NoGradGuard no_grad;
@@ -103,17 +116,6 @@ void AdaptiveProbability::Observe(const std::vector<torch::Tensor>& real_logits)
   }
   signs_ += pictures * signs / static_cast<double>(real_logits.size());
   pictures_ += pictures;
-  ++steps_;
-  if (steps_ < options_.interval) {
-    return;
-  }
-  const double mean = signs_ / pictures_;
-  const double step = pictures_ / static_cast<double>(options_.pictures_to_full);
-  const double direction = mean > options_.target ? 1.0 : (mean < options_.target ? -1.0 : 0.0);
-  probability_ = std::clamp(probability_ + direction * step, 0.0, 1.0);
-  signs_ = 0;
-  pictures_ = 0;
-  steps_ = 0;
 }
 
 void AdaptiveProbability::Save(const std::string& name, models::TensorMap& state) const {

@@ -30,7 +30,7 @@ struct DiffAugmentDraw {
 };
 
 // For a picture of H x W. Color, translation and cutout each happen with `probability`. `random` is
-// keyed by (seed, step, sample, kDiffAugment).
+// keyed by (seed, sample, adversary and role, kDiffAugment).
 DiffAugmentDraw DrawDiffAugment(std::int64_t height, std::int64_t width, double probability,
                                 KeyedRandom random);
 
@@ -54,8 +54,12 @@ class AdaptiveProbability {
   AdaptiveProbability() : AdaptiveProbability(Options{}) {}
   explicit AdaptiveProbability(const Options& options) : options_(options) {}
 
-  // The logits of one discriminator step on real pictures as the discriminator saw them, one map a
-  // scale: each with the batch's N first.
+  // At the beginning of each discriminator step, in front of its Observe: moves the probability
+  // when it is time. Not at the step's end, so that all parts of a batch see the same one.
+  void StartStep();
+
+  // The logits of real pictures as the discriminator saw them, one map a scale, each with N first:
+  // of the whole batch, or of each of its parts.
   void Observe(const std::vector<torch::Tensor>& real_logits);
 
   double probability() const { return probability_; }
@@ -69,7 +73,7 @@ class AdaptiveProbability {
   double probability_ = 0;
   double signs_ = 0;     // sum over pictures since the last adjustment
   double pictures_ = 0;  // how many
-  int steps_ = 0;
+  int steps_ = 0;        // begun since then
 };
 
 }  // namespace atelier::train

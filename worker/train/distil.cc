@@ -59,7 +59,7 @@ class DistilStep final : public GeneratorStep<nn::Generator> {
   }
 
  private:
-  std::vector<Saved*> parts() override { return {&learner_, &average_}; }
+  std::vector<Saved*> other_parts() override { return {}; }
 
   const SourceModel source_;
   const Architecture architecture_;
@@ -68,7 +68,7 @@ class DistilStep final : public GeneratorStep<nn::Generator> {
 };
 
 std::map<std::string, double> DistilStep::Run(const Batch& batch, std::int64_t step) {
-  return StepParts(batch, step, [&](const Batch& part, std::int64_t /*draw*/) {
+  return StepParts(batch, step, [&](const Batch& part) {
     torch::Tensor target;
     {
       const torch::NoGradGuard no_grad;
@@ -81,11 +81,10 @@ std::map<std::string, double> DistilStep::Run(const Batch& batch, std::int64_t s
   });
 }
 
-absl::StatusOr<std::unique_ptr<TrainStep>> MakeStep(const StepInputs& inputs, SourceModel source,
-                                                    Student student) {
+absl::StatusOr<std::unique_ptr<TrainStep>> MakeDistil(const StepInputs& inputs, SourceModel source,
+                                                      Student student) {
   nn::UseChannelsLast(*student.network);
-  ATELIER_ASSIGN_OR_RETURN(ExtraLosses extra,
-                           ExtraLosses::Make(inputs.config, inputs.feature_weights));
+  ATELIER_ASSIGN_OR_RETURN(ExtraLosses extra, ExtraLosses::Make(inputs));
   return std::make_unique<DistilStep>(inputs.config, std::move(source), std::move(student),
                                       std::move(extra));
 }
@@ -94,7 +93,8 @@ absl::StatusOr<std::unique_ptr<TrainStep>> MakeStep(const StepInputs& inputs, So
 
 absl::StatusOr<std::unique_ptr<TrainStep>> MakeDistilStep(const StepInputs& inputs) {
   const TrainConfig& config = inputs.config;
-  ATELIER_ASSIGN_OR_RETURN(SourceModel source, ReadSourceModel(kDistil, inputs.source_model));
+  ATELIER_ASSIGN_OR_RETURN(SourceModel source,
+                           ReadSourceModel(kDistil, inputs.source_model, inputs.device));
   KeyedRandom random(config.seed, 0, 0, Purpose::kInit);
   Student student;
   ATELIER_ASSIGN_OR_RETURN(student.network,
@@ -104,11 +104,12 @@ absl::StatusOr<std::unique_ptr<TrainStep>> MakeDistilStep(const StepInputs& inpu
   DescribePictureGenerator(config, described);
   student.architecture = described.architecture;
   student.tier = described.tier;
-  return MakeStep(inputs, std::move(source), std::move(student));
+  return MakeDistil(inputs, std::move(source), std::move(student));
 }
 
 absl::StatusOr<std::unique_ptr<TrainStep>> MakePruneStep(const StepInputs& inputs) {
-  ATELIER_ASSIGN_OR_RETURN(SourceModel source, ReadSourceModel(kPrune, inputs.source_model));
+  ATELIER_ASSIGN_OR_RETURN(SourceModel source,
+                           ReadSourceModel(kPrune, inputs.source_model, inputs.device));
   const Architecture& whole = source.spec.architecture;
   Student student;
   student.architecture = models::PrunedArchitecture(whole, inputs.config.compress.keep);
@@ -122,7 +123,7 @@ absl::StatusOr<std::unique_ptr<TrainStep>> MakePruneStep(const StepInputs& input
                            models::PruneChannels(whole, *source.network, student.architecture));
   ATELIER_RETURN_IF_ERROR(models::LoadWeights(*student.network, left, /*strict=*/true));
   student.network->train();
-  return MakeStep(inputs, std::move(source), std::move(student));
+  return MakeDistil(inputs, std::move(source), std::move(student));
 }
 
 }  // namespace atelier::train

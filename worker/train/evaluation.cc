@@ -25,6 +25,8 @@ constexpr std::int64_t kBatch = 8;  // results made at a time
 // Tell the choices of pictures apart.
 constexpr std::int64_t kStyleSet = 1;
 constexpr std::int64_t kCaptions = 2;
+// Tells replacements apart from those of the samples that are learnt from (SampleMaker).
+constexpr std::int64_t kMeasured = 2;
 
 // A compression is of no family; what it makes are pictures from pictures.
 bool MakesPatterns(const TrainConfig& config) {
@@ -95,11 +97,18 @@ absl::Status Evaluation::CheckCounts() const {
   return absl::OkStatus();
 }
 
+// Draws what is measured in the place of a picture that can no longer be read.
+KeyedRandom Evaluation::Replacement(std::int64_t place) const {
+  return {config_.seed, place, kMeasured, Purpose::kReplacement};
+}
+
 absl::StatusOr<Evaluation::Picture> Evaluation::Load(std::int64_t i) const {
   const std::int64_t place = order_[static_cast<std::size_t>(i) % order_.size()];
-  ATELIER_ASSIGN_OR_RETURN(const torch::Tensor pixels, pictures_.Load(place));
+  ATELIER_ASSIGN_OR_RETURN(const ImageFolder::Loaded loaded,
+                           pictures_.LoadOrReplace(place, Replacement(place)));
+  const torch::Tensor& pixels = loaded.pixels;
   const int side = config_.image_size;
-  Picture picture = {.label = pictures_.label(place)};
+  Picture picture = {.label = pictures_.label(loaded.place)};
   if (kind_ == BatchKind::kSideBySide) {
     const std::int64_t width = pixels.size(1) / 2;
     picture.input = CentreCrop(pixels.narrow(1, 0, width), side);
@@ -116,8 +125,10 @@ absl::Status Evaluation::ReadReal() {
   for (std::size_t i = 0; i < count; ++i) {
     torch::Tensor pixels;
     if (style_ != nullptr) {
-      ATELIER_ASSIGN_OR_RETURN(pixels, style_->Load(style_order_[i]));
-      pixels = CentreCrop(pixels, config_.image_size);
+      const std::int64_t place = style_order_[i];
+      ATELIER_ASSIGN_OR_RETURN(const ImageFolder::Loaded loaded,
+                               style_->LoadOrReplace(place, Replacement(place)));
+      pixels = CentreCrop(loaded.pixels, config_.image_size);
     } else {
       ATELIER_ASSIGN_OR_RETURN(const Picture picture, Load(static_cast<std::int64_t>(i)));
       pixels = picture.target;

@@ -49,10 +49,14 @@ class Evaluation {
   // DATA_LOSS: the judge's weights.
   static absl::StatusOr<std::unique_ptr<Evaluation>> Make(const Inputs& inputs);
 
-  // The metrics by name, of what `results_of` makes of batches (TrainStep::Results); none when it
-  // makes pictures that are not finite.
+  // The metrics by name, of what `results_of` makes of batches (TrainStep::Results), on the CPU as
+  // these are; none when it makes pictures that are not finite. The batches are the same at every
+  // call.
   absl::StatusOr<std::map<std::string, double>> Measure(
       const std::function<torch::Tensor(const Batch&)>& results_of);
+
+  // The network whose features are compared.
+  metrics::LiteNetwork& judge() { return *judge_; }
 
  private:
   // A picture of the evaluation set and what its result is compared with, uint8 [S, S, 3].
@@ -71,6 +75,7 @@ class Evaluation {
   absl::Status CheckCounts() const;
   absl::Status ReadReal();
   std::int64_t results() const;
+  KeyedRandom Replacement(std::int64_t place) const;
   absl::StatusOr<Picture> Load(std::int64_t i) const;
   absl::StatusOr<Batch> MakeBatch(std::int64_t first, std::vector<Picture>& pictures) const;
   absl::Status AddPair(const Picture& picture, const torch::Tensor& result, Sums& sums);

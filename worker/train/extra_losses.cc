@@ -4,24 +4,23 @@
 #include <vector>
 
 #include "common/status_macros.h"
-#include "worker/models/feature_network.h"
 #include "worker/train/autocast.h"
 #include "worker/train/image_losses.h"
 #include "worker/train/losses.h"
 
 namespace atelier::train {
 
-absl::StatusOr<ExtraLosses> ExtraLosses::Make(const TrainConfig& config,
-                                              const std::filesystem::path& feature_weights) {
+absl::StatusOr<ExtraLosses> ExtraLosses::Make(const StepInputs& inputs) {
+  const TrainConfig& config = inputs.config;
   std::shared_ptr<nn::EfficientNetLite> network;
   if (config.losses.perceptual_weight > 0 || config.losses.statistics_weight > 0) {
-    ATELIER_ASSIGN_OR_RETURN(network, models::LoadEfficientNetLite(0, feature_weights));
+    ATELIER_ASSIGN_OR_RETURN(network, inputs.LoadFeatureNetwork());
   }
   return ExtraLosses(config, std::move(network));
 }
 
 std::vector<torch::Tensor> ExtraLosses::Features(const torch::Tensor& pictures) const {
-  const Autocast autocast(precision_);
+  const Autocast autocast(precision_, pictures.device());
   return network_->Features(pictures);
 }
 

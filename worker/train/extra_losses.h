@@ -15,7 +15,6 @@
 #include <torch/nn/module.h>
 #include <torch/types.h>
 
-#include <filesystem>
 #include <memory>
 #include <string>
 #include <utility>
@@ -25,6 +24,7 @@
 #include "common/train_config.h"
 #include "worker/nn/efficientnet_lite.h"
 #include "worker/train/gradients.h"
+#include "worker/train/train_step.h"
 
 namespace atelier::train {
 
@@ -32,8 +32,7 @@ namespace atelier::train {
 class ExtraLosses {
  public:
   // Reads the feature network only where a loss looks through it: DATA_LOSS, NOT_FOUND.
-  static absl::StatusOr<ExtraLosses> Make(const TrainConfig& config,
-                                          const std::filesystem::path& feature_weights);
+  static absl::StatusOr<ExtraLosses> Make(const StepInputs& inputs);
 
   // Adds the losses of `result` to `losses`, each under its name with `suffix` behind it. Pictures
   // are [N, 3, S, S] in [-1, 1]; `style` may be undefined without statistics_weight. `generator` is

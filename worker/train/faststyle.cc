@@ -26,7 +26,7 @@ class FaststyleStep final : public PictureStep {
   std::map<std::string, double> Run(const Batch& batch, std::int64_t step) override;
 
  private:
-  std::vector<Saved*> parts() override { return {&learner_, &losses_.saved(), &average_}; }
+  std::vector<Saved*> other_parts() override { return {&losses_.saved()}; }
 
   PaintingLosses losses_;
   const ExtraLosses extra_;
@@ -35,16 +35,14 @@ class FaststyleStep final : public PictureStep {
 std::map<std::string, double> FaststyleStep::Run(const Batch& batch, std::int64_t step) {
   // The discriminator keeps its rate to the end.
   double discriminator_loss = 0;
-  std::map<std::string, double> values =
-      StepParts(batch, step, [&](const Batch& part, std::int64_t draw) {
-        KeyedRandom random(config_.seed, step, draw % config_.accumulate, Purpose::kStyle);
-        const std::vector<Aim> whole_set(static_cast<std::size_t>(part.content.size(0)));
-        const torch::Tensor result = Forward(*generator_, part.content, config_.precision);
-        Losses losses =
-            losses_.Of(result, part.content, whole_set, draw, random, &discriminator_loss);
-        extra_.Add(result, part.content, /*style=*/{}, *generator_, "", losses);
-        return losses;
-      });
+  std::map<std::string, double> values = StepParts(batch, step, [&](const Batch& part) {
+    const std::vector<Aim> whole_set(static_cast<std::size_t>(part.content.size(0)));
+    const torch::Tensor result = Forward(*generator_, part.content, config_.precision);
+    Losses losses =
+        losses_.Of(result, part.content, whole_set, part.samples(), &discriminator_loss);
+    extra_.Add(result, part.content, /*style=*/{}, *generator_, "", losses);
+    return losses;
+  });
   values["discriminator"] = discriminator_loss;
   return values;
 }
@@ -59,9 +57,8 @@ absl::StatusOr<std::unique_ptr<TrainStep>> MakeFaststyleStep(const StepInputs& i
   ATELIER_ASSIGN_OR_RETURN(auto discriminator,
                            MakeDiscriminator(config.gan, /*in_channels=*/3, inputs.feature_weights,
                                              MakeRandom(random.Next())));
-  ATELIER_ASSIGN_OR_RETURN(PaintingInputs paintings,
-                           ReadPaintings(config, inputs.feature_weights, *inputs.style));
-  ATELIER_ASSIGN_OR_RETURN(ExtraLosses extra, ExtraLosses::Make(config, inputs.feature_weights));
+  ATELIER_ASSIGN_OR_RETURN(PaintingInputs paintings, ReadPaintings(inputs));
+  ATELIER_ASSIGN_OR_RETURN(ExtraLosses extra, ExtraLosses::Make(inputs));
   return std::make_unique<FaststyleStep>(config, std::move(generator), std::move(mean),
                                          discriminator, std::move(paintings), std::move(extra));
 }

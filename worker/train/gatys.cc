@@ -10,7 +10,6 @@
 #include "common/errors.h"
 #include "common/status_macros.h"
 #include "worker/kernels/pixels.h"
-#include "worker/models/feature_network.h"
 #include "worker/nn/gatys_target.h"
 #include "worker/nn/picture_pyramid.h"
 #include "worker/train/learner.h"
@@ -147,10 +146,14 @@ std::vector<torch::Tensor> MeanGrams(const StyleSet& set) {
 absl::StatusOr<std::unique_ptr<TrainStep>> MakeGatysStep(const StepInputs& inputs) {
   const TrainConfig& config = inputs.config;
   ATELIER_ASSIGN_OR_RETURN(std::vector<torch::Tensor> photos, ReadPhotos(config, inputs.content));
-  ATELIER_ASSIGN_OR_RETURN(auto network, models::LoadEfficientNetLite(0, inputs.feature_weights));
+  for (torch::Tensor& photo : photos) {
+    photo = photo.to(inputs.device);
+  }
+  ATELIER_ASSIGN_OR_RETURN(auto network, inputs.LoadFeatureNetwork());
   ATELIER_ASSIGN_OR_RETURN(const StyleSet set,
                            StyleSet::Make(*inputs.style, {config.image_size}, *network));
   auto target = std::make_shared<nn::GatysTarget>();
+  target->to(inputs.device);
   target->SetGrams(MeanGrams(set));
   target->Set({.content_weight = config.gatys.content_weight,
                .style_weight = config.gatys.style_weight,

@@ -38,7 +38,12 @@ class GeneratorStep : public TrainStep {
       : config_(config),
         generator_(std::move(generator)),
         learner_(std::move(name), generator_, GeneratorOptions(config)),
-        average_(std::move(mean), generator_, config.ema_decay) {}
+        average_(std::move(mean), generator_, config.ema_decay),
+        scaler_("loss", ScalerOptions(config)) {}
+
+  // What a checkpoint keeps besides the generator, the mean of its weights and the scale of its
+  // loss.
+  virtual std::vector<Saved*> other_parts() = 0;
 
   // The share of the learning rates at step `step`.
   double Rate(std::int64_t step) const {
@@ -50,23 +55,24 @@ class GeneratorStep : public TrainStep {
   }
 
   // One step of `learner_` and of `others`, and of the mean: they minimise the sums of the losses
-  // that `losses` makes of the `accumulate` parts of a batch. It is told a part and the number that
-  // keys its draws. Returns the mean losses by name; adversaries learn within (LearnPart).
-  std::map<std::string, double> StepParts(
-      const Batch& batch, std::int64_t step,
-      const std::function<Losses(const Batch& part, std::int64_t draw)>& losses,
-      std::vector<Learner*> others = {}) {
+  // that `losses` makes of the `accumulate` parts of a batch. Returns the mean losses by name;
+  // adversaries may learn within (LearnPart). A learner whose gradients are not finite makes no
+  // step; the others do.
+  std::map<std::string, double> StepParts(const Batch& batch, std::int64_t step,
+                                          const std::function<Losses(const Batch& part)>& losses,
+                                          std::vector<Learner*> others = {}) {
     others.push_back(&learner_);
     for (Learner* learner : others) {
       learner->SetRateShare(Rate(step));
       learner->ZeroGradients();
     }
-    std::map<std::string, double> values = AccumulateGradients(config_.accumulate, [&](int i) {
-      return losses(PartOf(batch, i), step * config_.accumulate + i);
-    });
+    std::map<std::string, double> values = AccumulateGradients(
+        config_.accumulate, scaler_, [&](int i) { return losses(PartOf(batch, i)); });
+    bool finite = true;
     for (Learner* learner : others) {
-      learner->Step();
+      finite = learner->Step(scaler_.scale()) && finite;
     }
+    scaler_.Report(finite);
     average_.Update(step);
     return values;
   }
@@ -75,6 +81,16 @@ class GeneratorStep : public TrainStep {
   const std::shared_ptr<Network> generator_;
   Learner learner_;
   Average<Network> average_;
+
+ private:
+  std::vector<Saved*> parts() final {
+    std::vector<Saved*> parts = other_parts();
+    parts.insert(parts.begin(), &learner_);
+    parts.insert(parts.end(), {&average_, &scaler_});
+    return parts;
+  }
+
+  LossScaler scaler_;
 };
 
 }  // namespace atelier::train

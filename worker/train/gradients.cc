@@ -10,12 +10,22 @@
 namespace atelier::train {
 
 double GradientNorm(const Parameters& parameters) {
-  double square = 0;
+  const torch::NoGradGuard no_grad;
+  std::vector<torch::Tensor> norms;
   for (const torch::Tensor& parameter : parameters) {
     if (parameter.grad().defined()) {
-      const double norm = parameter.grad().norm().item<double>();
-      square += norm * norm;
+      norms.push_back(parameter.grad().norm());
     }
+  }
+  if (norms.empty()) {
+    return 0;
+  }
+  // Copied at once: a GPU is waited for at each copy.
+  const torch::Tensor copied = torch::stack(norms).to(torch::kCPU, torch::kFloat64);
+  const auto values = copied.accessor<double, 1>();
+  double square = 0;
+  for (std::int64_t i = 0; i < values.size(0); ++i) {
+    square += values[i] * values[i];
   }
   return std::sqrt(square);
 }
@@ -29,16 +39,7 @@ void ScaleGradients(const Parameters& parameters, double factor) {
   }
 }
 
-double ClipGradients(const Parameters& parameters, double largest) {
-  ATELIER_CHECK(largest > 0);
-  const double norm = GradientNorm(parameters);
-  if (std::isfinite(norm) && norm > largest) {
-    ScaleGradients(parameters, largest / (norm + 1e-6));
-  }
-  return norm;
-}
-
-std::map<std::string, double> AccumulateGradients(int parts,
+std::map<std::string, double> AccumulateGradients(int parts, const LossScaler& scaler,
                                                   const std::function<Losses(int part)>& losses) {
   ATELIER_CHECK(parts >= 1);
   const double share = 1.0 / parts;
@@ -49,7 +50,7 @@ std::map<std::string, double> AccumulateGradients(int parts,
     for (const auto& [name, loss] : of_part) {
       total = total + loss;
     }
-    (total * share).backward();
+    scaler.Scale(total * share).backward();
     for (const auto& [name, loss] : of_part) {
       const double value = share * loss.item<double>();
       means[name] += value;
@@ -96,28 +97,34 @@ absl::Status NanGuard::Load(const std::string& name, const models::TensorMap& st
   return absl::OkStatus();
 }
 
-bool LossScaler::Unscale(const Parameters& parameters) {
-  const bool finite = std::isfinite(GradientNorm(parameters));
-  ScaleGradients(parameters, 1.0 / scale_);
+void LossScaler::Report(bool finite) {
+  if (!options_.on) {
+    return;
+  }
   if (!finite) {
     scale_ *= options_.backoff;
     finite_steps_ = 0;
-    return false;
+    return;
   }
   ++finite_steps_;
   if (finite_steps_ == options_.growth_interval) {
     scale_ *= options_.growth;
     finite_steps_ = 0;
   }
-  return true;
 }
 
-void LossScaler::Save(const std::string& name, models::TensorMap& state) const {
-  SaveNumbers(state, name + "#scale", {scale_, static_cast<double>(finite_steps_)});
+void LossScaler::Save(models::TensorMap& state) const {
+  if (options_.on) {
+    SaveNumbers(state, name_ + "#scale", {scale_, static_cast<double>(finite_steps_)});
+  }
 }
 
-absl::Status LossScaler::Load(const std::string& name, const models::TensorMap& state) {
-  ATELIER_ASSIGN_OR_RETURN(const std::vector<double> saved, LoadNumbers(state, name + "#scale", 2));
+absl::Status LossScaler::Load(const models::TensorMap& state) {
+  if (!options_.on) {
+    return absl::OkStatus();
+  }
+  ATELIER_ASSIGN_OR_RETURN(const std::vector<double> saved,
+                           LoadNumbers(state, name_ + "#scale", 2));
   scale_ = saved[0];
   finite_steps_ = static_cast<int>(saved[1]);
   return absl::OkStatus();

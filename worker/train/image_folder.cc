@@ -1,13 +1,16 @@
 #include "worker/train/image_folder.h"
 
 #include <algorithm>
+#include <atomic>
 #include <map>
+#include <utility>
 
 #include "common/files.h"
 #include "common/image_header.h"
 #include "common/status_macros.h"
 #include "worker/image/codec.h"
 #include "worker/image/resize.h"
+#include "worker/train/side_threads.h"
 
 namespace atelier::train {
 namespace {
@@ -51,19 +54,22 @@ absl::StatusOr<ImageFolder> ImageFolder::Open(const Options& options) {
   if (paths.size() > kMaxFiles) {
     return absl::ResourceExhaustedError("a data set may hold at most 200000 pictures");
   }
-  std::uint64_t cached = 0;
-  for (const auto& path : paths) {
-    absl::StatusOr<torch::Tensor> pixels = folder.Decode(path);
-    if (!pixels.ok()) {
-      folder.skipped_.push_back(path.filename().string() + ": " +
-                                std::string(pixels.status().message()));
+  ATELIER_ASSIGN_OR_RETURN(std::vector<absl::StatusOr<Decoded>> files, folder.DecodeAll(paths));
+  std::string contents;
+  for (std::size_t i = 0; i < paths.size(); ++i) {
+    absl::StatusOr<Decoded>& file = files[i];
+    if (!file.ok()) {
+      folder.skipped_.push_back(paths[i].filename().string() + ": " +
+                                std::string(file.status().message()));
       continue;
     }
-    const auto bytes = static_cast<std::uint64_t>(pixels->numel());
-    const bool keep = cached + bytes <= options.cache_bytes;
-    cached += keep ? bytes : 0;
-    folder.entries_.push_back({.path = path, .pixels = keep ? *pixels : torch::Tensor()});
+    contents += paths[i].lexically_relative(options.directory).generic_string();
+    contents += "\n" + file->sha256 + "\n";
+    folder.entries_.push_back(
+        {.path = paths[i], .pixels = std::move(file->pixels), .original = file->original});
   }
+  folder.digest_ = Sha256Hex(contents);
+  folder.digested_ = folder.size();
   if (folder.entries_.empty()) {
     return absl::FailedPreconditionError(
         "the data set holds no readable picture; it needs JPEG, PNG or WebP files with sides of 16 "
@@ -79,6 +85,8 @@ ImageFolder ImageFolder::Subset(const std::vector<std::int64_t>& places) const {
   subset.options_ = options_;
   subset.labels_ = labels_;
   subset.skipped_ = skipped_;
+  subset.digest_ = digest_;
+  subset.digested_ = digested_;
   for (const std::int64_t place : places) {
     subset.entries_.push_back(entries_.at(static_cast<std::size_t>(place)));
   }
@@ -108,22 +116,69 @@ absl::StatusOr<torch::Tensor> ImageFolder::Load(std::int64_t index) const {
   if (entry.pixels.defined()) {
     return entry.pixels;
   }
-  absl::StatusOr<torch::Tensor> pixels = Decode(entry.path);
-  if (!pixels.ok()) {
+  absl::StatusOr<Decoded> file = Decode(entry.path);
+  if (!file.ok()) {
     return absl::DataLossError(entry.path.filename().string() +
                                " could be read when the job began but no longer can: " +
-                               std::string(pixels.status().message()));
+                               std::string(file.status().message()));
   }
-  return pixels;
+  return std::move(file->pixels);
 }
 
-absl::StatusOr<torch::Tensor> ImageFolder::Decode(const std::filesystem::path& path) const {
+absl::StatusOr<ImageFolder::Loaded> ImageFolder::LoadOrReplace(std::int64_t index,
+                                                               KeyedRandom random) const {
+  std::int64_t place = index;
+  // Ends, because each round meets a readable picture or one more of at most half that are not.
+  for (std::int64_t tried = 0;; ++tried) {
+    if (!broken_->Contains(place)) {
+      absl::StatusOr<torch::Tensor> pixels = Load(place);
+      if (pixels.ok()) {
+        return Loaded{.place = place, .pixels = *std::move(pixels)};
+      }
+      broken_->Add(place, std::string(pixels.status().message()));
+    }
+    // Known ones count, too: whoever comes later must not go on where another gave up.
+    if (2 * broken_->count() > size()) {
+      return absl::DataLossError(std::to_string(broken_->count()) + " of the " +
+                                 std::to_string(size()) + " pictures of the data set " +
+                                 options_.name + " can no longer be read (" + broken_->last() +
+                                 "); put them back, then resume from the last checkpoint");
+    }
+    place = tried == 0 ? random.Below(size()) : (place + 1) % size();
+  }
+}
+
+// In the order of `paths`; what has no place in the cache comes back without its pixels.
+absl::StatusOr<std::vector<absl::StatusOr<ImageFolder::Decoded>>> ImageFolder::DecodeAll(
+    const std::vector<std::filesystem::path>& paths) const {
+  std::vector<absl::StatusOr<Decoded>> files(paths.size(), absl::UnknownError("not read"));
+  std::atomic<std::uint64_t> cached = 0;
+  const auto read = [&](std::int64_t i) {
+    absl::StatusOr<Decoded>& file = files[static_cast<std::size_t>(i)];
+    file = Decode(paths[static_cast<std::size_t>(i)]);
+    if (file.ok()) {
+      const auto bytes = static_cast<std::uint64_t>(file->pixels.numel());
+      if (cached.fetch_add(bytes) + bytes > options_.cache_bytes) {
+        cached.fetch_sub(bytes);
+        file->pixels = torch::Tensor();
+      }
+    }
+    return absl::OkStatus();
+  };
+  ATELIER_RETURN_IF_ERROR(
+      OnSideThreads(SideThreads(options_.threads), static_cast<std::int64_t>(paths.size()), read));
+  return files;
+}
+
+absl::StatusOr<ImageFolder::Decoded> ImageFolder::Decode(const std::filesystem::path& path) const {
   ATELIER_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(path, kMaxImageBytes));
   ATELIER_ASSIGN_OR_RETURN(const image::DecodedImage decoded, image::DecodeImage(bytes));
   const image::Size size{static_cast<int>(decoded.rgb.size(0)),
                          static_cast<int>(decoded.rgb.size(1))};
   const image::Size target = TargetSize(size, options_);
-  return image::Resize(decoded.rgb, target.height, target.width);
+  return Decoded{.pixels = image::Resize(decoded.rgb, target.height, target.width),
+                 .original = size,
+                 .sha256 = Sha256Hex(bytes)};
 }
 
 }  // namespace atelier::train

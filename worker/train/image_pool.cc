@@ -10,14 +10,16 @@ namespace atelier::train {
 
 ImagePool::ImagePool(std::int64_t capacity) : capacity_(capacity) { ATELIER_CHECK(capacity >= 0); }
 
-torch::Tensor ImagePool::Exchange(const torch::Tensor& pictures, KeyedRandom random) {
+torch::Tensor ImagePool::Exchange(const torch::Tensor& pictures, std::vector<KeyedRandom> randoms) {
   if (capacity_ == 0) {
     return pictures.detach();
   }
+  ATELIER_CHECK(std::cmp_equal(randoms.size(), pictures.size(0)));
   const torch::Tensor fresh = pictures.detach();
   std::vector<torch::Tensor> shown;
   for (std::int64_t i = 0; i < fresh.size(0); ++i) {
     torch::Tensor picture = fresh.narrow(0, i, 1);
+    KeyedRandom& random = randoms[static_cast<std::size_t>(i)];
     if (size() < capacity_) {
       pictures_.push_back(picture.clone());
     } else if (random.Uniform() > 0.5) {

@@ -23,8 +23,9 @@ class ImagePool {
 
   // pictures: [N, C, H, W], of equal size in all calls. Returns as many, without gradients: while
   // the pool fills, the pictures themselves; then each, with probability 1/2, is swapped for a
-  // random one of the pool. `random` is keyed by (seed, step, adversary, kPool).
-  torch::Tensor Exchange(const torch::Tensor& pictures, KeyedRandom random);
+  // random one of the pool. `randoms`: one a picture, keyed by (seed, sample, adversary, kPool), so
+  // that the parts of a batch, in their order, are shown what the whole batch would be.
+  torch::Tensor Exchange(const torch::Tensor& pictures, std::vector<KeyedRandom> randoms);
 
   std::int64_t size() const { return static_cast<std::int64_t>(pictures_.size()); }
 

@@ -8,9 +8,9 @@
 namespace atelier::train {
 
 // Standard normal of `shape`, [N, ...] with N >= 1; the i-th of the N is a function of (seed,
-// first_sample + i, draw) alone, so that batches and ranks change nothing. `draw` tells several
-// for one sample apart.
+// first_sample + i, draw) alone, so that batches, ranks and devices change nothing: it is drawn on
+// the CPU and moved to `device`. `draw` tells several for one sample apart.
 torch::Tensor KeyedNoise(std::uint64_t seed, std::int64_t first_sample, std::int64_t draw,
-                         torch::IntArrayRef shape);
+                         torch::IntArrayRef shape, const torch::Device& device);
 
 }  // namespace atelier::train

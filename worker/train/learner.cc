@@ -33,10 +33,20 @@ LearnerOptions GeneratorOptions(const TrainConfig& config) {
           .gradient_clip = config.gradient_clip};
 }
 
+LossScaler::Options ScalerOptions(const TrainConfig& config) {
+  return {.on = config.precision == Precision::kFp16};
+}
+
 at::Generator MakeRandom(std::uint64_t seed) { return at::detail::createCPUGenerator(seed); }
 
-at::Generator DropoutRandom(const TrainConfig& config, std::int64_t step) {
-  return MakeRandom(KeyedRandom(config.seed, step, 0, Purpose::kDropout).Next());
+std::vector<at::Generator> DropoutRandoms(const TrainConfig& config, const SampleRange& samples,
+                                          std::int64_t draw) {
+  std::vector<at::Generator> generators;
+  for (KeyedRandom& random :
+       KeyedRandoms(config.seed, samples, samples.count, draw, Purpose::kDropout)) {
+    generators.push_back(MakeRandom(random.Next()));
+  }
+  return generators;
 }
 
 Learner::Learner(std::string name, std::shared_ptr<torch::nn::Module> network,
@@ -64,14 +74,19 @@ void Learner::ZeroGradients() {
   }
 }
 
-bool Learner::Step() {
-  const double norm = GradientNorm(parameters_);
+bool Learner::Step(double scale) {
+  const double norm = GradientNorm(parameters_) / scale;
   if (!std::isfinite(norm)) {
-    skipped_ = true;
+    skipped_ = skipped_ || scale <= 1;
     return false;
   }
+  double factor = 1 / scale;
   if (options_.gradient_clip > 0 && norm > options_.gradient_clip) {
-    ScaleGradients(parameters_, options_.gradient_clip / (norm + 1e-6));
+    // Pascanu et al. 2013, arXiv:1211.5063.
+    factor *= options_.gradient_clip / (norm + 1e-6);
+  }
+  if (factor != 1) {
+    ScaleGradients(parameters_, factor);
   }
   Update();
   return true;
@@ -84,6 +99,8 @@ void Learner::Update() {
   std::vector<torch::Tensor> averages;
   std::vector<torch::Tensor> squares;
   std::vector<torch::Tensor> steps;
+  std::int64_t count = 0;
+  torch::Tensor counted;
   for (Adam& adam : adam_) {
     if (!adam.parameter.grad().defined()) {
       continue;
@@ -97,8 +114,12 @@ void Learner::Update() {
     gradients.push_back(InLayoutOf(adam.parameter, adam.parameter.grad()));
     averages.push_back(adam.average);
     squares.push_back(adam.squares);
-    steps.push_back(torch::full({}, static_cast<float>(adam.steps),
-                                adam.parameter.options().dtype(torch::kFloat32)));
+    if (adam.steps != count) {  // most share one
+      count = adam.steps;
+      counted = torch::full({}, static_cast<float>(count),
+                            adam.parameter.options().dtype(torch::kFloat32));
+    }
+    steps.push_back(counted);
   }
   if (!parameters.empty()) {
     at::_fused_adam_(parameters, gradients, averages, squares, /*max_exp_avg_sqs=*/{}, steps,

@@ -14,6 +14,8 @@
 #include "absl/status/status.h"
 #include "common/train_config.h"
 #include "worker/models/safetensors.h"
+#include "worker/train/gradients.h"
+#include "worker/train/random.h"
 #include "worker/train/saved_state.h"
 
 namespace atelier::train {
@@ -28,11 +30,15 @@ struct LearnerOptions {
 // The generator's of a job.
 LearnerOptions GeneratorOptions(const TrainConfig& config);
 
+// Of each loss of a job: on with fp16.
+LossScaler::Options ScalerOptions(const TrainConfig& config);
+
 // A CPU generator for networks' initial weights and for noise.
 at::Generator MakeRandom(std::uint64_t seed);
 
-// For the masks of dropout in step `step`.
-at::Generator DropoutRandom(const TrainConfig& config, std::int64_t step);
+// For the masks of dropout, one a sample; `draw` tells several for one sample apart.
+std::vector<at::Generator> DropoutRandoms(const TrainConfig& config, const SampleRange& samples,
+                                          std::int64_t draw = 0);
 
 class Learner final : public Saved {
  public:
@@ -47,10 +53,12 @@ class Learner final : public Saved {
   double learning_rate() const { return learning_rate_; }
 
   void ZeroGradients();
-  // Adam's step on the gradients that are there: one pass over weights, gradients and moments
-  // (at::_fused_adam_, on CPUs in vectors and threads), equal to torch::optim::Adam's within fp32's
-  // rounding. False, and nothing changes, when they are not all finite.
-  bool Step();
+  // Adam's step on the gradients that are there, of a loss times `scale`: one pass over weights,
+  // gradients and moments (at::_fused_adam_, on CPUs in vectors and threads), equal to
+  // torch::optim::Adam's within fp32's rounding. False, and nothing changes, when they are not all
+  // finite. That counts as skipped (TakeSkipped) unless the scale was above 1: then it was too
+  // large for fp16 and will be lowered, which is how it is found (LossScaler).
+  bool Step(double scale = 1);
   bool TakeSkipped() override { return std::exchange(skipped_, false); }
   std::vector<NamedNetwork> Networks() override { return {{name_, network_.get(), false}}; }
 

@@ -1,42 +1,25 @@
 #include "worker/train/loader.h"
 
 #include <algorithm>
-#include <cmath>
 #include <utility>
 
 #include "common/check.h"
 #include "common/family.h"
-#include "common/status_macros.h"
-#include "worker/image/edges.h"
-#include "worker/image/resize.h"
-#include "worker/kernels/pixels.h"
-#include "worker/train/augment.h"
+#include "worker/infer/guard.h"
+#include "worker/kernels/parallel.h"
 #include "worker/train/random.h"
+#include "worker/train/side_threads.h"
 
 namespace atelier::train {
 namespace {
 
-constexpr double kZoom = 1.25;
-
-// The same zoom, crop and warp for every picture of a list, uint8 [H, W, 3] of equal size.
-std::vector<torch::Tensor> Crop(const TrainConfig& config, const std::vector<torch::Tensor>& from,
-                                KeyedRandom random, const Warp& warp) {
-  const int image_size = config.image_size;
-  // Pictures are stored at the largest zoom; shrinking shows more of the garment.
-  const int side =
-      image_size + static_cast<int>(random.Below(ContentSide(image_size) - image_size + 1));
-  const image::Size size = image::FitShortSide(
-      {static_cast<int>(from[0].size(0)), static_cast<int>(from[0].size(1))}, side);
-  const Window window = {.top = static_cast<int>(random.Below(size.height - image_size + 1)),
-                         .left = static_cast<int>(random.Below(size.width - image_size + 1)),
-                         .height = image_size,
-                         .width = image_size};
-  std::vector<torch::Tensor> crops;
-  for (const torch::Tensor& picture : from) {
-    crops.push_back(ApplyWarp(image::Resize(picture, size.height, size.width), window, warp,
-                              config.augment.reflect));
-  }
-  return crops;
+std::int64_t Ahead(const TrainConfig& config, bool resampled, const BatchLoader::Options& options) {
+  const std::int64_t side = config.image_size;
+  // Two pictures a sample at most, as float.
+  const std::int64_t bytes = SamplesAStep(config) * 2 * 3 * side * side * 4;
+  const std::int64_t most = std::min(options.ahead, options.ahead_bytes / bytes);
+  // ScoreResampling fixes a window's draws before the window in front of it begins.
+  return std::max<std::int64_t>(1, resampled ? std::min(most, config.resample.window) : most);
 }
 
 }  // namespace
@@ -62,108 +45,133 @@ std::int64_t SamplesAStep(const TrainConfig& config) {
   return static_cast<std::int64_t>(config.batch_size) * config.accumulate * turns;
 }
 
-int ContentSide(int image_size) { return static_cast<int>(std::lround(image_size * kZoom)); }
-
 BatchLoader::BatchLoader(const TrainConfig& config, BatchKind kind, const ImageFolder& content,
-                         const ImageFolder* style, const Resampling& resampling)
+                         const ImageFolder* style, const Resampling& resampling,
+                         const Options& options)
     : config_(config),
       kind_(kind),
       samples_a_step_(SamplesAStep(config)),
-      content_(content),
-      style_(style),
+      ahead_(Ahead(config, resampling.content != nullptr || resampling.style != nullptr, options)),
+      thread_count_(SideThreads(options.threads)),
       resampling_(resampling),
+      maker_(config, kind, content, style),
       order_(config.seed, content.size()),
-      style_order_(config.seed, style == nullptr ? 1 : style->size(), 1) {
-  ATELIER_CHECK(kind != BatchKind::kUnpaired || style != nullptr);
-}
+      style_order_(config.seed, style == nullptr ? 1 : style->size(), 1) {}
 
 BatchLoader::~BatchLoader() {
-  if (next_.valid()) {
-    next_.wait();
-  }
+  const absl::MutexLock lock(&mutex_);
+  stopping_ = true;  // the threads are joined after the lock is given back, when they are destroyed
 }
 
 absl::StatusOr<Batch> BatchLoader::Get(std::int64_t step) {
-  absl::StatusOr<Batch> batch =
-      next_.valid() && next_step_ == step ? next_.get() : Make(step, SamplersOf(step));
-  next_step_ = step + 1;
-  next_ = std::async(std::launch::async, [this, step, samplers = SamplersOf(step + 1)] {
-    return Make(step + 1, samplers);
-  });
-  return batch;
-}
-
-BatchLoader::Samplers BatchLoader::SamplersOf(std::int64_t step) const {
-  const auto of = [step](const ScoreResampling* resampling) {
-    return resampling == nullptr ? nullptr : resampling->For(step);
-  };
-  return {.content = of(resampling_.content), .style = of(resampling_.style)};
-}
-
-absl::StatusOr<Batch> BatchLoader::Make(std::int64_t step, const Samplers& samplers) {
   if (kind_ == BatchKind::kNone) {
     Batch nothing;
     nothing.first_sample = step * samples_a_step_;
     return nothing;
   }
-  Batch batch;
-  std::vector<torch::Tensor> contents;
-  std::vector<torch::Tensor> targets;
-  std::vector<std::int64_t> labels;
-  for (std::int64_t i = 0; i < samples_a_step_; ++i) {
-    ATELIER_ASSIGN_OR_RETURN(const Sample sample, MakeSample(step * samples_a_step_ + i, samplers));
-    contents.push_back(sample.content);
-    if (sample.target.defined()) {
-      targets.push_back(sample.target);
-    }
-    labels.push_back(sample.label);
-    batch.content_places.push_back(sample.place);
-    if (sample.target_place >= 0) {
-      batch.target_places.push_back(sample.target_place);
-    }
+  StartThreads();
+  if (std::exchange(next_step_, step + 1) != step) {
+    planned_ = step;
+    const absl::MutexLock lock(&mutex_);
+    slots_.clear();
   }
-  batch.content = kernels::PixelsToTensor(torch::stack(contents));
-  if (!targets.empty()) {
-    batch.target = kernels::PixelsToTensor(torch::stack(targets));
+  const std::int64_t end =
+      config_.steps > 0 ? std::max<std::int64_t>(config_.steps, step + 1) : step + ahead_ + 1;
+  for (; planned_ < std::min(end, step + ahead_ + 1); ++planned_) {
+    std::shared_ptr<Slot> slot = Plan(planned_);
+    const absl::MutexLock lock(&mutex_);
+    slots_.push_back(std::move(slot));
   }
-  batch.labels = torch::tensor(labels, torch::kInt64);
-  batch.first_sample = step * samples_a_step_;
-  return batch;
+  std::shared_ptr<Slot> slot;
+  {
+    const absl::MutexLock lock(&mutex_);
+    slot = slots_.front();
+    mutex_.Await(absl::Condition(&slot->done));
+    slots_.pop_front();
+  }
+  if (!slot->status.ok()) {
+    return slot->status;
+  }
+  return std::move(slot->batch);
 }
 
-absl::StatusOr<BatchLoader::Sample> BatchLoader::MakeSample(std::int64_t sample,
-                                                            const Samplers& samplers) {
-  const std::int64_t index =
-      samplers.content == nullptr ? order_.At(sample) : samplers.content->At(sample);
-  ATELIER_ASSIGN_OR_RETURN(const torch::Tensor picture, content_.Load(index));
-  const KeyedRandom random(config_.seed, sample, 0, Purpose::kContentCrop);
-  const Warp warp =
-      DrawWarp(config_.augment, KeyedRandom(config_.seed, sample, 0, Purpose::kAugment));
-  Sample made;
-  made.label = content_.label(index);
-  made.place = index;
-  if (kind_ == BatchKind::kSideBySide) {
-    const std::int64_t width = picture.size(1) / 2;
-    const auto halves =
-        Crop(config_, {picture.narrow(1, 0, width), picture.narrow(1, width, width)}, random, warp);
-    made.content = halves[0];
-    made.target = halves[1];
-    return made;
+std::int64_t BatchLoader::ready() const {
+  const absl::MutexLock lock(&mutex_);
+  return std::ranges::count_if(slots_, [](const auto& slot) { return slot->done; });
+}
+
+std::shared_ptr<BatchLoader::Slot> BatchLoader::Plan(std::int64_t step) {
+  const auto sampler = [step](const ScoreResampling* resampling) {
+    return resampling == nullptr ? nullptr : resampling->For(step);
+  };
+  const auto content = sampler(resampling_.content);
+  const auto style = sampler(resampling_.style);
+  auto slot = std::make_shared<Slot>();
+  for (std::int64_t i = 0; i < samples_a_step_; ++i) {
+    SamplePlan plan = {.sample = step * samples_a_step_ + i};
+    plan.content = content == nullptr ? order_.At(plan.sample) : content->At(plan.sample);
+    if (kind_ == BatchKind::kUnpaired) {
+      plan.style = style == nullptr ? style_order_.At(plan.sample) : style->At(plan.sample);
+    }
+    slot->plans.push_back(plan);
   }
-  made.content = Crop(config_, {picture}, random, warp)[0];
-  if (kind_ == BatchKind::kEdges) {
-    made.target = made.content;
-    made.content = image::DrawEdges(made.target);
-  } else if (kind_ == BatchKind::kUnpaired) {
-    made.target_place =
-        samplers.style == nullptr ? style_order_.At(sample) : samplers.style->At(sample);
-    ATELIER_ASSIGN_OR_RETURN(const torch::Tensor other, style_->Load(made.target_place));
-    const KeyedRandom style_random(config_.seed, sample, 1, Purpose::kContentCrop);
-    const Warp style_warp =
-        DrawWarp(config_.augment, KeyedRandom(config_.seed, sample, 1, Purpose::kAugment));
-    made.target = Crop(config_, {other}, style_random, style_warp)[0];
+  slot->samples.resize(slot->plans.size());
+  return slot;
+}
+
+void BatchLoader::StartThreads() {
+  while (std::ssize(threads_) < thread_count_) {
+    threads_.emplace_back([this] { MakeSamples(); });
   }
-  return made;
+}
+
+BatchLoader::Slot* BatchLoader::Waiting() const {
+  const auto it = std::ranges::find_if(
+      slots_, [](const auto& slot) { return slot->begun < slot->plans.size(); });
+  return it == slots_.end() ? nullptr : it->get();
+}
+
+// What each of the threads does: the next sample of the first batch that has one left.
+void BatchLoader::MakeSamples() {
+  kernels::StayOnThisThread();
+  while (true) {
+    std::shared_ptr<Slot> slot;
+    std::size_t place = 0;
+    {
+      const absl::MutexLock lock(&mutex_, absl::Condition(this, &BatchLoader::HasWork));
+      if (stopping_) {
+        return;
+      }
+      slot = Waiting()->shared_from_this();
+      place = slot->begun++;
+    }
+    absl::StatusOr<Sample> sample =
+        infer::Guarded("loading pictures", [&] { return maker_.Make(slot->plans[place]); });
+    bool last = false;
+    {
+      const absl::MutexLock lock(&mutex_);
+      slot->status.Update(sample.status());
+      if (sample.ok()) {
+        slot->samples[place] = *std::move(sample);
+      }
+      last = ++slot->made == slot->plans.size();
+    }
+    if (last) {
+      Finish(*slot);
+    }
+  }
+}
+
+void BatchLoader::Finish(Slot& slot) const {
+  if (slot.status.ok()) {
+    slot.status = infer::Guarded("loading pictures", [&] {
+      slot.batch = MakeBatch(slot.samples, slot.plans.front().sample);
+      slot.samples.clear();
+      return absl::OkStatus();
+    });
+  }
+  const absl::MutexLock lock(&mutex_);
+  slot.done = true;
 }
 
 }  // namespace atelier::train

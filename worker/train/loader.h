@@ -1,18 +1,22 @@
-// Makes the batches; the next one is made while the present one is learnt from.
+// Makes the batches: several are made ahead, in threads of their own, while the present one is
+// learnt from.
 #pragma once
 
-#include <torch/types.h>
-
 #include <cstdint>
-#include <future>
+#include <deque>
 #include <memory>
+#include <thread>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
 #include "common/train_config.h"
 #include "worker/train/batch.h"
 #include "worker/train/image_folder.h"
 #include "worker/train/resampling.h"
+#include "worker/train/sample_maker.h"
 
 namespace atelier::train {
 
@@ -35,11 +39,9 @@ class EpochOrder {
 // step from noise gets as many for each time.
 std::int64_t SamplesAStep(const TrainConfig& config);
 
-// The short side at which pictures are kept for crops of `image_size`: a quarter larger, the range
-// of the random zoom.
-int ContentSide(int image_size);
-
 // Owned by the training thread. The folders must outlive it; `style` is needed for kUnpaired only.
+// Neither the number of threads nor how far ahead they are changes a batch: which pictures it holds
+// is fixed by the order of the steps, and all that is drawn for a picture is keyed by its sample.
 class BatchLoader {
  public:
   // What draws the pictures of the two sets instead of their epochs' order; null: nothing. They
@@ -48,48 +50,68 @@ class BatchLoader {
     const ScoreResampling* content = nullptr;
     const ScoreResampling* style = nullptr;
   };
+  struct Options {
+    int threads = 0;  // that decode, resize and crop: SideThreads
+    // Batches besides the present one. Fewer when that would take more than ahead_bytes, or when
+    // resampling has not fixed yet what they hold (config.resample.window); at least one.
+    std::int64_t ahead = 4;
+    std::int64_t ahead_bytes = std::int64_t{256} << 20;
+  };
 
   BatchLoader(const TrainConfig& config, BatchKind kind, const ImageFolder& content,
-              const ImageFolder* style, const Resampling& resampling);
+              const ImageFolder* style, const Resampling& resampling, const Options& options);
   BatchLoader(const TrainConfig& config, BatchKind kind, const ImageFolder& content,
               const ImageFolder* style)
-      : BatchLoader(config, kind, content, style, Resampling()) {}
+      : BatchLoader(config, kind, content, style, Resampling(), Options()) {}
   ~BatchLoader();
   BatchLoader(const BatchLoader&) = delete;
   BatchLoader& operator=(const BatchLoader&) = delete;
 
-  // The samples of step `step`, each with random zoom, crop and flip.
-  // Starts making those of step + 1. DATA_LOSS: a file has vanished.
+  // The samples of step `step`, each as SampleMaker makes it. Waits only where they are not made
+  // yet; those of the next steps are made meanwhile, up to config.steps where that is set.
+  // DATA_LOSS: more than half of a set can no longer be read; RESOURCE_EXHAUSTED.
   absl::StatusOr<Batch> Get(std::int64_t step);
 
+  // Batches that lie ready.
+  std::int64_t ready() const;
+
  private:
-  struct Sample {
-    torch::Tensor content;
-    torch::Tensor target;
-    std::int64_t label = 0;
-    std::int64_t place = 0;
-    std::int64_t target_place = -1;  // below 0: there is none
-  };
-  // Of one step; null: by the order of the epoch.
-  struct Samplers {
-    std::shared_ptr<const WeightedSampler> content;
-    std::shared_ptr<const WeightedSampler> style;
+  // A batch that is being made. But for `plans`, guarded by mutex_ until all of its samples are
+  // made; then by `done`.
+  struct Slot : std::enable_shared_from_this<Slot> {
+    std::vector<SamplePlan> plans;
+    std::vector<Sample> samples;
+    std::size_t begun = 0;
+    std::size_t made = 0;
+    absl::Status status;
+    Batch batch;
+    bool done = false;
   };
 
-  Samplers SamplersOf(std::int64_t step) const;
-  absl::StatusOr<Batch> Make(std::int64_t step, const Samplers& samplers);
-  absl::StatusOr<Sample> MakeSample(std::int64_t sample, const Samplers& samplers);
+  std::shared_ptr<Slot> Plan(std::int64_t step);
+  void StartThreads();
+  void MakeSamples();
+  void Finish(Slot& slot) const;
+  Slot* Waiting() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool HasWork() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return stopping_ || Waiting() != nullptr;
+  }
 
   const TrainConfig config_;
   const BatchKind kind_;
   const std::int64_t samples_a_step_;
-  const ImageFolder& content_;
-  const ImageFolder* style_;
+  const std::int64_t ahead_;
+  const int thread_count_;
   const Resampling resampling_;
+  const SampleMaker maker_;
   EpochOrder order_;
   EpochOrder style_order_;
-  std::int64_t next_step_ = -1;
-  std::future<absl::StatusOr<Batch>> next_;
+  std::int64_t next_step_ = -1;  // that Get is expected to be asked for
+  std::int64_t planned_ = 0;     // the first step that is not
+  mutable absl::Mutex mutex_;
+  std::deque<std::shared_ptr<Slot>> slots_ ABSL_GUARDED_BY(mutex_);  // from next_step_ on
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  std::vector<std::jthread> threads_;
 };
 
 }  // namespace atelier::train

@@ -20,8 +20,8 @@ torch::Tensor GramDistance(const torch::Tensor& gram, const torch::Tensor& targe
 // 1 - cosine of the flattened features, [N].
 torch::Tensor CosineDistance(const torch::Tensor& features, const torch::Tensor& target);
 
-// Sliced Wasserstein-1 distance between colour clouds [N, 3, M] along unit `directions` [D, 3], [N]
-// (Rabin et al. 2011).
+// Sliced Wasserstein-1 distance between colour clouds [N, 3, M] along unit `directions`, [D, 3] for
+// all or [N, D, 3], [N] (Rabin et al. 2011).
 torch::Tensor SlicedWasserstein(const torch::Tensor& a, const torch::Tensor& b,
                                 const torch::Tensor& directions);
 

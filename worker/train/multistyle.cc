@@ -41,12 +41,12 @@ class MultistyleStep final : public GeneratorStep<nn::MultistyleGenerator> {
   std::vector<torch::Tensor> Sample(const torch::Tensor& pictures) override;
 
  private:
-  std::vector<Saved*> parts() override { return {&learner_, &losses_.saved(), &average_}; }
+  std::vector<Saved*> other_parts() override { return {&losses_.saved()}; }
   std::int64_t styles() const { return static_cast<std::int64_t>(labels_.size()); }
   Aim AimOf(std::int64_t sample) const;
   torch::Tensor Make(nn::MultistyleGenerator& generator, const torch::Tensor& pictures,
                      const torch::Tensor& style) const {
-    const Autocast autocast(config_.precision);
+    const Autocast autocast(config_.precision, pictures.device());
     return generator.forward(pictures, style).to(torch::kFloat);
   }
 
@@ -71,23 +71,21 @@ Aim MultistyleStep::AimOf(std::int64_t sample) const {
 std::map<std::string, double> MultistyleStep::Run(const Batch& batch, std::int64_t step) {
   // The discriminator keeps its rate to the end.
   double discriminator_loss = 0;
-  std::map<std::string, double> values =
-      StepParts(batch, step, [&](const Batch& part, std::int64_t draw) {
-        const std::int64_t count = part.content.size(0);
-        std::vector<Aim> aims;
-        const torch::Tensor style = torch::zeros({count, styles()});
-        for (std::int64_t k = 0; k < count; ++k) {
-          aims.push_back(AimOf(part.first_sample + k));
-          for (const auto& [label, share] : aims.back()) {
-            style[k][label] = share;
-          }
-        }
-        KeyedRandom random(config_.seed, step, draw % config_.accumulate, Purpose::kStyle);
-        const torch::Tensor result = Make(*generator_, part.content, style);
-        Losses losses = losses_.Of(result, part.content, aims, draw, random, &discriminator_loss);
-        extra_.Add(result, part.content, /*style=*/{}, *generator_, "", losses);
-        return losses;
-      });
+  std::map<std::string, double> values = StepParts(batch, step, [&](const Batch& part) {
+    const std::int64_t count = part.content.size(0);
+    std::vector<Aim> aims;
+    const torch::Tensor style = torch::zeros({count, styles()});
+    for (std::int64_t k = 0; k < count; ++k) {
+      aims.push_back(AimOf(part.first_sample + k));
+      for (const auto& [label, share] : aims.back()) {
+        style[k][label] = share;
+      }
+    }
+    const torch::Tensor result = Make(*generator_, part.content, style.to(part.content.device()));
+    Losses losses = losses_.Of(result, part.content, aims, part.samples(), &discriminator_loss);
+    extra_.Add(result, part.content, /*style=*/{}, *generator_, "", losses);
+    return losses;
+  });
   values["discriminator"] = discriminator_loss;
   return values;
 }
@@ -102,7 +100,7 @@ void MultistyleStep::Describe(ModelSpec& spec) const {
 std::vector<torch::Tensor> MultistyleStep::Sample(const torch::Tensor& pictures) {
   nn::MultistyleGenerator& generator = average_.result();
   std::vector<torch::Tensor> rows = {pictures};
-  const torch::Tensor each = torch::eye(styles());
+  const torch::Tensor each = torch::eye(styles(), pictures.options());
   for (std::int64_t label = 0; label < std::min(styles(), kSampleStyles); ++label) {
     rows.push_back(Make(generator, pictures, each.narrow(0, label, 1)));
   }
@@ -148,9 +146,8 @@ absl::StatusOr<std::unique_ptr<TrainStep>> MakeMultistyleStep(const StepInputs& 
   ATELIER_ASSIGN_OR_RETURN(auto discriminator,
                            MakeDiscriminator(config.gan, /*in_channels=*/3, inputs.feature_weights,
                                              MakeRandom(random.Next())));
-  ATELIER_ASSIGN_OR_RETURN(PaintingInputs paintings,
-                           ReadPaintings(config, inputs.feature_weights, *inputs.style));
-  ATELIER_ASSIGN_OR_RETURN(ExtraLosses extra, ExtraLosses::Make(config, inputs.feature_weights));
+  ATELIER_ASSIGN_OR_RETURN(PaintingInputs paintings, ReadPaintings(inputs));
+  ATELIER_ASSIGN_OR_RETURN(ExtraLosses extra, ExtraLosses::Make(inputs));
   return std::make_unique<MultistyleStep>(config, labels, generator, mean, discriminator,
                                           std::move(paintings), std::move(extra));
 }

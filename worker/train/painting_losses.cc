@@ -8,7 +8,6 @@
 #include "common/check.h"
 #include "common/status_macros.h"
 #include "worker/kernels/pixels.h"
-#include "worker/models/feature_network.h"
 #include "worker/train/autocast.h"
 #include "worker/train/learner.h"
 #include "worker/train/losses.h"
@@ -36,6 +35,29 @@ torch::Tensor Directions(KeyedRandom& random) {
   const torch::Tensor drawn =
       torch::randn({kDirections - 3, 3}, MakeRandom(random.Next()), torch::kFloat32);
   return torch::cat({torch::eye(3), drawn / drawn.norm(2, 1, true)});
+}
+
+// Where a window begins in each picture, rows and columns below `range`.
+using Corners = std::vector<std::pair<std::int64_t, std::int64_t>>;
+
+Corners DrawCorners(std::int64_t range, std::vector<KeyedRandom>& randoms) {
+  Corners corners;
+  for (KeyedRandom& random : randoms) {
+    const std::int64_t top = random.Below(range);
+    corners.emplace_back(top, random.Below(range));
+  }
+  return corners;
+}
+
+// [N, C, H, W] → [N, C, side, side].
+torch::Tensor Windows(const torch::Tensor& pictures, const Corners& corners, std::int64_t side) {
+  std::vector<torch::Tensor> windows;
+  for (std::size_t i = 0; i < corners.size(); ++i) {
+    windows.push_back(pictures.narrow(0, static_cast<std::int64_t>(i), 1)
+                          .narrow(2, corners[i].first, side)
+                          .narrow(3, corners[i].second, side));
+  }
+  return torch::cat(windows);
 }
 
 // Half of the mean is taken out: hue matters more than how bright the photograph happens to be.
@@ -69,7 +91,7 @@ PaintingLosses::PaintingLosses(const TrainConfig& config,
 }
 
 std::vector<torch::Tensor> PaintingLosses::Features(const torch::Tensor& pictures) const {
-  const Autocast autocast(config_.precision);
+  const Autocast autocast(config_.precision, pictures.device());
   return network_->Features(pictures);
 }
 
@@ -93,17 +115,18 @@ const StyleSet::Painting* PaintingLosses::Nearest(const torch::Tensor& photo_col
   return best;
 }
 
-PaintingLosses::Choice PaintingLosses::ChoosePaintings(const torch::Tensor& photo_colors,
-                                                       const std::vector<Aim>& aims,
-                                                       KeyedRandom& random) const {
+PaintingLosses::Choices PaintingLosses::ChoosePaintings(const torch::Tensor& photo_colors,
+                                                        const std::vector<Aim>& aims,
+                                                        Randoms& randoms) const {
   torch::NoGradGuard no_grad;
-  Choice choice;
-  choice.scale = static_cast<std::size_t>(
-      random.Below(static_cast<std::int64_t>(all_.front()->scales.size())));
+  Choices choices(aims.size());
   for (std::size_t i = 0; i < aims.size(); ++i) {
+    KeyedRandom& random = randoms[i];
+    choices[i].scale = static_cast<std::size_t>(
+        random.Below(static_cast<std::int64_t>(all_.front()->scales.size())));
     const torch::Tensor photo =
         HalfCentred(photo_colors.narrow(0, static_cast<std::int64_t>(i), 1));
-    auto& chosen = choice.paintings.emplace_back();
+    auto& chosen = choices[i].paintings;
     if (aims[i].empty()) {
       chosen.emplace_back(Nearest(photo, all_, random), 1.0);
     }
@@ -112,17 +135,17 @@ PaintingLosses::Choice PaintingLosses::ChoosePaintings(const torch::Tensor& phot
                           share);
     }
   }
-  return choice;
+  return choices;
 }
 
 torch::Tensor PaintingLosses::StyleLoss(const std::vector<torch::Tensor>& grams,
-                                        const Choice& choice) const {
+                                        const Choices& choices) const {
   torch::Tensor loss = torch::zeros({});
   for (std::size_t layer = 0; layer < kFeatureLayers; ++layer) {
     std::vector<torch::Tensor> targets;
-    for (const auto& paintings : choice.paintings) {
+    for (const Choice& choice : choices) {
       torch::Tensor target;
-      for (const auto& [painting, share] : paintings) {
+      for (const auto& [painting, share] : choice.paintings) {
         const torch::Tensor part = share * painting->scales[choice.scale].grams[layer];
         target = target.defined() ? target + part : part;
       }
@@ -133,62 +156,58 @@ torch::Tensor PaintingLosses::StyleLoss(const std::vector<torch::Tensor>& grams,
   return loss;
 }
 
-// `count` colours that each result is to have: [1, 3, count] for all, or [N, 3, count].
-torch::Tensor PaintingLosses::PaletteOf(const std::vector<Aim>& aims, std::int64_t count,
+// `count` colours that a result is to have: [1, 3, count].
+torch::Tensor PaintingLosses::PaletteOf(const Aim& aim, std::int64_t count,
                                         KeyedRandom& random) const {
-  if (aims.front().empty()) {
+  if (aim.empty()) {
     return DrawColors(style_.colors(), count, random);
   }
-  std::vector<torch::Tensor> palettes;
-  for (const Aim& aim : aims) {
-    std::vector<torch::Tensor> parts;
-    std::int64_t left = count;
-    for (std::size_t i = 0; i < aim.size(); ++i) {
-      const auto& [label, share] = aim[i];
-      const std::int64_t part =
-          i + 1 == aim.size()
-              ? left
-              : std::min<std::int64_t>(left, std::llround(share * static_cast<double>(count)));
-      parts.push_back(
-          DrawColors(colors_of_label_.at(static_cast<std::size_t>(label)), part, random));
-      left -= part;
-    }
-    palettes.push_back(torch::cat(parts, 2));
+  std::vector<torch::Tensor> parts;
+  std::int64_t left = count;
+  for (std::size_t i = 0; i < aim.size(); ++i) {
+    const auto& [label, share] = aim[i];
+    const std::int64_t part =
+        i + 1 == aim.size()
+            ? left
+            : std::min<std::int64_t>(left, std::llround(share * static_cast<double>(count)));
+    parts.push_back(DrawColors(colors_of_label_.at(static_cast<std::size_t>(label)), part, random));
+    left -= part;
   }
-  return torch::cat(palettes);
+  return torch::cat(parts, 2);
 }
 
-torch::Tensor PaintingLosses::PaintingCrops(const Choice& choice, int side,
-                                            KeyedRandom& random) const {
+torch::Tensor PaintingLosses::PaintingCrops(const Choices& choices, int side,
+                                            Randoms& randoms) const {
   std::vector<torch::Tensor> crops;
-  for (const auto& paintings : choice.paintings) {
+  for (std::size_t k = 0; k < choices.size(); ++k) {
+    const auto& paintings = choices[k].paintings;
+    KeyedRandom& random = randoms[k];
     const Painting* painting = paintings.back().first;
     double left = paintings.size() > 1 ? random.Uniform() : 1.0;
     for (std::size_t i = 0; i + 1 < paintings.size() && left >= 0; ++i) {
       left -= paintings[i].second;
       painting = left < 0 ? paintings[i].first : painting;
     }
-    const torch::Tensor& pixels = painting->scales[choice.scale].pixels;
+    const torch::Tensor& pixels = painting->scales[choices[k].scale].pixels;
     crops.push_back(pixels.narrow(0, random.Below(pixels.size(0) - side + 1), side)
                         .narrow(1, random.Below(pixels.size(1) - side + 1), side));
   }
   return kernels::PixelsToTensor(torch::stack(crops));
 }
 
-torch::Tensor PaintingLosses::Adversarial(const torch::Tensor& result, const Choice& choice,
-                                          std::int64_t step, KeyedRandom& random,
+torch::Tensor PaintingLosses::Adversarial(const torch::Tensor& result, const Choices& choices,
+                                          const SampleRange& samples, Randoms& randoms,
                                           double* discriminator_loss) {
   const int side = static_cast<int>(std::min<std::int64_t>(kPatch, result.size(2)));
-  const torch::Tensor fake = result.narrow(2, random.Below(result.size(2) - side + 1), side)
-                                 .narrow(3, random.Below(result.size(3) - side + 1), side);
-  const torch::Tensor real = PaintingCrops(choice, side, random);
-  *discriminator_loss = adversary_.LearnPart(real, {fake}, step);
-  return adversary_.GeneratorLoss(fake, real, step);
+  const torch::Tensor fake = Windows(result, DrawCorners(result.size(2) - side + 1, randoms), side);
+  const torch::Tensor real = PaintingCrops(choices, side, randoms).to(result.device());
+  *discriminator_loss = adversary_.LearnPart(real, {fake}, samples);
+  return adversary_.GeneratorLoss(fake, real, samples);
 }
 
 Losses PaintingLosses::Perceptual(const torch::Tensor& result, const torch::Tensor& photo,
-                                  const std::vector<Aim>& aims, KeyedRandom& random,
-                                  Choice* choice) const {
+                                  const std::vector<Aim>& aims, Randoms& randoms,
+                                  Choices* choices) const {
   const std::vector<torch::Tensor> result_features = Features(result);
   std::vector<torch::Tensor> photo_features;
   {
@@ -200,47 +219,59 @@ Losses PaintingLosses::Perceptual(const torch::Tensor& result, const torch::Tens
     grams.push_back(Gram(features));
   }
   const std::int64_t stride = std::max<std::int64_t>(1, result.size(2) / kCloudSide);
-  const std::int64_t top = random.Below(stride);
-  const std::int64_t left = random.Below(stride);
-  *choice = ChoosePaintings(ColorCloud(photo, stride, top, left), aims, random);
-  const torch::Tensor colors = ColorCloud(result, stride, top, left);
-  const torch::Tensor palette = PaletteOf(aims, colors.size(2), random);
+  const Corners corners = DrawCorners(stride, randoms);
+  // As many pixels from every corner.
+  const std::int64_t side = (result.size(2) / stride - 1) * stride + 1;
+  const auto cloud = [&](const torch::Tensor& pictures) {
+    return ColorCloud(Windows(pictures, corners, side), stride, 0, 0);
+  };
+  // On the CPU, where the paintings' colours are: sixteen small comparisons a photograph, each of
+  // which a GPU would have to be waited for.
+  *choices = ChoosePaintings(cloud(photo).cpu(), aims, randoms);
+  const torch::Tensor colors = cloud(result);
+  std::vector<torch::Tensor> palettes;
+  std::vector<torch::Tensor> directions;
+  for (std::size_t i = 0; i < aims.size(); ++i) {
+    palettes.push_back(PaletteOf(aims[i], colors.size(2), randoms[i]));
+    directions.push_back(Directions(randoms[i]));
+  }
+  const torch::Tensor distance = SlicedWasserstein(colors, torch::cat(palettes).to(colors.device()),
+                                                   torch::stack(directions).to(colors.device()));
   const FaststyleConfig& weight = config_.faststyle;
-  return {{"color",
-           weight.color_weight * SlicedWasserstein(colors, palette, Directions(random)).mean()},
+  return {{"color", weight.color_weight * distance.mean()},
           {"content", weight.content_weight * ContentDistance(result_features, photo_features)},
-          {"style", weight.style_weight * StyleLoss(grams, *choice)}};
+          {"style", weight.style_weight * StyleLoss(grams, *choices)}};
 }
 
 Losses PaintingLosses::Of(const torch::Tensor& result, const torch::Tensor& content,
-                          const std::vector<Aim>& aims, std::int64_t step, KeyedRandom& random,
+                          const std::vector<Aim>& aims, const SampleRange& samples,
                           double* discriminator_loss) {
   ATELIER_CHECK(std::cmp_equal(aims.size(), content.size(0)));
   const std::int64_t jitter = std::min<std::int64_t>(kMaxJitter, content.size(2) / 8);
   const std::int64_t side = content.size(2) - jitter;
-  const std::int64_t top = random.Below(jitter);
-  const std::int64_t left = random.Below(jitter);
-  const torch::Tensor y = result.narrow(2, top, side).narrow(3, left, side);
-  const torch::Tensor x = content.narrow(2, top, side).narrow(3, left, side);
+  Randoms randoms =
+      KeyedRandoms(config_.seed, samples, content.size(0), /*draw=*/0, Purpose::kStyle);
+  const Corners corners = DrawCorners(jitter, randoms);
+  const torch::Tensor y = Windows(result, corners, side);
+  const torch::Tensor x = Windows(content, corners, side);
 
-  Choice choice;
+  Choices choices;
   const FaststyleConfig& weight = config_.faststyle;
-  Losses losses = Perceptual(y, x, aims, random, &choice);
+  Losses losses = Perceptual(y, x, aims, randoms, &choices);
   losses["luminance"] = weight.luminance_weight * LuminanceDistance(y, x).mean();
   losses["chroma"] = weight.chroma_weight * ChromaDistance(y, x).mean();
   losses["total_variation"] = weight.total_variation_weight * TotalVariation(result);
   losses["adversarial"] =
-      weight.adversarial_weight * Adversarial(y, choice, step, random, discriminator_loss);
+      weight.adversarial_weight * Adversarial(y, choices, samples, randoms, discriminator_loss);
   return losses;
 }
 
-absl::StatusOr<PaintingInputs> ReadPaintings(const TrainConfig& config,
-                                             const std::filesystem::path& feature_weights,
-                                             const ImageFolder& style) {
-  ATELIER_ASSIGN_OR_RETURN(auto network, models::LoadEfficientNetLite(0, feature_weights));
+absl::StatusOr<PaintingInputs> ReadPaintings(const StepInputs& inputs) {
+  const TrainConfig& config = inputs.config;
+  ATELIER_ASSIGN_OR_RETURN(auto network, inputs.LoadFeatureNetwork());
   ATELIER_ASSIGN_OR_RETURN(
       StyleSet set,
-      StyleSet::Make(style,
+      StyleSet::Make(*inputs.style,
                      {config.image_size, std::max(config.image_size, config.faststyle.style_size)},
                      *network));
   return PaintingInputs{.network = std::move(network), .style = std::move(set)};

@@ -8,8 +8,8 @@
 // shifted crop of x and y (the shift keeps the network's strides from printing a grid into flat
 // areas):
 //
-//   style            sum over the five layers of GramDistance(f(y), f(p)), at one of two scales of
-//   p a step content          ContentDistance between f(y) and f(x)
+//   style            sum over the five layers of GramDistance(f(y), f(p)), p at one of two scales
+//   content          ContentDistance between f(y) and f(x)
 //   color            SlicedWasserstein of the palettes of y and of the whole set
 //   luminance        LuminanceDistance(y, x)
 //   chroma           ChromaDistance(y, x)
@@ -38,6 +38,7 @@
 #include "worker/train/gradients.h"
 #include "worker/train/random.h"
 #include "worker/train/style_set.h"
+#include "worker/train/train_step.h"
 
 namespace atelier::train {
 
@@ -54,10 +55,10 @@ class PaintingLosses {
   PaintingLosses& operator=(const PaintingLosses&) = delete;
 
   // The losses of `result`, which a generator made of `content`: [N, 3, S, S] each, with an aim a
-  // photograph. Teaches the discriminator and leaves its loss in `discriminator_loss`. `step` and
-  // `random` key the draws.
+  // photograph. Teaches the discriminator and leaves its loss in `discriminator_loss`. `samples`
+  // key the draws, each photograph's its own.
   Losses Of(const torch::Tensor& result, const torch::Tensor& content, const std::vector<Aim>& aims,
-            std::int64_t step, KeyedRandom& random, double* discriminator_loss);
+            const SampleRange& samples, double* discriminator_loss);
 
   // What a checkpoint keeps.
   Saved& saved() { return adversary_; }
@@ -65,24 +66,27 @@ class PaintingLosses {
  private:
   using Painting = StyleSet::Painting;
   using Paintings = std::vector<const Painting*>;
-  // The paintings that the photographs of a batch learn from, and their shares.
+  // A stream a photograph, keyed by (seed, sample, 0, kStyle).
+  using Randoms = std::vector<KeyedRandom>;
+  // The paintings that a photograph learns from, with their shares, and at which scale.
   struct Choice {
-    std::vector<std::vector<std::pair<const Painting*, double>>> paintings;  // a photograph each
+    std::vector<std::pair<const Painting*, double>> paintings;
     std::size_t scale = 0;
   };
+  using Choices = std::vector<Choice>;  // one a photograph
 
-  Choice ChoosePaintings(const torch::Tensor& photo_colors, const std::vector<Aim>& aims,
-                         KeyedRandom& random) const;
+  Choices ChoosePaintings(const torch::Tensor& photo_colors, const std::vector<Aim>& aims,
+                          Randoms& randoms) const;
   const Painting* Nearest(const torch::Tensor& photo_colors, const Paintings& paintings,
                           KeyedRandom& random) const;
-  torch::Tensor StyleLoss(const std::vector<torch::Tensor>& grams, const Choice& choice) const;
-  torch::Tensor PaletteOf(const std::vector<Aim>& aims, std::int64_t count,
-                          KeyedRandom& random) const;
-  torch::Tensor PaintingCrops(const Choice& choice, int side, KeyedRandom& random) const;
+  torch::Tensor StyleLoss(const std::vector<torch::Tensor>& grams, const Choices& choices) const;
+  torch::Tensor PaletteOf(const Aim& aim, std::int64_t count, KeyedRandom& random) const;
+  torch::Tensor PaintingCrops(const Choices& choices, int side, Randoms& randoms) const;
   Losses Perceptual(const torch::Tensor& result, const torch::Tensor& photo,
-                    const std::vector<Aim>& aims, KeyedRandom& random, Choice* choice) const;
-  torch::Tensor Adversarial(const torch::Tensor& result, const Choice& choice, std::int64_t step,
-                            KeyedRandom& random, double* discriminator_loss);
+                    const std::vector<Aim>& aims, Randoms& randoms, Choices* choices) const;
+  torch::Tensor Adversarial(const torch::Tensor& result, const Choices& choices,
+                            const SampleRange& samples, Randoms& randoms,
+                            double* discriminator_loss);
   std::vector<torch::Tensor> Features(const torch::Tensor& pictures) const;
 
   const TrainConfig config_;
@@ -94,15 +98,13 @@ class PaintingLosses {
   std::vector<torch::Tensor> colors_of_label_;  // [3, M]
 };
 
-// What PaintingLosses is made from: the network, and the paintings at the scales of `config`.
+// What PaintingLosses is made from: the network, and the paintings at the scales of the job.
 // DATA_LOSS, NOT_FOUND: the feature network's file is damaged or missing, a picture has vanished.
 struct PaintingInputs {
   std::shared_ptr<nn::EfficientNetLite> network;
   StyleSet style;
 };
-absl::StatusOr<PaintingInputs> ReadPaintings(const TrainConfig& config,
-                                             const std::filesystem::path& feature_weights,
-                                             const ImageFolder& style);
+absl::StatusOr<PaintingInputs> ReadPaintings(const StepInputs& inputs);
 
 // CosineDistance on block 10 + 0.075 FeatureDistance on block 4 of Features, mean over the
 // pictures, scalar: what a photograph shows stays, whatever it is painted with.

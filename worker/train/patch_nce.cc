@@ -13,21 +13,33 @@
 #include "common/check.h"
 
 namespace atelier::train {
+namespace {
+
+// `count` different numbers below `all`.
+std::vector<std::int64_t> DrawPlaces(std::int64_t all, std::int64_t count, KeyedRandom& random) {
+  std::vector<std::int64_t> order(static_cast<std::size_t>(all));
+  std::iota(order.begin(), order.end(), 0);
+  for (std::int64_t i = 0; i < count; ++i) {
+    std::swap(order[i], order[i + random.Below(all - i)]);
+  }
+  order.resize(static_cast<std::size_t>(count));
+  return order;
+}
+
+}  // namespace
 
 std::vector<torch::Tensor> DrawPatches(const std::vector<torch::Tensor>& features,
-                                       std::int64_t count, KeyedRandom random) {
+                                       std::int64_t count, std::vector<KeyedRandom> randoms) {
   ATELIER_CHECK(count >= 1);
   std::vector<torch::Tensor> places;
   for (const torch::Tensor& map : features) {
-    std::vector<std::int64_t> order(static_cast<std::size_t>(map.size(2) * map.size(3)));
-    std::iota(order.begin(), order.end(), 0);
-    const auto all = static_cast<std::int64_t>(order.size());
-    const std::int64_t drawn = std::min(count, all);
-    for (std::int64_t i = 0; i < drawn; ++i) {
-      std::swap(order[i], order[i + random.Below(all - i)]);
+    ATELIER_CHECK(std::cmp_equal(randoms.size(), map.size(0)));
+    const std::int64_t area = map.size(2) * map.size(3);
+    std::vector<torch::Tensor> each;
+    for (KeyedRandom& random : randoms) {
+      each.push_back(torch::tensor(DrawPlaces(area, std::min(count, area), random), torch::kInt64));
     }
-    order.resize(static_cast<std::size_t>(drawn));
-    places.push_back(torch::tensor(order, torch::kInt64).to(map.device()));
+    places.push_back(torch::stack(each).to(map.device()));
   }
   return places;
 }
@@ -61,8 +73,12 @@ std::vector<torch::Tensor> PatchProjectorImpl::forward(const std::vector<torch::
   ATELIER_CHECK(features.size() == layers_.size() && places.size() == layers_.size());
   std::vector<torch::Tensor> projected;
   for (std::size_t i = 0; i < layers_.size(); ++i) {
-    const torch::Tensor rows = features[i].permute({0, 2, 3, 1}).flatten(1, 2);
-    const torch::Tensor chosen = rows.index_select(1, places[i]).flatten(0, 1);
+    const std::int64_t pictures = features[i].size(0);
+    const std::int64_t area = features[i].size(2) * features[i].size(3);
+    const torch::Tensor first = area * torch::arange(pictures, places[i].options()).unsqueeze(1);
+    // A view of what is laid out as channels_last.
+    const torch::Tensor rows = features[i].permute({0, 2, 3, 1}).flatten(0, 2);
+    const torch::Tensor chosen = rows.index_select(0, (first + places[i]).flatten());
     const torch::Tensor code = layers_[i]->forward(chosen.to(torch::kFloat32)).to(torch::kFloat32);
     // The gradient of a root is infinite at 0, where a dead ReLU without a bias would put the code.
     const torch::Tensor length = (code * code).sum(1, true).clamp_min(1e-14).sqrt();

@@ -15,11 +15,11 @@
 
 namespace atelier::train {
 
-// For each layer's features [N, C, H, W]: min(count, H W) different places, int64 [P], numbered row
-// by row; the same for all pictures of the batch, and for queries and keys. `random` is keyed by
-// (seed, step, micro-batch, kPatches).
+// For each layer's features [N, C, H, W]: P = min(count, H W) different places a picture, int64
+// [N, P], numbered row by row; the same for queries and keys. `randoms`: one a picture, keyed by
+// (seed, sample, which pair, kPatches).
 std::vector<torch::Tensor> DrawPatches(const std::vector<torch::Tensor>& features,
-                                       std::int64_t count, KeyedRandom random);
+                                       std::int64_t count, std::vector<KeyedRandom> randoms);
 
 // The projection: for each layer two linear layers with a ReLU between, "mlp_0.0.weight",
 // "mlp_0.0.bias", "mlp_0.2.weight", … Trained along with the generator.

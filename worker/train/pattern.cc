@@ -46,12 +46,12 @@ class PatternStep final : public GeneratorStep<nn::PatternGenerator> {
   }
 
  private:
-  std::vector<Saved*> parts() override { return {&learner_, &adversary_, &average_}; }
+  std::vector<Saved*> other_parts() override { return {&adversary_}; }
   torch::Tensor Make(const torch::Tensor& noise, const torch::Tensor& condition) const {
-    const Autocast autocast(config_.precision);
+    const Autocast autocast(config_.precision, noise.device());
     return generator_->forward(noise, condition).to(torch::kFloat);
   }
-  Losses GeneratorLosses(const Batch& part, std::int64_t draw);
+  Losses GeneratorLosses(const Batch& part);
 
   const Conditioning conditioning_;
   const std::shared_ptr<nn::PatternDiscriminator> discriminator_;
@@ -63,14 +63,18 @@ class PatternStep final : public GeneratorStep<nn::PatternGenerator> {
 // batch of mode seeking.
 enum Draw : std::int64_t { kForDiscriminator = 0, kForGenerator = 1, kForModes = 2 };
 
-Losses PatternStep::GeneratorLosses(const Batch& part, std::int64_t draw) {
+Losses PatternStep::GeneratorLosses(const Batch& part) {
+  discriminator_->SetDropoutRandom(DropoutRandoms(config_, part.samples(), kForGenerator));
   const torch::Tensor condition = conditioning_.Of(part);
   const std::int64_t count = part.content.size(0);
-  const torch::Tensor noise = LatentNoise(config_, part.first_sample, count, kForGenerator);
+  const torch::Tensor noise =
+      LatentNoise(config_, part.first_sample, count, kForGenerator, *generator_);
   const torch::Tensor made = Make(noise, condition);
-  Losses losses = {{"adversarial", adversary_.GeneratorLoss(made, part.content, draw, condition)}};
+  Losses losses = {
+      {"adversarial", adversary_.GeneratorLoss(made, part.content, part.samples(), condition)}};
   if (config_.gan.mode_seeking_weight > 0) {
-    const torch::Tensor other = LatentNoise(config_, part.first_sample, count, kForModes);
+    const torch::Tensor other =
+        LatentNoise(config_, part.first_sample, count, kForModes, *generator_);
     losses["mode_seeking"] =
         config_.gan.mode_seeking_weight * ModeSeeking(made, Make(other, condition), noise, other);
   }
@@ -79,30 +83,24 @@ Losses PatternStep::GeneratorLosses(const Batch& part, std::int64_t draw) {
 }
 
 std::map<std::string, double> PatternStep::Run(const Batch& batch, std::int64_t step) {
-  const double rate = Rate(step);
-  learner_.SetRateShare(rate);
-  adversary_.SetRateShare(rate);
-  discriminator_->SetDropoutRandom(DropoutRandom(config_, step));
+  adversary_.SetRateShare(Rate(step));
   double discriminator_loss = 0;  // the last turn's
   const std::int64_t count = static_cast<std::int64_t>(config_.batch_size) * config_.accumulate;
   for (std::int64_t turn = 0; turn < config_.gan.steps; ++turn) {
     const Batch part = Narrow(batch, turn * count, count);
+    discriminator_->SetDropoutRandom(DropoutRandoms(config_, part.samples(), kForDiscriminator));
     const torch::Tensor condition = conditioning_.Of(part);
     torch::Tensor made;
     {
       const torch::NoGradGuard no_grad;
-      made = Make(LatentNoise(config_, part.first_sample, count, kForDiscriminator), condition);
+      made = Make(LatentNoise(config_, part.first_sample, count, kForDiscriminator, *generator_),
+                  condition);
     }
-    discriminator_loss =
-        adversary_.Learn(part.content, made, step * config_.gan.steps + turn, condition);
+    discriminator_loss = adversary_.Learn(part.content, made, part.samples(), condition);
   }
-  learner_.ZeroGradients();
-  std::map<std::string, double> values = AccumulateGradients(config_.accumulate, [&](int i) {
-    return GeneratorLosses(PartOf(batch, i), step * config_.accumulate + i);
-  });
+  std::map<std::string, double> values =
+      StepParts(batch, step, [&](const Batch& part) { return GeneratorLosses(part); });
   values["discriminator"] = discriminator_loss;
-  learner_.Step();
-  average_.Update(step);
   return values;
 }
 
@@ -118,7 +116,7 @@ absl::StatusOr<std::unique_ptr<TrainStep>> MakePatternStep(const StepInputs& inp
   ATELIER_ASSIGN_OR_RETURN(auto mean, MakePatternMean(config, condition));
   ATELIER_ASSIGN_OR_RETURN(auto discriminator,
                            MakePatternDiscriminator(config, condition, MakeRandom(random.Next())));
-  ATELIER_ASSIGN_OR_RETURN(ExtraLosses extra, ExtraLosses::Make(config, inputs.feature_weights));
+  ATELIER_ASSIGN_OR_RETURN(ExtraLosses extra, ExtraLosses::Make(inputs));
   return std::make_unique<PatternStep>(config, std::move(conditioning), std::move(generator),
                                        std::move(mean), discriminator, std::move(extra));
 }

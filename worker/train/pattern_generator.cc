@@ -81,8 +81,9 @@ absl::StatusOr<std::shared_ptr<nn::PatternDiscriminator>> MakePatternDiscriminat
 }
 
 torch::Tensor LatentNoise(const TrainConfig& config, std::int64_t first_sample, std::int64_t count,
-                          std::int64_t draw) {
-  return KeyedNoise(config.seed, first_sample, draw, {count, config.pattern.latent_size});
+                          std::int64_t draw, const torch::nn::Module& network) {
+  return KeyedNoise(config.seed, first_sample, draw, {count, config.pattern.latent_size},
+                    DeviceOf(network));
 }
 
 torch::Tensor PatternResults(nn::PatternGenerator& generator, const TrainConfig& config,
@@ -91,7 +92,7 @@ torch::Tensor PatternResults(nn::PatternGenerator& generator, const TrainConfig&
   const bool was_training = generator.is_training();
   generator.eval();
   const torch::Tensor noise =
-      LatentNoise(config, batch.first_sample, batch.labels.size(0), kEvaluationDraw);
+      LatentNoise(config, batch.first_sample, batch.labels.size(0), kEvaluationDraw, generator);
   torch::Tensor results = generator.Generate(noise, condition).to(torch::kFloat);
   generator.train(was_training);
   return results;
@@ -105,9 +106,9 @@ std::vector<torch::Tensor> PatternRows(nn::PatternGenerator& generator, const Tr
   std::vector<torch::Tensor> rows;
   for (int row = 0; row < kSampleRows; ++row) {
     // With a condition the same noise in every row, so that the condition's effect shows.
-    const torch::Tensor noise =
-        LatentNoise(config, conditional ? 0 : row * kSampleColumns, kSampleColumns, kSampleDraw);
-    const torch::Tensor condition = conditioning.OfRow(row, kSampleColumns);
+    const torch::Tensor noise = LatentNoise(config, conditional ? 0 : row * kSampleColumns,
+                                            kSampleColumns, kSampleDraw, generator);
+    const torch::Tensor condition = conditioning.OfRow(row, kSampleColumns, DeviceOf(generator));
     rows.push_back(generator.Generate(noise, condition).to(torch::kFloat));
   }
   generator.train(was_training);

@@ -59,7 +59,7 @@ void DescribePictureGenerator(const TrainConfig& config, ModelSpec& spec) {
 
 torch::Tensor Forward(nn::Generator& generator, const torch::Tensor& pictures,
                       Precision precision) {
-  const Autocast autocast(precision);
+  const Autocast autocast(precision, pictures.device());
   return generator.forward(pictures).to(torch::kFloat);
 }
 
@@ -70,7 +70,7 @@ std::vector<torch::Tensor> ForwardLevels(nn::Generator& generator, const torch::
   }
   auto* const resnet = dynamic_cast<nn::ResnetGenerator*>(&generator);
   ATELIER_CHECK(resnet != nullptr);
-  const Autocast autocast(config.precision);
+  const Autocast autocast(config.precision, pictures.device());
   std::vector<torch::Tensor> levels = resnet->ForwardLevels(pictures);
   for (torch::Tensor& level : levels) {
     level = level.to(torch::kFloat);

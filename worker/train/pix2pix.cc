@@ -30,19 +30,20 @@ class Pix2pixStep final : public PictureStep {
   }
 
  private:
-  std::vector<Saved*> parts() override { return {&learner_, &adversary_, &average_}; }
-  Losses PartLosses(const Batch& part, std::int64_t draw, double* discriminator_loss);
+  std::vector<Saved*> other_parts() override { return {&adversary_}; }
+  Losses PartLosses(const Batch& part, double* discriminator_loss);
 
   Adversary adversary_;
   const ExtraLosses extra_;
 };
 
-Losses Pix2pixStep::PartLosses(const Batch& part, std::int64_t draw, double* discriminator_loss) {
+Losses Pix2pixStep::PartLosses(const Batch& part, double* discriminator_loss) {
+  generator_->SetDropoutRandom(DropoutRandoms(config_, part.samples()));
   const torch::Tensor made = Forward(*generator_, part.content, config_.precision);
   const torch::Tensor real_pair = torch::cat({part.content, part.target}, 1);
   const torch::Tensor made_pair = torch::cat({part.content, made}, 1);
-  *discriminator_loss += adversary_.LearnPart(real_pair, {made_pair}, draw);
-  Losses losses = {{"adversarial", adversary_.GeneratorLoss(made_pair, real_pair, draw)},
+  *discriminator_loss += adversary_.LearnPart(real_pair, {made_pair}, part.samples());
+  Losses losses = {{"adversarial", adversary_.GeneratorLoss(made_pair, real_pair, part.samples())},
                    {"l1", config_.pix2pix.l1_weight * AbsoluteDistance(made, part.target)}};
   extra_.Add(made, part.target, /*style=*/{}, *generator_, "", losses);
   return losses;
@@ -50,12 +51,9 @@ Losses Pix2pixStep::PartLosses(const Batch& part, std::int64_t draw, double* dis
 
 std::map<std::string, double> Pix2pixStep::Run(const Batch& batch, std::int64_t step) {
   adversary_.SetRateShare(Rate(step));
-  generator_->SetDropoutRandom(DropoutRandom(config_, step));
   double discriminator_loss = 0;
-  std::map<std::string, double> values =
-      StepParts(batch, step, [&](const Batch& part, std::int64_t draw) {
-        return PartLosses(part, draw, &discriminator_loss);
-      });
+  std::map<std::string, double> values = StepParts(
+      batch, step, [&](const Batch& part) { return PartLosses(part, &discriminator_loss); });
   values["discriminator"] = discriminator_loss / config_.accumulate;
   return values;
 }
@@ -71,7 +69,7 @@ absl::StatusOr<std::unique_ptr<TrainStep>> MakePix2pixStep(const StepInputs& inp
   ATELIER_ASSIGN_OR_RETURN(auto discriminator,
                            MakeDiscriminator(config.gan, /*in_channels=*/6, inputs.feature_weights,
                                              MakeRandom(random.Next())));
-  ATELIER_ASSIGN_OR_RETURN(ExtraLosses extra, ExtraLosses::Make(config, inputs.feature_weights));
+  ATELIER_ASSIGN_OR_RETURN(ExtraLosses extra, ExtraLosses::Make(inputs));
   return std::make_unique<Pix2pixStep>(config, std::move(generator), std::move(mean), discriminator,
                                        std::move(extra));
 }

@@ -148,7 +148,8 @@ class QuantizeStep final : public TrainStep {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<TrainStep>> MakeQuantizeStep(const StepInputs& inputs) {
-  ATELIER_ASSIGN_OR_RETURN(SourceModel source, ReadSourceModel(kQuantize, inputs.source_model));
+  ATELIER_ASSIGN_OR_RETURN(SourceModel source,
+                           ReadSourceModel(kQuantize, inputs.source_model, torch::kCPU));
   Architecture architecture = source.spec.architecture;
   architecture.int8 = true;
   ATELIER_ASSIGN_OR_RETURN(std::shared_ptr<nn::Generator> network,

@@ -28,6 +28,19 @@ std::int64_t KeyedRandom::Below(std::int64_t n) {
   return static_cast<std::int64_t>(Next() % static_cast<std::uint64_t>(n));
 }
 
+std::vector<KeyedRandom> KeyedRandoms(std::uint64_t seed, const SampleRange& samples,
+                                      std::int64_t pictures, std::int64_t draw, Purpose purpose) {
+  constexpr std::int64_t kDraws = 1000;
+  ATELIER_CHECK(samples.count >= 1 && draw >= 0 && draw < kDraws);
+  std::vector<KeyedRandom> randoms;
+  randoms.reserve(static_cast<std::size_t>(pictures));
+  for (std::int64_t i = 0; i < pictures; ++i) {
+    randoms.emplace_back(seed, samples.first + i % samples.count,
+                         draw + kDraws * (i / samples.count), purpose);
+  }
+  return randoms;
+}
+
 std::vector<std::int64_t> KeyedOrder(std::int64_t size, KeyedRandom random) {
   std::vector<std::int64_t> order(static_cast<std::size_t>(size));
   std::iota(order.begin(), order.end(), 0);

@@ -23,10 +23,11 @@ enum class Purpose : std::uint64_t {
   kDiffAugment = 11,  // of what the discriminator sees
   kResample = 12,     // which picture of the data
   kDropout = 13,
-  kLabel = 16,       // which style a picture is taught
-  kEvaluation = 20,  // which pictures are measured
-  kHeldOut = 21,     // which pictures are not learnt from
-  kCaption = 24,     // which words of a caption are told
+  kLabel = 16,        // which style a picture is taught
+  kEvaluation = 20,   // which pictures are measured
+  kHeldOut = 21,      // which pictures are not learnt from
+  kCaption = 24,      // which words of a caption are told
+  kReplacement = 25,  // which picture takes the place of one that can no longer be read
 };
 
 // A stream of numbers for one key: SplitMix64 (Steele, Lea and Flood 2014) started at a hash of the
@@ -44,6 +45,19 @@ class KeyedRandom {
  private:
   std::uint64_t state_;
 };
+
+// Which samples the pictures of a batch are of: picture i of sample first + i % count, for the
+// (i / count)-th time.
+struct SampleRange {
+  std::int64_t first = 0;  // since the beginning of training
+  std::int64_t count = 1;
+};
+
+// A stream for each of `pictures` pictures of these samples, keyed by (seed, sample, draw, purpose)
+// and by how many times the sample has been there before: a batch draws what its parts would.
+// `draw`, below 1000, tells several for one sample apart.
+std::vector<KeyedRandom> KeyedRandoms(std::uint64_t seed, const SampleRange& samples,
+                                      std::int64_t pictures, std::int64_t draw, Purpose purpose);
 
 // 0 to size - 1 in a random order.
 std::vector<std::int64_t> KeyedOrder(std::int64_t size, KeyedRandom random);

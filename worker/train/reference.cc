@@ -8,7 +8,6 @@
 
 #include "common/status_macros.h"
 #include "worker/kernels/pixels.h"
-#include "worker/models/feature_network.h"
 #include "worker/nn/reference_generator.h"
 #include "worker/train/adversary.h"
 #include "worker/train/autocast.h"
@@ -50,17 +49,17 @@ class ReferenceStep final : public GeneratorStep<nn::ReferenceGenerator> {
   std::vector<torch::Tensor> Sample(const torch::Tensor& pictures) override;
 
  private:
-  std::vector<Saved*> parts() override { return {&learner_, &adversary_, &average_}; }
+  std::vector<Saved*> other_parts() override { return {&adversary_}; }
   torch::Tensor Make(nn::ReferenceGenerator& generator, const torch::Tensor& pictures,
                      const torch::Tensor& styles) const {
-    const Autocast autocast(config_.precision);
+    const Autocast autocast(config_.precision, pictures.device());
     return generator.forward(pictures, generator.Style(styles)).to(torch::kFloat);
   }
   std::vector<torch::Tensor> Features(const torch::Tensor& pictures) const {
-    const Autocast autocast(config_.precision);
+    const Autocast autocast(config_.precision, pictures.device());
     return network_->Features(pictures);
   }
-  Losses PartLosses(const Batch& part, std::int64_t draw, double* discriminator_loss);
+  Losses PartLosses(const Batch& part, double* discriminator_loss);
 
   Adversary adversary_;
   const std::shared_ptr<nn::EfficientNetLite> network_;
@@ -68,7 +67,7 @@ class ReferenceStep final : public GeneratorStep<nn::ReferenceGenerator> {
   const ExtraLosses extra_;
 };
 
-Losses ReferenceStep::PartLosses(const Batch& part, std::int64_t draw, double* discriminator_loss) {
+Losses ReferenceStep::PartLosses(const Batch& part, double* discriminator_loss) {
   const torch::Tensor result = Make(*generator_, part.content, part.target);
   std::vector<torch::Tensor> photo_features;
   std::vector<torch::Tensor> style_features;
@@ -78,12 +77,12 @@ Losses ReferenceStep::PartLosses(const Batch& part, std::int64_t draw, double* d
     style_features = Features(part.target);
   }
   const std::vector<torch::Tensor> features = Features(result);
-  *discriminator_loss += adversary_.LearnPart(part.target, {result}, draw);
+  *discriminator_loss += adversary_.LearnPart(part.target, {result}, part.samples());
   const ReferenceConfig& weight = config_.reference;
   Losses losses = {{"style", weight.style_weight * StatisticsDistance(features, style_features)},
                    {"content", weight.content_weight * ContentDistance(features, photo_features)},
                    {"total_variation", weight.total_variation_weight * TotalVariation(result)},
-                   {"adversarial", adversary_.GeneratorLoss(result, part.target, draw)}};
+                   {"adversarial", adversary_.GeneratorLoss(result, part.target, part.samples())}};
   extra_.Add(result, part.content, part.target, *generator_, "", losses);
   return losses;
 }
@@ -91,10 +90,8 @@ Losses ReferenceStep::PartLosses(const Batch& part, std::int64_t draw, double* d
 std::map<std::string, double> ReferenceStep::Run(const Batch& batch, std::int64_t step) {
   adversary_.SetRateShare(Rate(step));
   double discriminator_loss = 0;
-  std::map<std::string, double> values =
-      StepParts(batch, step, [&](const Batch& part, std::int64_t draw) {
-        return PartLosses(part, draw, &discriminator_loss);
-      });
+  std::map<std::string, double> values = StepParts(
+      batch, step, [&](const Batch& part) { return PartLosses(part, &discriminator_loss); });
   values["discriminator"] = discriminator_loss / config_.accumulate;
   return values;
 }
@@ -139,11 +136,11 @@ absl::StatusOr<std::unique_ptr<TrainStep>> MakeReferenceStep(const StepInputs& i
   ATELIER_ASSIGN_OR_RETURN(auto discriminator,
                            MakeDiscriminator(config.gan, /*in_channels=*/3, inputs.feature_weights,
                                              MakeRandom(random.Next())));
-  ATELIER_ASSIGN_OR_RETURN(auto network, models::LoadEfficientNetLite(0, inputs.feature_weights));
-  ATELIER_ASSIGN_OR_RETURN(torch::Tensor styles, SampleStyles(config, *inputs.style));
-  ATELIER_ASSIGN_OR_RETURN(ExtraLosses extra, ExtraLosses::Make(config, inputs.feature_weights));
+  ATELIER_ASSIGN_OR_RETURN(auto network, inputs.LoadFeatureNetwork());
+  ATELIER_ASSIGN_OR_RETURN(const torch::Tensor styles, SampleStyles(config, *inputs.style));
+  ATELIER_ASSIGN_OR_RETURN(ExtraLosses extra, ExtraLosses::Make(inputs));
   return std::make_unique<ReferenceStep>(config, generator, mean, discriminator, std::move(network),
-                                         std::move(styles), std::move(extra));
+                                         styles.to(inputs.device), std::move(extra));
 }
 
 }  // namespace atelier::train

@@ -117,9 +117,12 @@ std::string Card(const TrainJob& job, const ResultInfo& info, const ModelSpec& s
     text += Row("largest gradient norm",
                 config.gradient_clip > 0 ? Number(config.gradient_clip) : "any");
   }
-  text += Row("precision", config.precision == Precision::kBf16 ? "bf16 autocast" : "fp32");
-  text += Row("training time",
-              Number(info.seconds / 3600) + " h, CPU threads: " + std::to_string(info.threads));
+  text += Row("precision", std::string(PrecisionName(config.precision)) +
+                               (config.precision == Precision::kFp32 ? "" : " autocast"));
+  text += Row(
+      "training time",
+      Number(info.seconds / 3600) + " h, " +
+          (info.device == "cpu" ? "CPU threads: " + std::to_string(info.threads) : "on one GPU"));
   if (config.family == "faststyle" || config.family == "multistyle") {
     text += FaststyleRows(config);
   }

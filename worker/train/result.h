@@ -17,6 +17,7 @@ struct ResultInfo {
   std::vector<std::string> skipped;  // files that were left out
   double seconds = 0;                // of training, over all attempts
   int threads = 0;
+  std::string device;  // "cpu" or "cuda"
   Progress last;
   std::int64_t held_out = 0;  // pictures of the content set that were not learnt from
   std::int64_t step = 0;      // whose weights these are

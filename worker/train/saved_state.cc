@@ -8,6 +8,10 @@
 
 namespace atelier::train {
 
+at::Device DeviceOf(const torch::nn::Module& network) {
+  return network.parameters().front().device();
+}
+
 at::Tensor CpuCopy(const at::Tensor& tensor) {
   return tensor.detach().to(at::kCPU, /*non_blocking=*/false, /*copy=*/true).contiguous();
 }

@@ -37,6 +37,9 @@ class Saved {
   virtual absl::Status Load(const models::TensorMap& state) = 0;
 };
 
+// Where a network with parameters computes.
+at::Device DeviceOf(const torch::nn::Module& network);
+
 // Detached, contiguous, on the CPU, sharing no memory.
 at::Tensor CpuCopy(const at::Tensor& tensor);
 

@@ -13,7 +13,8 @@
 namespace atelier::train {
 
 absl::StatusOr<SourceModel> ReadSourceModel(std::string_view kind,
-                                            const std::filesystem::path& directory) {
+                                            const std::filesystem::path& directory,
+                                            const torch::Device& device) {
   SourceModel source;
   ATELIER_ASSIGN_OR_RETURN(source.spec, ReadModelSpec(directory));
   ATELIER_RETURN_IF_ERROR(CheckCompressible(kind, source.spec));
@@ -23,12 +24,13 @@ absl::StatusOr<SourceModel> ReadSourceModel(std::string_view kind,
                           source.spec.weights_sha256));
   if (source.spec.architecture.generator == kTorchScript) {
     ATELIER_ASSIGN_OR_RETURN(source.network, models::TorchScriptGenerator::Parse(bytes));
+    source.network->to(device);
     return source;
   }
   ATELIER_ASSIGN_OR_RETURN(const models::Safetensors file, models::ParseSafetensors(bytes));
   ATELIER_ASSIGN_OR_RETURN(source.network, infer::MakeModelNetwork(source.spec));
   ATELIER_RETURN_IF_ERROR(models::LoadWeights(*source.network, file.tensors, /*strict=*/true));
-  infer::PrepareToServe(*source.network, torch::kCPU, torch::kFloat);
+  infer::PrepareToServe(*source.network, device, torch::kFloat);
   return source;
 }
 

@@ -22,6 +22,7 @@ struct SourceModel {
 // (common/compress_config.h); DATA_LOSS: its checksum is wrong or its weights do not fit;
 // NOT_FOUND.
 absl::StatusOr<SourceModel> ReadSourceModel(std::string_view kind,
-                                            const std::filesystem::path& directory);
+                                            const std::filesystem::path& directory,
+                                            const torch::Device& device);
 
 }  // namespace atelier::train

@@ -8,6 +8,7 @@
 #include "worker/image/resize.h"
 #include "worker/kernels/pixels.h"
 #include "worker/train/losses.h"
+#include "worker/train/saved_state.h"
 
 namespace atelier::train {
 namespace {
@@ -56,7 +57,8 @@ absl::StatusOr<StyleSet> StyleSet::Make(const ImageFolder& folder,
     for (const int side : short_sides) {
       Scale scale;
       scale.pixels = ToShortSide(picture, side);
-      const auto features = network.Features(kernels::PixelsToTensor(scale.pixels.unsqueeze(0)));
+      const auto features = network.Features(
+          kernels::PixelsToTensor(scale.pixels.unsqueeze(0).to(DeviceOf(network))));
       for (std::size_t layer = 0; layer < kFeatureLayers; ++layer) {
         scale.grams[layer] = Gram(features[layer]).squeeze(0);
       }

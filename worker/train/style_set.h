@@ -20,13 +20,13 @@ inline constexpr std::size_t kFeatureLayers = nn::EfficientNetLite::kFeatureBloc
 class StyleSet {
  public:
   struct Scale {
-    std::array<torch::Tensor, kFeatureLayers> grams;  // float [C, C]
-    torch::Tensor pixels;                             // uint8 [H, W, 3]
+    std::array<torch::Tensor, kFeatureLayers> grams;  // float [C, C], where the network is
+    torch::Tensor pixels;                             // uint8 [H, W, 3], on the CPU
   };
   struct Painting {
     std::vector<Scale> scales;
-    torch::Tensor colors;  // float [3, M] in [-1, 1], M about 8,192: a sample of its pixels, made a
-                           // little more saturated
+    torch::Tensor colors;    // float [3, M] in [-1, 1], on the CPU, M about 8,192: a sample of its
+                             // pixels, made a little more saturated
     std::int64_t label = 0;  // place in ImageFolder::labels()
   };
 

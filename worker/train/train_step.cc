@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "common/status_macros.h"
+#include "worker/models/feature_network.h"
 #include "worker/train/cut.h"
 #include "worker/train/cyclegan.h"
 #include "worker/train/distil.h"
@@ -43,7 +44,7 @@ constexpr StepRow kSteps[] = {
     // Compressions, which are no families.
     {"distil", Content, MakeDistilStep},
     {"prune", Content, MakePruneStep},
-    {"quantize", Content, MakeQuantizeStep},
+    {"quantize", Content, MakeQuantizeStep, /*cpu_only=*/true},  // the operators of int8 are
 };
 
 }  // namespace
@@ -79,6 +80,24 @@ std::vector<NamedNetwork> TrainStep::Networks() {
     }
   }
   return networks;
+}
+
+void TrainStep::MoveTo(const torch::Device& device) {
+  for (const NamedNetwork& network : Networks()) {
+    network.network->to(device);
+  }
+}
+
+absl::StatusOr<std::shared_ptr<nn::EfficientNetLite>> StepInputs::LoadFeatureNetwork() const {
+  ATELIER_ASSIGN_OR_RETURN(auto network, models::LoadEfficientNetLite(0, feature_weights));
+  network->to(device);
+  return network;
+}
+
+absl::StatusOr<std::unique_ptr<TrainStep>> MakeStep(const StepRow& row, const StepInputs& inputs) {
+  ATELIER_ASSIGN_OR_RETURN(auto step, row.make(inputs));
+  step->MoveTo(inputs.device);
+  return step;
 }
 
 absl::StatusOr<const StepRow*> FindStepRow(std::string_view family) {

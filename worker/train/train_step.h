@@ -16,6 +16,7 @@
 #include "common/model_spec.h"
 #include "common/train_config.h"
 #include "worker/models/safetensors.h"
+#include "worker/nn/efficientnet_lite.h"
 #include "worker/nn/generator.h"
 #include "worker/train/batch.h"
 #include "worker/train/image_folder.h"
@@ -38,7 +39,7 @@ class TrainStep {
   virtual ~TrainStep() = default;
 
   // Updates all networks once; `step` counts from 0 and keys the step's randomness. Returns the
-  // losses by name.
+  // losses by name. Here and below pictures are where the networks are.
   virtual std::map<std::string, double> Run(const Batch& batch, std::int64_t step) = 0;
 
   // Adam's step size of the generator at the last Run.
@@ -67,6 +68,8 @@ class TrainStep {
 
   // All networks that have weights of their own.
   std::vector<NamedNetwork> Networks();
+  // Moves these.
+  void MoveTo(const torch::Device& device);
 
   // With compression, the network whose results the result is to have, in evaluation mode; null
   // otherwise. The trainer measures one against the other at the end.
@@ -98,6 +101,10 @@ class TrainStep {
 };
 
 // What a step is made from. The folders are read while it is made and not kept.
+//
+// Networks that learn are made on the CPU, so that their first weights are equal on all devices,
+// and MakeStep moves them. What a step keeps besides (frozen networks, pictures, what is known of
+// them) it puts on `device` by itself.
 struct StepInputs {
   const TrainConfig& config;  // with steps set
   std::filesystem::path feature_weights;
@@ -105,6 +112,10 @@ struct StepInputs {
   const ImageFolder* style;  // null: the family has none
   // The folder of the model that is compressed; empty: the job trains.
   std::filesystem::path source_model = {};
+  torch::Device device = torch::kCPU;  // where batches will be
+
+  // EfficientNet-Lite0, on the device. DATA_LOSS, NOT_FOUND.
+  absl::StatusOr<std::shared_ptr<nn::EfficientNetLite>> LoadFeatureNetwork() const;
 };
 
 // A family's row: how it uses its data sets, and how its step is made. FAILED_PRECONDITION: the
@@ -113,7 +124,11 @@ struct StepRow {
   std::string_view family;
   BatchKind (*batch_kind)(const TrainConfig& config);
   absl::StatusOr<std::unique_ptr<TrainStep>> (*make)(const StepInputs& inputs);
+  bool cpu_only = false;  // whatever device the job is given
 };
+
+// The step of a row, on inputs.device. Errors: those of its `make`.
+absl::StatusOr<std::unique_ptr<TrainStep>> MakeStep(const StepRow& row, const StepInputs& inputs);
 
 // UNIMPLEMENTED: this build cannot train the family.
 absl::StatusOr<const StepRow*> FindStepRow(std::string_view family);

@@ -64,6 +64,12 @@ struct TrainJob {
   // `feature_weights`.
   std::filesystem::path judge_weights;
   int threads = 0;  // 0: LibTorch's choice
+  // Decoded pictures that are kept in memory, of each data set: ImageFolder::Options::cache_bytes.
+  std::uint64_t picture_cache_bytes = 1ull << 30;
+  // Where networks compute: "cpu" or "cuda:N". quantize jobs take the CPU whatever this says. On a
+  // GPU a run is equal to another only about as far as its precision goes; what is drawn (weights,
+  // noise, pictures) is equal on all devices.
+  std::string device = "cpu";
 };
 
 enum class Outcome { kFinished, kStopped };
@@ -72,9 +78,11 @@ enum class Outcome { kFinished, kStopped };
 // it writes a checkpoint and returns kStopped within a few steps' time. kFinished:
 // attempt_directory/result holds a whole model (model.json, weights.safetensors, card.md,
 // preview.jpg), of the last step or, with evaluate.best_result, of the best. FAILED_PRECONDITION: a
-// data set without a single readable picture, or too few for a metric; DATA_LOSS: a damaged
-// checkpoint or feature network; RESOURCE_EXHAUSTED: disk or memory full; INVALID_ARGUMENT: the
-// checkpoint belongs to another configuration.
+// data set without a single readable picture, or too few for a metric, or one with other pictures
+// than the checkpoint was made with, or the device is not there; DATA_LOSS: a damaged checkpoint or
+// feature network, or more than half of a data set can no longer be read; RESOURCE_EXHAUSTED: disk
+// or memory full; INVALID_ARGUMENT: the checkpoint belongs to another configuration, or what
+// job_check.h refuses.
 absl::StatusOr<Outcome> RunTraining(const TrainJob& job, Observer& observer,
                                     const std::atomic<bool>& stop);
 

@@ -10,6 +10,7 @@
 #include "common/status_macros.h"
 #include "worker/train/checkpoint.h"
 #include "worker/train/init_weights.h"
+#include "worker/train/job_check.h"
 #include "worker/train/samples.h"
 
 namespace atelier::train {
@@ -22,11 +23,7 @@ constexpr std::size_t kMaxSkippedWarnings = 20;
 
 // The job with its length in steps.
 TrainJob WithSteps(TrainJob job, std::int64_t pictures) {
-  TrainConfig& config = job.config;
-  if (config.steps == 0) {
-    const std::int64_t a_step = SamplesAStep(config);
-    config.steps = (config.epochs * pictures + a_step - 1) / a_step;
-  }
+  job.config.steps = StepsOf(job.config, pictures);
   return job;
 }
 
@@ -37,10 +34,12 @@ std::int64_t StylePictures(const TrainConfig& config, const StepRow& row, const 
 
 }  // namespace
 
-TrainingRun::TrainingRun(const TrainJob& job, const StepRow& row, Observer& observer,
-                         const std::atomic<bool>& stop, Datasets sets, RunLog log)
+TrainingRun::TrainingRun(const TrainJob& job, const StepRow& row, const torch::Device& device,
+                         Observer& observer, const std::atomic<bool>& stop, Datasets sets,
+                         RunLog log)
     : job_(WithSteps(job, sets.content.size())),
       row_(row),
+      device_(device),
       observer_(observer),
       stop_(stop),
       sets_(std::move(sets)),
@@ -65,17 +64,38 @@ absl::Status TrainingRun::WarnOfSkipped(const std::string& name, const ImageFold
                                 std::to_string(folder.size()) + " pictures used");
 }
 
+absl::Status TrainingRun::WarnOfBroken() {
+  const TrainConfig& config = job_.config;
+  ATELIER_RETURN_IF_ERROR(WarnOfBroken(config.content_dataset, sets_.content));
+  ATELIER_RETURN_IF_ERROR(WarnOfBroken(config.content_dataset, sets_.evaluation));
+  return style() == nullptr ? absl::OkStatus() : WarnOfBroken(config.style_dataset, *style());
+}
+
+absl::Status TrainingRun::WarnOfBroken(const std::string& name, const ImageFolder& folder) {
+  for (const std::string& file : folder.TakeBroken()) {
+    broken_.push_back(file);
+    const std::string sentence = "data set " + name + ": " + file +
+                                 "; another picture takes its place (" +
+                                 std::to_string(folder.broken()) + " of " +
+                                 std::to_string(folder.size()) + " files broken so far)";
+    ATELIER_RETURN_IF_ERROR(broken_.size() <= kMaxSkippedWarnings ? Warn(sentence)
+                                                                  : log_.Line(sentence));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status TrainingRun::Prepare() {
   progress_.steps = job_.config.steps;
   ATELIER_RETURN_IF_ERROR(WarnOfSkipped(job_.config.content_dataset, sets_.content));
   if (style() != nullptr) {
     ATELIER_RETURN_IF_ERROR(WarnOfSkipped(job_.config.style_dataset, *style()));
   }
-  ATELIER_ASSIGN_OR_RETURN(step_, row_.make({.config = job_.config,
-                                             .feature_weights = job_.feature_weights,
-                                             .content = sets_.content,
-                                             .style = style(),
-                                             .source_model = job_.source_model}));
+  ATELIER_ASSIGN_OR_RETURN(step_, MakeStep(row_, {.config = job_.config,
+                                                  .feature_weights = job_.feature_weights,
+                                                  .content = sets_.content,
+                                                  .style = style(),
+                                                  .source_model = job_.source_model,
+                                                  .device = device_}));
   ATELIER_RETURN_IF_ERROR(PrepareEvaluation());
   ATELIER_ASSIGN_OR_RETURN(sample_pictures_, PickSamples(job_.config, row_.batch_kind(job_.config),
                                                          sets_.content, kSamplePictures));
@@ -115,6 +135,12 @@ absl::Status TrainingRun::Resume() {
     return absl::InvalidArgumentError(
         "the checkpoint was made with other settings; start the job under a new id");
   }
+  ATELIER_RETURN_IF_ERROR(CheckSameSets(job_.config, checkpoint.datasets, sets_));
+  if (checkpoint.datasets.empty()) {
+    ATELIER_RETURN_IF_ERROR(
+        Warn("the checkpoint is of a release that did not note which pictures it learnt from: "
+             "nothing tells whether the data sets are still the same"));
+  }
   ATELIER_RETURN_IF_ERROR(step_->LoadState(checkpoint.state));
   // Before its counters: in a row of skipped steps it would keep nothing.
   guard_.Keep(checkpoint.state);
@@ -128,6 +154,11 @@ absl::Status TrainingRun::Resume() {
   }
   progress_.step = checkpoint.step;
   seconds_before_ = checkpoint.seconds;
+  if (checkpoint.device != DeviceName()) {
+    ATELIER_RETURN_IF_ERROR(Warn("the checkpoint was computed on " + checkpoint.device +
+                                 " and goes on on " + DeviceName() +
+                                 ": the result will differ from a run on one of them"));
+  }
   if (checkpoint.threads != at::get_num_threads()) {
     return Warn("the checkpoint was computed with " + std::to_string(checkpoint.threads) +
                 " threads and goes on with " + std::to_string(at::get_num_threads()) +
@@ -171,14 +202,16 @@ absl::StatusOr<Outcome> TrainingRun::Execute() {
 
 absl::Status TrainingRun::Loop() {
   BatchLoader loader(job_.config, row_.batch_kind(job_.config), sets_.content, style(),
-                     resampling_.sources());
+                     resampling_.sources(), BatchLoader::Options());
   if (progress_.step == 0) {
     ATELIER_RETURN_IF_ERROR(Sample());
   }
   while (!Done() && !stop_.load(std::memory_order_relaxed)) {
     const absl::Time start = absl::Now();
-    ATELIER_ASSIGN_OR_RETURN(const Batch batch, loader.Get(progress_.step));
-    std::map<std::string, double> losses = step_->Run(batch, progress_.step);
+    const absl::StatusOr<Batch> got = loader.Get(progress_.step);
+    ATELIER_RETURN_IF_ERROR(WarnOfBroken());
+    ATELIER_ASSIGN_OR_RETURN(const Batch batch, got);
+    std::map<std::string, double> losses = step_->Run(OnDevice(batch, device_), progress_.step);
     resampling_.EndStep(batch, step_->TakeRealScores(), progress_.step);
     ATELIER_RETURN_IF_ERROR(Guard(losses));
     ATELIER_RETURN_IF_ERROR(AfterStep(std::move(losses), absl::Now() - start));

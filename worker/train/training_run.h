@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -31,8 +32,8 @@ namespace atelier::train {
 class TrainingRun {
  public:
   // `job` with its length in steps or in epochs of `sets`. The rest must outlive the run.
-  TrainingRun(const TrainJob& job, const StepRow& row, Observer& observer,
-              const std::atomic<bool>& stop, Datasets sets, RunLog log);
+  TrainingRun(const TrainJob& job, const StepRow& row, const torch::Device& device,
+              Observer& observer, const std::atomic<bool>& stop, Datasets sets, RunLog log);
 
   // As RunTraining.
   absl::StatusOr<Outcome> Execute();
@@ -56,11 +57,18 @@ class TrainingRun {
   absl::Status MeasureCompressed();
   absl::Status Finish();
   std::filesystem::path JudgeWeights() const;
+  // "cpu" or "cuda".
+  std::string DeviceName() const {
+    return c10::DeviceTypeName(device_.type(), /*lower_case=*/true);
+  }
   absl::Status LoadBest(ResultInfo& info);
   bool Done() const { return progress_.step >= progress_.steps || StoppedEarly(); }
   bool StoppedEarly() const { return evaluation_ != nullptr && watch_.enough(); }
   absl::Status Warn(const std::string& sentence);
   absl::Status WarnOfSkipped(const std::string& name, const ImageFolder& folder);
+  // Of files that have broken since the sets were opened.
+  absl::Status WarnOfBroken();
+  absl::Status WarnOfBroken(const std::string& name, const ImageFolder& folder);
   std::int64_t EpochAt(std::int64_t step) const {
     return step * samples_a_step() / sets_.content.size();
   }
@@ -74,6 +82,7 @@ class TrainingRun {
 
   const TrainJob job_;
   const StepRow& row_;
+  const torch::Device device_;  // of the networks
   Observer& observer_;
   const std::atomic<bool>& stop_;
   const Datasets sets_;
@@ -81,6 +90,7 @@ class TrainingRun {
   std::unique_ptr<TrainStep> step_;
   torch::Tensor sample_pictures_;
   std::string last_sample_;
+  std::vector<std::string> broken_;  // files, in sentences
   Progress progress_;
   NanGuard guard_;
   CollapseAlarm alarm_;

@@ -27,8 +27,9 @@ bool TrainingRun::EvaluationIsDue(std::int64_t epoch_before) const {
 
 absl::Status TrainingRun::Evaluate() {
   ATELIER_ASSIGN_OR_RETURN(const auto metrics, evaluation_->Measure([&](const Batch& batch) {
-    return step_->Results(batch);
+    return step_->Results(OnDevice(batch, device_)).cpu();
   }));
+  ATELIER_RETURN_IF_ERROR(WarnOfBroken());
   const auto found = metrics.find(job_.config.evaluate.decisive());
   const double metric = found == metrics.end() ? std::nan("") : found->second;
   if (std::isfinite(metric)) {
@@ -72,7 +73,10 @@ absl::StatusOr<std::string> TrainingRun::Grid() {
   std::vector<torch::Tensor> rows;
   {
     const torch::NoGradGuard no_grad;
-    rows = step_->Sample(sample_pictures_);
+    rows = step_->Sample(sample_pictures_.to(device_));
+  }
+  for (torch::Tensor& row : rows) {
+    row = row.cpu();
   }
   // The first step's results are all alike: nothing is learnt yet.
   if (progress_.step > 0 && rows[1].size(0) > 1 && sample_pictures_.size(0) > 1 &&
@@ -95,8 +99,10 @@ absl::Status TrainingRun::Save() {
   Checkpoint checkpoint;
   checkpoint.step = progress_.step;
   checkpoint.threads = at::get_num_threads();
+  checkpoint.device = DeviceName();
   checkpoint.seconds = SecondsSoFar();
   checkpoint.fingerprint = Fingerprint(job_.config);
+  checkpoint.datasets = DigestsOf(sets_);
   checkpoint.state = step_->State();
   guard_.Keep(checkpoint.state);
   guard_.Save("guard", checkpoint.state);
@@ -133,8 +139,10 @@ absl::Status TrainingRun::MeasureCompressed() {
                            MeasureCompression({.config = job_.config,
                                                .kind = row_.batch_kind(job_.config),
                                                .sets = sets_,
-                                               .judge_weights = JudgeWeights()},
+                                               .judge_weights = JudgeWeights(),
+                                               .device = device_},
                                               *step_));
+  ATELIER_RETURN_IF_ERROR(WarnOfBroken());
   progress_.metrics_step = progress_.step;
   reported_step_ = -1;  // told again, with the numbers
   return Report(/*last=*/true);
@@ -154,8 +162,10 @@ absl::Status TrainingRun::Finish() {
     info.style_pictures = style()->size();
     info.skipped.insert(info.skipped.end(), style()->skipped().begin(), style()->skipped().end());
   }
+  info.skipped.insert(info.skipped.end(), broken_.begin(), broken_.end());
   info.seconds = SecondsSoFar();
   info.threads = at::get_num_threads();
+  info.device = DeviceName();
   info.last = progress_;
   if (evaluation_ != nullptr) {
     ATELIER_RETURN_IF_ERROR(LoadBest(info));

@@ -49,7 +49,7 @@ class VaeganStep final : public GeneratorStep<nn::PatternGenerator> {
     encoder_->train();
     const bool was_training = average_.result().is_training();
     average_.result().eval();
-    const torch::Tensor noise = LatentNoise(config_, 0, pictures.size(0), kPrior);
+    const torch::Tensor noise = LatentNoise(config_, 0, pictures.size(0), kPrior, *generator_);
     std::vector<torch::Tensor> rows = {pictures, average_.result().Generate(latent.mean, {}),
                                        average_.result().Generate(noise, {})};
     average_.result().train(was_training);
@@ -57,10 +57,8 @@ class VaeganStep final : public GeneratorStep<nn::PatternGenerator> {
   }
 
  private:
-  std::vector<Saved*> parts() override {
-    return {&encoder_learner_, &learner_, &adversary_, &average_};
-  }
-  Losses PartLosses(const Batch& part, std::int64_t draw, double* discriminator_loss);
+  std::vector<Saved*> other_parts() override { return {&encoder_learner_, &adversary_}; }
+  Losses PartLosses(const Batch& part, double* discriminator_loss);
 
   const std::shared_ptr<nn::PatternEncoder> encoder_;
   const std::shared_ptr<nn::PatternDiscriminator> discriminator_;
@@ -69,24 +67,26 @@ class VaeganStep final : public GeneratorStep<nn::PatternGenerator> {
   std::vector<torch::Tensor> real_scores_;  // a part of the batch each
 };
 
-Losses VaeganStep::PartLosses(const Batch& part, std::int64_t draw, double* discriminator_loss) {
+Losses VaeganStep::PartLosses(const Batch& part, double* discriminator_loss) {
+  discriminator_->SetDropoutRandom(DropoutRandoms(config_, part.samples()));
   const torch::Tensor& real = part.content;
   const std::int64_t count = real.size(0);
   nn::LatentDistribution latent;
   torch::Tensor rebuilt;
   torch::Tensor invented;
   {
-    const Autocast autocast(config_.precision);
+    const Autocast autocast(config_.precision, real.device());
     latent = encoder_->Encode(real);
     latent = {latent.mean.to(torch::kFloat), latent.log_variance.to(torch::kFloat)};
-    const torch::Tensor code =
-        nn::Reparameterize(latent, LatentNoise(config_, part.first_sample, count, kPosterior));
-    rebuilt = generator_->forward(code, {}).to(torch::kFloat);
-    invented = generator_->forward(LatentNoise(config_, part.first_sample, count, kPrior), {})
-                   .to(torch::kFloat);
+    const auto noise = [&](Draw draw) {
+      return LatentNoise(config_, part.first_sample, count, draw, *generator_);
+    };
+    rebuilt =
+        generator_->forward(nn::Reparameterize(latent, noise(kPosterior)), {}).to(torch::kFloat);
+    invented = generator_->forward(noise(kPrior), {}).to(torch::kFloat);
   }
-  *discriminator_loss +=
-      adversary_.LearnPart(torch::cat({real, real}), {torch::cat({rebuilt, invented})}, draw);
+  *discriminator_loss += adversary_.LearnPart(torch::cat({real, real}),
+                                              {torch::cat({rebuilt, invented})}, part.samples());
   // It saw each real picture twice.
   if (const torch::Tensor scores = adversary_.TakeRealScores(); scores.defined()) {
     real_scores_.push_back(scores.narrow(0, 0, count));
@@ -99,21 +99,17 @@ Losses VaeganStep::PartLosses(const Batch& part, std::int64_t draw, double* disc
            weight.feature_matching_weight * FeatureMatching(of_rebuilt.features, of_real.features)},
           {"kl", weight.kl_weight / config_.pattern.latent_size *
                      KlDivergence(latent.mean, latent.log_variance)},
-          {"adversarial", adversary_.GeneratorLoss(invented, real, draw)},
+          {"adversarial", adversary_.GeneratorLoss(invented, real, part.samples())},
           {"regularization", weight.regularization_weight *
                                  (SquaredWeights(*encoder_) + SquaredWeights(*generator_))}};
 }
 
 std::map<std::string, double> VaeganStep::Run(const Batch& batch, std::int64_t step) {
   adversary_.SetRateShare(Rate(step));
-  discriminator_->SetDropoutRandom(DropoutRandom(config_, step));
   double discriminator_loss = 0;
-  std::map<std::string, double> values =
-      StepParts(batch, step,
-                [&](const Batch& part, std::int64_t draw) {
-                  return PartLosses(part, draw, &discriminator_loss);
-                },
-                {&encoder_learner_});
+  std::map<std::string, double> values = StepParts(
+      batch, step, [&](const Batch& part) { return PartLosses(part, &discriminator_loss); },
+      {&encoder_learner_});
   values["discriminator"] = discriminator_loss / config_.accumulate;
   return values;
 }

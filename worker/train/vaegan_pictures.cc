@@ -66,12 +66,10 @@ class VaeganPicturesStep final : public GeneratorStep<nn::SharedLatentGenerator>
   }
 
  private:
-  std::vector<Saved*> parts() override {
-    return {&learner_, &style_adversary_, &content_adversary_, &average_};
-  }
+  std::vector<Saved*> other_parts() override { return {&style_adversary_, &content_adversary_}; }
   // Without noise, by the network that would be the result.
   torch::Tensor Translate(Domain from, Domain to, const torch::Tensor& pictures) {
-    const Autocast autocast(config_.precision);
+    const Autocast autocast(config_.precision, pictures.device());
     nn::SharedLatentGenerator& network = average_.result();
     return network.Decode(to, network.Encode(from, pictures)).to(torch::kFloat);
   }
@@ -80,7 +78,7 @@ class VaeganPicturesStep final : public GeneratorStep<nn::SharedLatentGenerator>
   // Of the pictures of a domain that came out of their own codes, in the adversary's features.
   torch::Tensor RebuiltFeatures(Adversary& adversary, const torch::Tensor& rebuilt,
                                 const torch::Tensor& real);
-  Losses PartLosses(const Batch& part, std::int64_t draw, double* style_loss, double* content_loss);
+  Losses PartLosses(const Batch& part, double* style_loss, double* content_loss);
 
   const Architecture architecture_;
   Adversary style_adversary_;    // tells style pictures from translations
@@ -90,13 +88,13 @@ class VaeganPicturesStep final : public GeneratorStep<nn::SharedLatentGenerator>
 
 Code VaeganPicturesStep::Encode(Domain domain, const torch::Tensor& pictures,
                                 std::int64_t first_sample, Draw draw) {
-  const Autocast autocast(config_.precision);
+  const Autocast autocast(config_.precision, pictures.device());
   const torch::Tensor mean = generator_->Encode(domain, pictures).to(torch::kFloat);
-  return {mean, mean + KeyedNoise(config_.seed, first_sample, draw, mean.sizes())};
+  return {mean, mean + KeyedNoise(config_.seed, first_sample, draw, mean.sizes(), mean.device())};
 }
 
 torch::Tensor VaeganPicturesStep::Decode(Domain domain, const torch::Tensor& codes) {
-  const Autocast autocast(config_.precision);
+  const Autocast autocast(config_.precision, codes.device());
   return generator_->Decode(domain, codes).to(torch::kFloat);
 }
 
@@ -106,8 +104,7 @@ torch::Tensor VaeganPicturesStep::RebuiltFeatures(Adversary& adversary,
   return FeatureMatching(adversary.Look(rebuilt).features, adversary.Look(real).features);
 }
 
-Losses VaeganPicturesStep::PartLosses(const Batch& part, std::int64_t draw, double* style_loss,
-                                      double* content_loss) {
+Losses VaeganPicturesStep::PartLosses(const Batch& part, double* style_loss, double* content_loss) {
   const torch::Tensor& a = part.content;
   const torch::Tensor& b = part.target;
   const std::int64_t count = a.size(0);
@@ -124,8 +121,8 @@ Losses VaeganPicturesStep::PartLosses(const Batch& part, std::int64_t draw, doub
   const Code of_made_a = Encode(Domain::kSource, made_a, part.first_sample, kMadeContent);
   const Code of_made_b = Encode(Domain::kTarget, made_b, part.first_sample, kMadeStyle);
 
-  *style_loss += style_adversary_.LearnPart(b, {made_b}, draw);
-  *content_loss += content_adversary_.LearnPart(a, {made_a}, draw);
+  *style_loss += style_adversary_.LearnPart(b, {made_b}, part.samples());
+  *content_loss += content_adversary_.LearnPart(a, {made_a}, part.samples());
   Losses losses = {
       {"reconstruction_a", weight.reconstruction_weight * AbsoluteDistance(rebuilt_a, a)},
       {"reconstruction_b", weight.reconstruction_weight * AbsoluteDistance(rebuilt_b, b)},
@@ -136,8 +133,8 @@ Losses VaeganPicturesStep::PartLosses(const Batch& part, std::int64_t draw, doub
        weight.cycle_weight * AbsoluteDistance(Decode(Domain::kTarget, of_made_a.noisy), b)},
       {"cycle_kl",
        weight.cycle_kl_weight * (UnitDivergence(of_made_a.mean) + UnitDivergence(of_made_b.mean))},
-      {"adversarial_a", content_adversary_.GeneratorLoss(made_a, a, draw)},
-      {"adversarial_b", style_adversary_.GeneratorLoss(made_b, b, draw)}};
+      {"adversarial_a", content_adversary_.GeneratorLoss(made_a, a, part.samples())},
+      {"adversarial_b", style_adversary_.GeneratorLoss(made_b, b, part.samples())}};
   if (weight.feature_matching_weight > 0) {
     losses["feature_matching"] =
         weight.feature_matching_weight * (RebuiltFeatures(content_adversary_, rebuilt_a, a) +
@@ -156,10 +153,8 @@ std::map<std::string, double> VaeganPicturesStep::Run(const Batch& batch, std::i
   content_adversary_.SetRateShare(Rate(step));
   double style_loss = 0;
   double content_loss = 0;
-  std::map<std::string, double> values =
-      StepParts(batch, step, [&](const Batch& part, std::int64_t draw) {
-        return PartLosses(part, draw, &style_loss, &content_loss);
-      });
+  std::map<std::string, double> values = StepParts(
+      batch, step, [&](const Batch& part) { return PartLosses(part, &style_loss, &content_loss); });
   values["discriminator_a"] = style_loss / config_.accumulate;
   values["discriminator_b"] = content_loss / config_.accumulate;
   return values;
@@ -184,7 +179,7 @@ absl::StatusOr<std::unique_ptr<TrainStep>> MakeVaeganPicturesStep(const StepInpu
         discriminator, MakeDiscriminator(config.gan, /*in_channels=*/3, inputs.feature_weights,
                                          MakeRandom(random.Next())));
   }
-  ATELIER_ASSIGN_OR_RETURN(ExtraLosses extra, ExtraLosses::Make(config, inputs.feature_weights));
+  ATELIER_ASSIGN_OR_RETURN(ExtraLosses extra, ExtraLosses::Make(inputs));
   return std::make_unique<VaeganPicturesStep>(
       config, Architecture{.generator = "shared-latent", .base_channels = options.base_channels},
       generator, mean, discriminators[0], discriminators[1], std::move(extra));

@@ -43,8 +43,11 @@ TEST(ProtoJsonTest, WhatIsWrittenIsReadBack) {
 
 TEST(ProtoJsonTest, ErrorsNameTheField) {
   for (const auto& [json, message] :
-       {std::pair{R"({"jobid":"a"})", "jobid: there is no such field"},
-        {R"({"train":{"data":{"path":[1]}}})", "train.data.path: there is no such field"},
+       {std::pair{R"({"jobid":"a"})",
+                  "jobid: there is no such field; there are job_id, output_model, "
+                  "train, distil, prune, quantize"},
+        {R"({"train":{"data":{"path":[1]}}})",
+         "train.data.path: there is no such field; there are content, style, upscale"},
         {R"({"job_id":1})", "job_id: 1 is not a string"},
         {R"({"train":{"steps":"many"}})",
          "train.steps: \"many\" is not a whole number of 0 or above that fits"},
@@ -60,6 +63,17 @@ TEST(ProtoJsonTest, ErrorsNameTheField) {
     EXPECT_EQ(status.message(), message);
     EXPECT_TRUE(FieldOf(status).has_value());
     EXPECT_EQ(spec.ByteSizeLong(), 0u);
+  }
+}
+
+TEST(ProtoJsonTest, AnUnknownFieldIsNamedAsItWasWritten) {
+  for (const char* key : {"lambda_A", "lambdaA", "lambda__a"}) {
+    v1::JobSpec spec;
+    const absl::Status status =
+        FromJson(R"({"train":{"cyclegan":{")" + std::string(key) + R"(":10}}})", spec);
+    EXPECT_EQ(FieldOf(status), "train.cyclegan." + std::string(key));
+    EXPECT_THAT(std::string(status.message()),
+                HasSubstr("there are cycle_weight, identity_weight"));
   }
 }
 

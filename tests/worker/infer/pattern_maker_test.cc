@@ -9,13 +9,11 @@
 #include <string>
 
 #include "common/errors.h"
-#include "common/files.h"
 #include "tests/support/temp_dir.h"
+#include "tests/worker/model_folder.h"
 #include "worker/infer/latent.h"
 #include "worker/infer/stylizer.h"
 #include "worker/models/pattern_table.h"
-#include "worker/models/safetensors.h"
-#include "worker/models/weights.h"
 
 namespace atelier::infer {
 namespace {
@@ -39,13 +37,7 @@ class PatternFolder {
     for (torch::Tensor& parameter : network->parameters()) {
       parameter.data() *= 8;
     }
-    const std::string bytes =
-        models::SerializeSafetensors(models::CollectWeights(*network), {}).value();
-    EXPECT_TRUE(WriteFileAtomically(directory_ / "weights.safetensors", bytes).ok());
-    spec_.parameters = models::CountParameters(*network);
-    spec_.weights_sha256 = Sha256Hex(bytes);
-    spec_.weights_bytes = bytes.size();
-    EXPECT_TRUE(WriteModelSpec(directory_.path(), spec_).ok());
+    test::WriteModelFolder(path(), *network, spec_);
     return PatternMaker::Load({.directory = directory_.path()});
   }
   const std::filesystem::path& path() const { return directory_.path(); }

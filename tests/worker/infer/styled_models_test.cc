@@ -7,11 +7,9 @@
 #include <string>
 
 #include "common/errors.h"
-#include "common/files.h"
 #include "tests/support/temp_dir.h"
+#include "tests/worker/model_folder.h"
 #include "worker/infer/stylizer.h"
-#include "worker/models/safetensors.h"
-#include "worker/models/weights.h"
 #include "worker/nn/multistyle_generator.h"
 #include "worker/nn/reference_generator.h"
 
@@ -35,14 +33,10 @@ class StyledFolder {
         }
       }
     }
-    const std::string bytes =
-        models::SerializeSafetensors(models::CollectWeights(network), {}).value();
-    EXPECT_TRUE(WriteFileAtomically(directory_ / "weights.safetensors", bytes).ok());
     spec_.family = generator;
     spec_.tier = "lite";
     spec_.architecture.generator = generator;
-    spec_.weights_sha256 = Sha256Hex(bytes);
-    spec_.weights_bytes = bytes.size();
+    test::WriteModelFolder(directory_.path(), network, spec_);
   }
 
   absl::StatusOr<std::unique_ptr<Stylizer>> Load() {

@@ -12,11 +12,11 @@
 #include "common/errors.h"
 #include "common/files.h"
 #include "tests/support/temp_dir.h"
+#include "tests/worker/model_folder.h"
 #include "worker/infer/device.h"
+#include "worker/infer/device_choice.h"
 #include "worker/infer/guard.h"
 #include "worker/models/generator_table.h"
-#include "worker/models/safetensors.h"
-#include "worker/models/weights.h"
 #include "worker/nn/quantized_convolution.h"
 
 namespace atelier::infer {
@@ -28,16 +28,10 @@ class ModelFolder {
   explicit ModelFolder(const std::string& generator) {
     const auto network = models::MakeGenerator(generator).value();
     network->InitializeWeights(at::make_generator<at::CPUGeneratorImpl>(3));
-    const std::string bytes =
-        models::SerializeSafetensors(models::CollectWeights(*network), {}).value();
-    EXPECT_TRUE(WriteFileAtomically(weights(), bytes).ok());
     spec_.family = "faststyle";
     spec_.tier = "lite";
     spec_.architecture.generator = generator;
-    spec_.parameters = models::CountParameters(*network);
-    spec_.weights_sha256 = Sha256Hex(bytes);
-    spec_.weights_bytes = bytes.size();
-    WriteSpec();
+    test::WriteModelFolder(path(), *network, spec_);
   }
 
   void WriteSpec() { EXPECT_TRUE(WriteModelSpec(directory_.path(), spec_).ok()); }
@@ -138,11 +132,7 @@ void WriteResnet(bool int8, const std::filesystem::path& folder) {
       convolution->SetInputGrid(nn::GridFor(-8, 8));
     }
   }
-  const std::string bytes =
-      models::SerializeSafetensors(models::CollectWeights(*network), {}).value();
-  EXPECT_TRUE(WriteFileAtomically(folder / "weights.safetensors", bytes).ok());
-  spec.weights_sha256 = Sha256Hex(bytes);
-  EXPECT_TRUE(WriteModelSpec(folder, spec).ok());
+  test::WriteModelFolder(folder, *network, spec);
 }
 
 class Int8Stylizer : public testing::Test {
@@ -254,6 +244,13 @@ TEST(OpenDevice, KnowsCpuAndRefusesOtherWords) {
   for (const char* name : {"", "gpu", "cuda", "cuda:", "cuda:-1", "cuda:1x", "cuda:999", "mps"}) {
     EXPECT_EQ(OpenDevice(name).status().code(), absl::StatusCode::kInvalidArgument) << name;
   }
+}
+
+TEST(ResolveDevice, TakesAGpuWhereThereIsOne) {
+  EXPECT_EQ(ResolveDevice("cpu"), "cpu");
+  EXPECT_EQ(ResolveDevice("cuda"), "cuda:0");
+  EXPECT_EQ(ResolveDevice("cuda:3"), "cuda:3");
+  EXPECT_EQ(ResolveDevice("auto"), OpenDevice("cuda:0").ok() ? "cuda:0" : "cpu");
 }
 
 TEST(OpenDevice, SaysWhenADeviceIsNotThere) {

@@ -133,6 +133,42 @@ TEST_F(TrainRoleTest, TellsItsLeaseAndReportsTheWholeRunInOrder) {
   EXPECT_EQ(seen.config.steps, 3);
 }
 
+TEST_F(TrainRoleTest, TrainsOnItsDevice) {
+  options_.device = "cuda:1";
+  std::string seen;
+  Run([&](const train::TrainJob& job, train::Observer&,
+          const std::atomic<bool>&) -> absl::StatusOr<Outcome> {
+    seen = job.device;
+    return Outcome::kFinished;
+  });
+  const auto hello = server_.Await(WorkerMessage::kHello);
+  ASSERT_TRUE(hello.has_value());
+  EXPECT_EQ(hello->message.hello().device(), "cuda:1");
+  ServerMessage start = Start();
+  start.mutable_start_job()->mutable_spec()->mutable_train()->set_precision(v1::PRECISION_FP16);
+  server_.Send(start);
+  EXPECT_EQ(AwaitFinished().outcome(), JobFinished::OUTCOME_SUCCEEDED);
+  EXPECT_EQ(Join(), 0);
+  EXPECT_EQ(seen, "cuda:1");
+}
+
+TEST_F(TrainRoleTest, DoesNotTrainInFp16OnACpu) {
+  bool trained = false;
+  Run([&](const train::TrainJob&, train::Observer&,
+          const std::atomic<bool>&) -> absl::StatusOr<Outcome> {
+    trained = true;
+    return Outcome::kFinished;
+  });
+  ServerMessage start = Start();
+  start.mutable_start_job()->mutable_spec()->mutable_train()->set_precision(v1::PRECISION_FP16);
+  server_.Send(start);
+  const JobFinished finished = AwaitFinished();
+  EXPECT_EQ(finished.code(), static_cast<std::uint32_t>(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(finished.message(), ::testing::StartsWith("train.precision: "));
+  EXPECT_EQ(Join(), 1);
+  EXPECT_FALSE(trained);
+}
+
 TEST_F(TrainRoleTest, TheSameWarningIsToldOnce) {
   Run([](const train::TrainJob&, train::Observer& observer,
          const std::atomic<bool>&) -> absl::StatusOr<Outcome> {

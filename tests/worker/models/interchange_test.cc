@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <string>
@@ -107,7 +108,11 @@ INSTANTIATE_TEST_SUITE_P(Both, PythonFiles, testing::Values("zip", "old"),
                          [](const auto& info) { return info.param; });
 
 TEST_P(PythonFiles, GiveThePicturesThatTheyGiveInPython) {
-  const auto imported = ImportWeightsFile(Golden("interchange_" + GetParam() + ".pth"), kMaxBytes);
+  const auto bytes = ReadFile(Golden("interchange_" + GetParam() + ".pth"), kMaxBytes);
+  ASSERT_TRUE(bytes.ok()) << bytes.status();
+  const auto tensors = ParseWeights(*bytes);
+  ASSERT_TRUE(tensors.ok()) << tensors.status();
+  const auto imported = RecognizeWeights(*tensors);
   ASSERT_TRUE(imported.ok()) << imported.status();
   EXPECT_EQ(imported->architecture, Resnet());
   const auto network = MakeGenerator(imported->architecture).value();
@@ -215,6 +220,22 @@ TEST(RecognizeWeights, SaysWhatFilesOfNoKnownNetworkHold) {
   EXPECT_THAT(Message(RecognizeWeights({}).status()), HasSubstr("there are none"));
 }
 
+TEST(RecognizeWeights, SaysThatInt8WeightsAreInt8) {
+  const auto network =
+      MakeGenerator({.generator = "resnet-1", .base_channels = 4, .norm = "instance", .int8 = true})
+          .value();
+  const TensorMap ours = CollectWeights(*network);
+  TensorMap foreign = CollectWeights(*MakeGenerator("resnet-6").value());
+  foreign["model.4.weight"] = foreign.at("model.4.weight").to(torch::kChar);
+  for (const TensorMap& tensors : {ours, foreign}) {
+    const absl::Status status = RecognizeWeights(tensors).status();
+    EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+    EXPECT_THAT(Message(status),
+                testing::AllOf(HasSubstr("int8"), HasSubstr("its int8 tensors are model."),
+                               HasSubstr("metadata"), HasSubstr("fp32")));
+  }
+}
+
 TEST(RecognizeWeights, RefusesTwoTensorsOfOneName) {
   TensorMap tensors = Zeros(ExpectedShapes(Resnet()));
   tensors["module.model.1.bias"] = torch::zeros({4});
@@ -249,6 +270,19 @@ TEST(RecognizeWeights, IsNotMisledByAbsurdShapes) {
       EXPECT_EQ(RecognizeWeights(tensors).status().code(), absl::StatusCode::kInvalidArgument);
     }
   }
+}
+
+TEST(GeneratorTable, HasTheNamesThatAJobMayChoose) {
+  const std::string known = Message(ArchitectureOf("vgg").status());
+  std::string list;
+  for (const char* name : kGeneratorNames) {
+    EXPECT_TRUE(ArchitectureOf(name).ok()) << name;
+    EXPECT_THAT(known, HasSubstr(name));
+    list += std::string(name) + ", ";
+  }
+  EXPECT_EQ(std::ranges::count(known, ','), std::ranges::count(list, ',') - 1) << known;
+  EXPECT_FALSE(ArchitectureOf(kGeneratorNames.front(), /*base_channels=*/8).ok());
+  EXPECT_TRUE(ArchitectureOf(kGeneratorNames.back(), /*base_channels=*/8).ok());
 }
 
 TEST(WeightsFormat, IsToldByTheContents) {

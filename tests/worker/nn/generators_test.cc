@@ -137,7 +137,7 @@ TEST_P(EveryOption, InitialisesEquallyFromEqualSeeds) {
 TEST_P(EveryOption, GivesEveryParameterAGradient) {
   const std::shared_ptr<Generator> generator = Make();
   generator->train();
-  generator->SetDropoutRandom(Random(3));
+  generator->SetDropoutRandom({Random(3)});
   const torch::Tensor batch = torch::cat({Picture(40, 36), Picture(40, 36).flip(3)});
   generator->forward(batch).pow(2).sum().backward();
   for (const auto& item : generator->named_parameters()) {
@@ -162,7 +162,7 @@ TEST(UnetGenerator, DrawsDropoutFromItsGeneratorOnly) {
   const torch::NoGradGuard no_grad;
   const torch::Tensor x = Picture(64, 64);
   const auto run = [&](std::uint64_t seed) {
-    generator.SetDropoutRandom(Random(seed));
+    generator.SetDropoutRandom({Random(seed)});
     return generator.forward(x);
   };
   generator.train();
@@ -176,10 +176,32 @@ TEST(UnetGenerator, DrawsDropoutFromItsGeneratorOnly) {
 
 TEST(KeyedDropout, KeepsTheMeanAndScalesWhatIsLeft) {
   KeyedDropout dropout(0.5);
-  dropout->SetRandom(Random(1));
+  dropout->SetRandom({Random(1)});
   const torch::Tensor y = dropout(torch::ones({1, 8, 64, 64}));
   EXPECT_TRUE(((y == 0) | (y == 2)).all().item<bool>());
   EXPECT_NEAR(y.mean().item<double>(), 1.0, 0.05);
+}
+
+TEST(KeyedDropout, APicturesMaskDoesNotDependOnItsBatch) {
+  KeyedDropout dropout(0.5);
+  const torch::Tensor ones = torch::ones({4, 2, 8, 8});
+  const auto twice = [&](const std::vector<std::uint64_t>& seeds, const torch::Tensor& x) {
+    std::vector<at::Generator> randoms;
+    for (const std::uint64_t seed : seeds) {
+      randoms.push_back(Random(seed));
+    }
+    dropout->SetRandom(std::move(randoms));
+    return torch::stack({dropout(x), dropout(x)});
+  };
+  const torch::Tensor whole = twice({1, 2, 3, 4}, ones);
+  EXPECT_TRUE(torch::equal(whole.narrow(1, 0, 2), twice({1, 2}, ones.narrow(0, 0, 2))));
+  EXPECT_TRUE(torch::equal(whole.narrow(1, 2, 2), twice({3, 4}, ones.narrow(0, 0, 2))));
+  EXPECT_FALSE(torch::equal(whole[0][0], whole[0][1])) << "every picture has its own";
+  EXPECT_FALSE(torch::equal(whole[0], whole[1])) << "the generators go on";
+  // A batch that holds its samples twice.
+  const torch::Tensor again = twice({1, 2}, ones);
+  EXPECT_TRUE(torch::equal(again[0].narrow(0, 0, 2), whole[0].narrow(0, 0, 2)));
+  EXPECT_TRUE(torch::equal(again[0].narrow(0, 2, 2), whole[1].narrow(0, 0, 2)));
 }
 
 TEST(ResnetGenerator, FeaturesAreTheLayersOutputs) {

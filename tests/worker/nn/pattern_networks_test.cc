@@ -166,7 +166,7 @@ struct Pair {
 Pair Initialized(Pair pair, std::uint64_t seed) {
   pair.generator->InitializeWeights(Random(seed));
   pair.discriminator->InitializeWeights(Random(seed + 1));
-  pair.discriminator->SetDropoutRandom(Random(seed + 2));
+  pair.discriminator->SetDropoutRandom({Random(seed + 2)});
   return pair;
 }
 
@@ -332,7 +332,7 @@ TEST(GradientPenalty, ReachesEveryWeightOfACriticWithLayerNorm) {
 TEST(ClassicDiscriminator, DrawsDropoutFromTheGeneratorGivenToIt) {
   const Pair pair = MakeClassic(28, false, 0, 1);
   const auto judge = [&](std::uint64_t seed) {
-    pair.discriminator->SetDropoutRandom(Random(seed));
+    pair.discriminator->SetDropoutRandom({Random(seed)});
     return pair.discriminator->Judge(Pictures(28)).logits.at(0);
   };
   const torch::Tensor first = judge(5);

@@ -12,12 +12,11 @@
 #include "common/errors.h"
 #include "common/files.h"
 #include "tests/support/temp_dir.h"
+#include "tests/worker/model_folder.h"
 #include "tests/worker/train/colored_pictures.h"
 #include "tests/worker/train/recording_observer.h"
 #include "worker/infer/stylizer.h"
 #include "worker/models/generator_table.h"
-#include "worker/models/safetensors.h"
-#include "worker/models/weights.h"
 #include "worker/train/trainer.h"
 
 namespace atelier::train {
@@ -64,16 +63,10 @@ class Compression : public testing::TestWithParam<const char*> {
       const torch::Tensor& last = parameters[parameters.size() - 2];  // before its bias
       last.copy_(last.sum({2, 3}, /*keepdim=*/true).expand_as(last) / 7);
     }
-    const fs::path folder = root() / "source";
-    fs::create_directories(folder);
-    const fs::path file = folder / "weights.safetensors";
-    ASSERT_TRUE(models::WriteSafetensors(file, models::CollectWeights(*network), {}).ok());
     ModelSpec spec;
     spec.family = "cyclegan";
     spec.architecture = architecture;
-    spec.weights_sha256 = *Sha256HexOfFile(file);
-    spec.weights_bytes = fs::file_size(file);
-    ASSERT_TRUE(WriteModelSpec(folder, spec).ok());
+    test::WriteModelFolder(root() / "source", *network, spec);
   }
 
   fs::path root() const { return directory_.path(); }

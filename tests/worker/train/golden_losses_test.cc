@@ -121,8 +121,11 @@ TEST_F(GoldenLossesTest, PatchNceOfTheAuthorsProjection) {
   FillWeights(*network);
   const std::vector<torch::Tensor> query = {Values(3000, {2, 6, 4, 5}), Values(3500, {2, 5, 3, 3})};
   const std::vector<torch::Tensor> key = {Values(4000, {2, 6, 4, 5}), Values(4500, {2, 5, 3, 3})};
-  const std::vector<torch::Tensor> places = {torch::tensor({3, 19, 0, 7, 12}, torch::kInt64),
-                                             torch::tensor({8, 1, 4}, torch::kInt64)};
+  std::vector<torch::Tensor> places = {torch::tensor({3, 19, 0, 7, 12}, torch::kInt64),
+                                       torch::tensor({8, 1, 4}, torch::kInt64)};
+  for (torch::Tensor& of_layer : places) {
+    of_layer = of_layer.repeat({query[0].size(0), 1});  // theirs are the same for all pictures
+  }
   const auto q = network->forward(query, places);
   const auto k = network->forward(key, places);
   ExpectEqual("nce/code0", q[0]);

@@ -95,7 +95,7 @@ TEST(AdversaryTest, HalvesTheDiscriminatorsLossWhereTheReferenceDoes) {
     config.gan.channels = 4;
     config.gan.halved = halved;
     auto network = MakeDiscriminator(config.gan, 3, "", at::detail::createCPUGenerator(2)).value();
-    return Adversary("d", 0, config, network).Learn(real, -real, 0);
+    return Adversary("d", 0, config, network).Learn(real, -real, SampleRange());
   };
   EXPECT_THAT(loss(GanLoss::kVanilla, true),
               DoubleNear(0.5 * loss(GanLoss::kVanilla, false), 1e-7));

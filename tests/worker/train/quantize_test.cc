@@ -11,12 +11,10 @@
 
 #include "common/compress_config.h"
 #include "common/errors.h"
-#include "common/files.h"
+#include "tests/worker/model_folder.h"
 #include "tests/worker/train/watched_job.h"
 #include "worker/infer/stylizer.h"
 #include "worker/models/generator_table.h"
-#include "worker/models/safetensors.h"
-#include "worker/models/weights.h"
 #include "worker/train/image_folder.h"
 #include "worker/train/quantize.h"
 
@@ -36,20 +34,16 @@ class Quantize : public Watched {
   fs::path source() const { return root() / "source"; }
 
   void WriteSource(const Architecture& architecture, Precision precision = Precision::kFp32) {
-    fs::create_directories(source());
     const auto network = models::MakeGenerator(architecture).value();
     if (!architecture.int8) {
       network->InitializeWeights(at::make_generator<at::CPUGeneratorImpl>(7));
     }
-    const fs::path file = source() / "weights.safetensors";
-    ASSERT_TRUE(models::WriteSafetensors(file, models::CollectWeights(*network), {}).ok());
     ModelSpec spec;
     spec.family = "cyclegan";
     spec.tier = "base";
     spec.architecture = architecture;
     spec.default_precision = precision;
-    spec.weights_sha256 = *Sha256HexOfFile(file);
-    ASSERT_TRUE(WriteModelSpec(source(), spec).ok());
+    test::WriteModelFolder(source(), *network, spec);
   }
 
   static TrainConfig Config() {

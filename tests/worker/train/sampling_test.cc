@@ -123,17 +123,23 @@ TEST(AdaptiveProbabilityTest, RisesWhileTheDiscriminatorKnowsTheDataAndResumes) 
   const AdaptiveProbability::Options options = {.interval = 2, .pictures_to_full = 100};
   AdaptiveProbability whole(options);
   const std::vector<torch::Tensor> sure = {torch::full({5, 1, 2, 2}, 0.7)};
+  const auto step = [](AdaptiveProbability& p, const std::vector<torch::Tensor>& logits) {
+    p.StartStep();
+    p.Observe(logits);
+  };
   for (int i = 0; i < 3; ++i) {
-    whole.Observe(sure);
+    step(whole, sure);
   }
   EXPECT_THAT(whole.probability(), DoubleEq(0.1));
   AdaptiveProbability resumed(options);
   ASSERT_TRUE(resumed.Load("part", Saved(whole)).ok());
   for (AdaptiveProbability* p : {&whole, &resumed}) {
-    p->Observe(sure);
+    step(*p, sure);
+    EXPECT_THAT(p->probability(), DoubleEq(0.1)) << "a step keeps what it began with";
+    step(*p, sure);
     EXPECT_THAT(p->probability(), DoubleEq(0.2));
-    for (int i = 0; i < 10; ++i) {
-      p->Observe({torch::tensor({1.0f, -1.0f}).view({2, 1, 1, 1})});
+    for (int i = 0; i < 40; ++i) {
+      step(*p, {torch::tensor({1.0f, -1.0f}).view({2, 1, 1, 1})});
     }
     EXPECT_THAT(p->probability(), DoubleNear(0.0, 1e-12)) << "guessing";
   }

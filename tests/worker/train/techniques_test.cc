@@ -47,7 +47,7 @@ torch::Tensor Numbered(std::int64_t number) {
 }
 
 std::int64_t Exchange(ImagePool& pool, std::int64_t number) {
-  return pool.Exchange(Numbered(number), KeyedRandom(7, number, 0, Purpose::kPool))[0][0][0][0]
+  return pool.Exchange(Numbered(number), {KeyedRandom(7, number, 0, Purpose::kPool)})[0][0][0][0]
       .item<std::int64_t>();
 }
 
@@ -71,9 +71,9 @@ TEST(ImagePoolTest, ShowsWhatItGetsWhileItFillsAndThenSwapsHalf) {
 TEST(ImagePoolTest, KeepsCopiesWithoutGradients) {
   ImagePool pool(1);
   torch::Tensor picture = Numbered(1).set_requires_grad(true);
-  EXPECT_FALSE(pool.Exchange(picture * 1, KeyedRandom(1, 0, 0, Purpose::kPool)).requires_grad());
+  EXPECT_FALSE(pool.Exchange(picture * 1, {KeyedRandom(1, 0, 0, Purpose::kPool)}).requires_grad());
   ImagePool off(0);
-  EXPECT_FALSE(off.Exchange(picture * 1, KeyedRandom(1, 0, 0, Purpose::kPool)).requires_grad());
+  EXPECT_FALSE(off.Exchange(picture * 1, {KeyedRandom(1, 0, 0, Purpose::kPool)}).requires_grad());
   EXPECT_EQ(off.size(), 0);
 }
 
@@ -199,21 +199,23 @@ TEST(AveragingTest, ResumesBitForBit) {
   EXPECT_EQ(resumed.Load(state).code(), absl::StatusCode::kDataLoss);
 }
 
-TEST(GradientsTest, ClippingKeepsTheDirectionAndPartsAddUpToTheMean) {
+TEST(GradientsTest, PartsAddUpToTheMeanAndNormsAreOfAll) {
   const torch::Tensor w = torch::tensor({3.0f, 4.0f}).set_requires_grad(true);
   const torch::Tensor unused = torch::ones({2}).set_requires_grad(true);
-  const auto means = AccumulateGradients(
-      2, [&](int part) { return Losses{{"a", (w * w).sum() * part}, {"b", (w * w).sum() * 0.5}}; });
+  const LossScaler off("part", {});
+  const auto means = AccumulateGradients(2, off, [&](int part) {
+    return Losses{{"a", (w * w).sum() * part}, {"b", (w * w).sum() * 0.5}};
+  });
   EXPECT_THAT(means.at("a"), DoubleNear(12.5, 1e-5));
   EXPECT_THAT(means.at("b"), DoubleNear(12.5, 1e-5));
   EXPECT_THAT(means.at("total"), DoubleNear(25.0, 1e-5));
   EXPECT_TRUE(torch::allclose(w.grad(), torch::tensor({6.0f, 8.0f})));
-  EXPECT_THAT(ClipGradients({w, unused}, 20.0), DoubleNear(10.0, 1e-5));
-  EXPECT_TRUE(torch::allclose(w.grad(), torch::tensor({6.0f, 8.0f})));
-  EXPECT_THAT(ClipGradients({w, unused}, 5.0), DoubleNear(10.0, 1e-5));
-  EXPECT_TRUE(torch::allclose(w.grad(), torch::tensor({3.0f, 4.0f})));
+  const torch::Tensor other = torch::ones({1}).set_requires_grad(true);
+  other.mutable_grad() = torch::full({1}, -24.0f);
+  EXPECT_THAT(GradientNorm({w, unused, other}), DoubleNear(26.0, 1e-5));
+  EXPECT_THAT(GradientNorm({unused}), DoubleEq(0.0));
   w.grad()[0] = kNan;
-  EXPECT_FALSE(std::isfinite(ClipGradients({w}, 5.0)));
+  EXPECT_FALSE(std::isfinite(GradientNorm({w, other})));
 }
 
 TEST(NanGuardTest, RestoresAfterThreeBadStepsAndGivesUpWhenThatDoesNotHelp) {
@@ -239,22 +241,33 @@ TEST(NanGuardTest, RestoresAfterThreeBadStepsAndGivesUpWhenThatDoesNotHelp) {
 }
 
 TEST(LossScalerTest, BacksOffOnOverflowAndGrowsAfterAWhile) {
-  LossScaler scaler({.scale = 8, .growth_interval = 2});
-  const torch::Tensor w = torch::ones({2}).set_requires_grad(true);
-  const auto step = [&](double factor) {
-    w.mutable_grad() = torch::Tensor();
-    scaler.Scale((w * factor).sum()).backward();
-    return scaler.Unscale({w});
-  };
-  EXPECT_TRUE(step(3.0));
-  EXPECT_TRUE(torch::equal(w.grad(), torch::full({2}, 3.0)));
-  EXPECT_FALSE(step(std::numeric_limits<double>::infinity()));
+  const LossScaler::Options options = {.on = true, .scale = 8, .growth_interval = 2};
+  LossScaler scaler("part", options);
+  EXPECT_THAT(scaler.Scale(torch::tensor(3.0)).item<double>(), DoubleEq(24.0));
+  scaler.Report(true);
+  scaler.Report(false);
   EXPECT_THAT(scaler.scale(), DoubleEq(4.0));
-  EXPECT_TRUE(step(1.0));
-  LossScaler resumed({.scale = 8, .growth_interval = 2});
-  ASSERT_TRUE(resumed.Load("part", Saved(scaler)).ok());
-  EXPECT_TRUE(resumed.Unscale({w}));
-  EXPECT_THAT(resumed.scale(), DoubleEq(8.0));
+  scaler.Report(true);
+  TensorMap state;
+  scaler.Save(state);
+  LossScaler resumed("part", options);
+  ASSERT_TRUE(resumed.Load(state).ok());
+  EXPECT_THAT(resumed.scale(), DoubleEq(4.0));
+  resumed.Report(true);
+  EXPECT_THAT(resumed.scale(), DoubleEq(8.0)) << "the second finite step in a row";
+  EXPECT_EQ(LossScaler("other", options).Load(state).code(), absl::StatusCode::kDataLoss);
+}
+
+TEST(LossScalerTest, ChangesNothingWhileItIsOff) {
+  LossScaler scaler("part", {.scale = 8});
+  const torch::Tensor loss = torch::tensor(3.0);
+  EXPECT_TRUE(scaler.Scale(loss).is_same(loss));
+  scaler.Report(false);
+  EXPECT_THAT(scaler.scale(), DoubleEq(1.0));
+  TensorMap state;
+  scaler.Save(state);
+  EXPECT_TRUE(state.empty());
+  EXPECT_TRUE(scaler.Load(state).ok());
 }
 
 TEST(AdversarialLossTest, ClippingLeavesFrozenWeightsAlone) {
@@ -292,16 +305,20 @@ TEST(AdversarialLossTest, ExtremeLogitsAndAFlatCriticStayFinite) {
 TEST(PatchNceTest, PlacesAreDifferentKeyedAndAtMostAll) {
   const std::vector<torch::Tensor> maps = {torch::zeros({2, 3, 4, 5}), torch::zeros({2, 6, 2, 2})};
   const auto draw = [&](std::int64_t step) {
-    return DrawPatches(maps, 10, KeyedRandom(1, step, 0, Purpose::kPatches));
+    return DrawPatches(maps, 10, KeyedRandoms(1, {step, 2}, 2, 0, Purpose::kPatches));
   };
   const auto places = draw(0);
-  ASSERT_EQ(places[0].numel(), 10);
-  ASSERT_EQ(places[1].numel(), 4);
-  EXPECT_EQ(std::get<0>(at::_unique(places[0])).numel(), 10);
-  EXPECT_EQ(std::get<0>(at::_unique(places[1])).numel(), 4);
+  ASSERT_EQ(places[0].sizes(), torch::IntArrayRef({2, 10}));
+  ASSERT_EQ(places[1].sizes(), torch::IntArrayRef({2, 4}));
+  for (std::int64_t picture = 0; picture < 2; ++picture) {
+    EXPECT_EQ(std::get<0>(at::_unique(places[0][picture])).numel(), 10);
+    EXPECT_EQ(std::get<0>(at::_unique(places[1][picture])).numel(), 4);
+  }
+  EXPECT_FALSE(torch::equal(places[0][0], places[0][1]));
   EXPECT_LT(places[0].max().item<std::int64_t>(), 20);
   EXPECT_TRUE(torch::equal(places[0], draw(0)[0]));
-  EXPECT_FALSE(torch::equal(places[0], draw(1)[0]));
+  EXPECT_FALSE(torch::equal(places[0], draw(2)[0]));
+  EXPECT_TRUE(torch::equal(places[0][1], draw(1)[0][0])) << "a sample's places are its own";
 }
 
 TEST(PatchNceTest, FreshProjectionsComeFromTheirGenerator) {

@@ -7,9 +7,11 @@
 #include <torch/torch.h>
 
 #include <algorithm>
+#include <atomic>
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "common/files.h"
@@ -158,6 +160,92 @@ TEST_F(TrainerTest, DamagedCheckpointIsDataLossAndOtherSettingsAreRefused) {
   state.close();
   other.config.seed = 3;
   EXPECT_TRUE(absl::IsDataLoss(RunTraining(other, observer, observer.stop).status()));
+}
+
+TEST_F(TrainerTest, ResumingWithOtherPicturesIsRefusedAndNamesTheSet) {
+  RecordingObserver observer;
+  RunJob(Job("1", 2), observer);
+  TrainJob rest = Job("2");
+  rest.resume_directory = root() / "attempts/1/checkpoints/step-2";
+  const auto refusal = [&] {
+    const absl::Status status = RunTraining(rest, observer, observer.stop).status();
+    EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
+    return std::string(status.message());
+  };
+  fs::rename(root() / "photos/3.jpg", root() / "kept.jpg");
+  EXPECT_THAT(refusal(), AllOf(HasSubstr("photos (data.content)"), HasSubstr("4 then, 3 now"),
+                               HasSubstr("under a new id")));
+  WritePicture(root() / "photos/3.jpg", 77);
+  EXPECT_THAT(refusal(), HasSubstr("as many (4), but with other names or contents"));
+  fs::rename(root() / "kept.jpg", root() / "photos/3.jpg");
+  WritePicture(root() / "paintings/4.jpg", 78);
+  EXPECT_THAT(refusal(), AllOf(HasSubstr("paintings (data.style)"), HasSubstr("4 then, 5 now")));
+  fs::remove(root() / "paintings/4.jpg");
+  EXPECT_EQ(RunJob(rest, observer), Outcome::kFinished);
+}
+
+TEST_F(TrainerTest, ACheckpointThatKnowsNoPicturesGoesOnWithAWarning) {
+  RecordingObserver observer;
+  RunJob(Job("1", 2), observer);
+  EXPECT_THAT(observer.warnings, testing::Not(testing::Contains(HasSubstr("did not note"))));
+  Checkpoint old = LoadCheckpoint(root() / "attempts/1/checkpoints/step-2").value();
+  EXPECT_EQ(old.datasets.at("content").pictures, 4);
+  EXPECT_EQ(old.datasets.at("style").pictures, 4);
+  old.datasets.clear();
+  ASSERT_TRUE(SaveCheckpoint(root() / "old", old, 1).ok());
+  fs::remove(root() / "photos/3.jpg");
+  TrainJob rest = Job("2");
+  rest.resume_directory = root() / "old/step-2";
+  EXPECT_EQ(RunJob(rest, observer), Outcome::kFinished);
+  EXPECT_THAT(observer.warnings, testing::Contains(HasSubstr("did not note which pictures")));
+}
+
+// Deletes photographs when the training begins, after the sets have been opened.
+class DeletingObserver final : public Observer {
+ public:
+  explicit DeletingObserver(std::vector<fs::path> files) : files_(std::move(files)) {}
+
+  void OnStart(std::int64_t /*first_step*/) override {
+    for (const fs::path& file : files_) {
+      fs::remove(file);
+    }
+  }
+  void OnProgress(const Progress& /*progress*/) override {}
+  void OnSample(std::int64_t /*step*/, const std::string& /*jpeg*/) override {}
+  void OnCheckpoint(std::int64_t /*step*/) override {}
+  void OnWarning(const std::string& sentence) override { warnings.push_back(sentence); }
+
+  std::vector<std::string> warnings;
+  std::atomic<bool> stop = false;
+
+ private:
+  const std::vector<fs::path> files_;
+};
+
+TEST_F(TrainerTest, AFileThatIsDeletedWhileTheJobRunsIsNamedAndReplaced) {
+  DeletingObserver observer({root() / "photos/1.jpg"});
+  TrainJob job = Job("1");
+  job.picture_cache_bytes = 0;
+  const auto outcome = RunTraining(job, observer, observer.stop);
+  ASSERT_TRUE(outcome.ok()) << outcome.status();
+  EXPECT_THAT(observer.warnings, testing::Contains(AllOf(HasSubstr("data set photos: 1.jpg"),
+                                                         HasSubstr("1 of 4 files broken")))
+                                     .Times(1));
+  const auto card = ReadFile(job.attempt_directory / "result/card.md", 1 << 20);
+  ASSERT_TRUE(card.ok());
+  EXPECT_THAT(*card, HasSubstr("1.jpg"));
+}
+
+TEST_F(TrainerTest, TheJobEndsWithAClearErrorWhenMostFilesAreGone) {
+  DeletingObserver observer(
+      {root() / "photos/0.jpg", root() / "photos/1.jpg", root() / "photos/3.jpg"});
+  TrainJob job = Job("1");
+  job.picture_cache_bytes = 0;
+  const absl::Status status = RunTraining(job, observer, observer.stop).status();
+  EXPECT_TRUE(absl::IsDataLoss(status)) << status;
+  EXPECT_THAT(std::string(status.message()),
+              AllOf(HasSubstr("3 of the 4 pictures of the data set photos"), HasSubstr(".jpg")));
+  EXPECT_THAT(observer.warnings, testing::Contains(HasSubstr("broken so far")).Times(3));
 }
 
 TEST_F(TrainerTest, HalfWrittenCheckpointIsNeverChosen) {

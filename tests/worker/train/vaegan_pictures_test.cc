@@ -70,7 +70,7 @@ std::shared_ptr<nn::SharedLatentGenerator> CopyOfResult(TrainStep& step) {
 }
 
 torch::Tensor Noisy(const torch::Tensor& code, std::int64_t draw) {
-  return code + KeyedNoise(5, kFirstSample, draw, code.sizes());
+  return code + KeyedNoise(5, kFirstSample, draw, code.sizes(), torch::kCPU);
 }
 
 double MeanDistance(const torch::Tensor& a, const torch::Tensor& b) {
