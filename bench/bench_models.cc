@@ -34,13 +34,13 @@ absl::StatusOr<GeneratorPtr> Quantized(const nn::Generator& plain,
 }  // namespace
 
 absl::Status WriteUntrainedModel(const std::filesystem::path& directory,
-                                 const std::string& generator, bool int8) {
+                                 const std::string& generator, bool int8, std::uint64_t seed) {
   ModelSpec spec;
   ATELIER_ASSIGN_OR_RETURN(spec.architecture, models::ArchitectureOf(generator));
   ATELIER_ASSIGN_OR_RETURN(GeneratorPtr network, models::MakeGenerator(spec.architecture));
   {
     torch::NoGradGuard no_grad;
-    network->InitializeWeights(at::detail::createCPUGenerator(1));
+    network->InitializeWeights(at::detail::createCPUGenerator(seed));
   }
   if (int8) {
     spec.architecture.int8 = true;

@@ -1,9 +1,5 @@
-// atelier-bench-serve: JPEG in, JPEG out through client, server, link, worker and back.
-#include <unistd.h>
-
-#include <CLI/CLI.hpp>
+// "serve": JPEG in, JPEG out through client, server, link, worker and back.
 #include <atomic>
-#include <cstdio>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -15,6 +11,7 @@
 #include "bench/bench_models.h"
 #include "bench/report.h"
 #include "bench/server_process.h"
+#include "bench/serving_benches.h"
 #include "client/api/client.h"
 #include "common/status_macros.h"
 
@@ -87,7 +84,9 @@ absl::Status RunCase(const Case& item, client::Client& client) {
   return absl::OkStatus();
 }
 
-absl::Status Run(const std::filesystem::path& root) {
+}  // namespace
+
+absl::Status RunServe(const std::filesystem::path& root) {
   const std::filesystem::path models = root / "models";
   ATELIER_RETURN_IF_ERROR(WriteUntrainedModel(models / "lite/1", "lite"));
   ATELIER_RETURN_IF_ERROR(WriteUntrainedModel(models / "quality/1", "resnet-9"));
@@ -105,25 +104,4 @@ absl::Status Run(const std::filesystem::path& root) {
   return absl::OkStatus();
 }
 
-}  // namespace
 }  // namespace atelier::bench
-
-int main(int argc, char** argv) {
-  CLI::App app{
-      "Measures a server of its own on this machine: one JSON object a line on standard output."};
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
-  }
-  const std::filesystem::path root =
-      std::filesystem::temp_directory_path() / ("atelier-serve-" + std::to_string(getpid()));
-  std::filesystem::create_directories(root);
-  const absl::Status status = atelier::bench::Run(root);
-  std::filesystem::remove_all(root);
-  if (!status.ok()) {
-    std::fprintf(stderr, "atelier-bench-serve: %s\n", std::string(status.message()).c_str());
-    return 1;
-  }
-  return 0;
-}

@@ -2,9 +2,16 @@
 // fit.
 #pragma once
 
+#include <array>
 #include <string>
 
 namespace atelier {
+
+// The generators that a job chooses by name; models::ArchitectureOf says which networks they are.
+// The first one has one width only.
+inline constexpr std::array<const char*, 9> kGeneratorNames = {
+    "lite",    "resnet-6", "resnet-9", "cut-resnet-6", "cut-resnet-9",
+    "unet-64", "unet-128", "unet-256", "transformer"};
 
 // `generator`:
 //   "lite"             nn::LiteGenerator with its default options

@@ -91,6 +91,7 @@ absl::StatusOr<TrainConfig> ParseCompression(const std::string& kind, std::strin
   const Json data = reader.ReadObject("data");
   ATELIER_RETURN_IF_ERROR(reader.Finish());
   ATELIER_RETURN_IF_ERROR(ReadSets(data, path + "data.", config));
+  ATELIER_RETURN_IF_ERROR(CheckWidth(path, config));
   if (config.image_size < 64 || config.image_size % 32 != 0) {
     return InvalidField(path + "image_size", "must be a multiple of 32 from 64 to 1024");
   }

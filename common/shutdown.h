@@ -1,5 +1,7 @@
-// SIGTERM and SIGINT as something to wait for.
+// SIGTERM, SIGINT and SIGHUP as something to wait for.
 #pragma once
+
+#include "absl/time/time.h"
 
 namespace atelier {
 
@@ -10,5 +12,19 @@ void BlockShutdownSignals();
 // Waits until SIGTERM or SIGINT arrives and returns its number. Call after BlockShutdownSignals,
 // from one thread.
 int WaitForShutdownSignal();
+
+// For programs that read their configuration again at SIGHUP: the same two with SIGHUP besides.
+// Programs started later inherit the blocked signals.
+void BlockSignals();
+
+enum class SignalWish {
+  kStop,    // SIGTERM or SIGINT
+  kReload,  // SIGHUP
+  kNone,    // the limit has passed
+};
+
+// Call after BlockSignals, from one thread. Signals that came before the call count; two of a kind
+// count as one.
+SignalWish WaitForSignal(absl::Duration limit = absl::InfiniteDuration());
 
 }  // namespace atelier

@@ -1,4 +1,5 @@
-// atelier-server: starts, says where it listens, and drains at SIGTERM.
+// atelier-server: starts, says where it listens, reads its configuration again at SIGHUP, and
+// drains at SIGTERM.
 #include <grpc/support/log.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
@@ -10,12 +11,18 @@
 #include <variant>
 
 #include "absl/status/statusor.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "common/host_port.h"
 #include "common/shutdown.h"
 #include "server/app/options.h"
 #include "server/app/server_app.h"
 
 namespace {
+
+using atelier::SignalWish;
+using atelier::WaitForSignal;
+using atelier::server::ServerApp;
 
 void LogToStandardError() {
   spdlog::set_default_logger(spdlog::stderr_color_mt("atelier-server"));
@@ -24,24 +31,42 @@ void LogToStandardError() {
       [](gpr_log_func_args* line) { spdlog::debug("grpc: {}", std::string(line->message)); });
 }
 
+void ServeUntilStopped(ServerApp& app) {
+  while (WaitForSignal() != SignalWish::kStop) {
+    app.Reload();  // which logs what came of it
+  }
+}
+
+// Returns when those who watch health have had their time to go elsewhere, or at a second SIGTERM.
+void LetClientsGo(absl::Duration grace) {
+  const absl::Time until = absl::Now() + grace;
+  // A SIGHUP now has nothing left to change.
+  while (WaitForSignal(until - absl::Now()) == SignalWish::kReload) {
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  atelier::BlockShutdownSignals();
+  atelier::BlockSignals();
   auto parsed = atelier::server::ParseServerOptions(argc, argv);
   if (const int* exit_code = std::get_if<int>(&parsed)) {
     return *exit_code;
   }
   LogToStandardError();
-  auto app = atelier::server::ServerApp::Create(std::get<0>(parsed));
+  auto app = ServerApp::Create(std::get<0>(parsed));
   if (!app.ok()) {
     std::cerr << "atelier-server: " << std::string(app.status().message()) << '\n';
     return 1;
   }
   std::cout << "listening grpc=" << atelier::FormatHostPort((*app)->grpc_address())
             << " metrics=" << atelier::FormatHostPort((*app)->metrics_address()) << std::endl;
-  atelier::WaitForShutdownSignal();
-  spdlog::info("stopping: no new work, finishing what was accepted");
+  ServeUntilStopped(**app);
+  const absl::Duration grace = (*app)->BeginDrain();
+  spdlog::info("stopping: health says NOT_SERVING; requests are taken for another {}",
+               absl::FormatDuration(grace));
+  LetClientsGo(grace);
+  spdlog::info("no new work, finishing what was accepted");
   (*app)->Drain();
   return 0;
 }

@@ -12,6 +12,7 @@
 #include "worker/app/openmp.h"
 #include "worker/app/options.h"
 #include "worker/convert/convert.h"
+#include "worker/infer/device_choice.h"
 #include "worker/jobs/train_role.h"
 #include "worker/serve/pipeline.h"
 #include "worker/serve/serve_role.h"
@@ -78,7 +79,8 @@ int main(int argc, char** argv) {
   if (const int* code = std::get_if<int>(&parsed)) {
     return *code;
   }
-  const auto& options = std::get<WorkerOptions>(parsed);
+  WorkerOptions options = std::get<WorkerOptions>(parsed);
+  options.device = atelier::infer::ResolveDevice(options.device);
   if (options.role == WorkerOptions::Role::kServe) {
     return atelier::worker::Serve(options);
   }

@@ -1,63 +1,47 @@
 #include "client/api/client.h"
 
-#include <grpcpp/create_channel.h>
-#include <grpcpp/security/credentials.h>
-
 #include <utility>
 
+#include "atelier/v1/admin.grpc.pb.h"
 #include "atelier/v1/datasets.grpc.pb.h"
 #include "atelier/v1/generate.grpc.pb.h"
 #include "atelier/v1/models.grpc.pb.h"
 #include "atelier/v1/stylize.grpc.pb.h"
 #include "atelier/v1/training.grpc.pb.h"
 #include "client/api/call.h"
+#include "client/api/channel.h"
 #include "client/api/job_watch.h"
+#include "client/api/picture_stream.h"
 #include "common/host_port.h"
 #include "common/status_macros.h"
 
 namespace atelier::client {
 namespace {
 
-constexpr int kMaxMessageBytes = 64 << 20;
 constexpr std::uint32_t kPageSize = 1000;
 // A server that never ends its list must not hold a client for ever.
 constexpr int kMaxPages = 1000;
 
-bool IsUnixSocket(std::string_view server) { return server.starts_with("unix:"); }
-
-bool IsLoopback(std::string_view server) {
-  return IsUnixSocket(server) || server.starts_with("127.") || server.starts_with("localhost:") ||
-         server.starts_with("[::1]:");
-}
-
-std::shared_ptr<grpc::Channel> Connect(const std::string& server) {
-  grpc::ChannelArguments arguments;
-  arguments.SetMaxReceiveMessageSize(kMaxMessageBytes);
-  arguments.SetMaxSendMessageSize(kMaxMessageBytes);
-  // gRPC's own defaults, 1 s and 120 s, are long for somebody who watches a server restart.
-  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 5000);
-  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
-  // gRPC would send calls to this very machine through the environment's http_proxy too.
-  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, IsLoopback(server) ? 0 : 1);
-  return grpc::CreateCustomChannel(server, grpc::InsecureChannelCredentials(), arguments);
-}
-
 class GrpcClient final : public Client {
  public:
-  explicit GrpcClient(const Options& options)
+  GrpcClient(const Options& options, const std::shared_ptr<grpc::Channel>& channel)
       : options_(options),
-        channel_(Connect(options.server)),
+        channel_(channel),
         stylize_(v1::StylizeService::NewStub(channel_)),
         generate_(v1::GenerateService::NewStub(channel_)),
         models_(v1::ModelService::NewStub(channel_)),
         datasets_(v1::DatasetService::NewStub(channel_)),
-        training_(v1::TrainingService::NewStub(channel_)) {}
+        training_(v1::TrainingService::NewStub(channel_)),
+        admin_(v1::AdminService::NewStub(channel_)) {}
 
   absl::StatusOr<v1::StylizeResponse> Stylize(const v1::StylizeRequest& request,
                                               absl::Duration deadline) override {
     return Call<v1::StylizeResponse>(*stylize_, &v1::StylizeService::Stub::Stylize, request,
                                      deadline);
+  }
+
+  absl::Status StylizeStream(const NextPicture& next, const OnPicture& on_answer) override {
+    return RunPictureStream(*stylize_, options_.server, next, on_answer);
   }
 
   absl::StatusOr<v1::GenerateResponse> Generate(const v1::GenerateRequest& request,
@@ -74,6 +58,35 @@ class GrpcClient final : public Client {
   absl::StatusOr<v1::Model> GetModel(const v1::GetModelRequest& request) override {
     return Call<v1::Model>(*models_, &v1::ModelService::Stub::GetModel, request,
                            options_.call_deadline);
+  }
+
+  absl::StatusOr<v1::LoadModelResponse> LoadModel(const v1::LoadModelRequest& request) override {
+    return Call<v1::LoadModelResponse>(*models_, &v1::ModelService::Stub::Load, request,
+                                       options_.load_deadline);
+  }
+
+  absl::StatusOr<v1::UnloadModelResponse> UnloadModel(
+      const v1::UnloadModelRequest& request) override {
+    return Call<v1::UnloadModelResponse>(*models_, &v1::ModelService::Stub::Unload, request,
+                                         options_.load_deadline);
+  }
+
+  absl::StatusOr<v1::PromoteModelResponse> PromoteModel(
+      const v1::PromoteModelRequest& request) override {
+    return Call<v1::PromoteModelResponse>(*models_, &v1::ModelService::Stub::Promote, request,
+                                          options_.load_deadline);
+  }
+
+  absl::StatusOr<v1::SetModelLabelResponse> SetModelLabel(
+      const v1::SetModelLabelRequest& request) override {
+    return Call<v1::SetModelLabelResponse>(*models_, &v1::ModelService::Stub::SetLabel, request,
+                                           options_.call_deadline);
+  }
+
+  absl::StatusOr<v1::DeleteModelResponse> DeleteModel(
+      const v1::DeleteModelRequest& request) override {
+    return Call<v1::DeleteModelResponse>(*models_, &v1::ModelService::Stub::Delete, request,
+                                         options_.call_deadline);
   }
 
   absl::StatusOr<v1::ImportModelResponse> ImportModel(
@@ -150,6 +163,11 @@ class GrpcClient final : public Client {
                          options_.call_deadline);
   }
 
+  absl::StatusOr<v1::ReloadConfigResponse> ReloadConfig() override {
+    return Call<v1::ReloadConfigResponse>(*admin_, &v1::AdminService::Stub::ReloadConfig,
+                                          v1::ReloadConfigRequest(), options_.call_deadline);
+  }
+
   absl::Status WatchJob(const v1::WatchJobRequest& request,
                         const std::function<bool(const v1::JobEvent&)>& on_event) override {
     return JobWatch(*training_, options_, request, on_event).Run();
@@ -177,6 +195,7 @@ class GrpcClient final : public Client {
   const std::unique_ptr<v1::ModelService::Stub> models_;
   const std::unique_ptr<v1::DatasetService::Stub> datasets_;
   const std::unique_ptr<v1::TrainingService::Stub> training_;
+  const std::unique_ptr<v1::AdminService::Stub> admin_;
 };
 
 // Calls `list` page after page and appends what `items` finds in each.
@@ -202,7 +221,8 @@ absl::StatusOr<std::unique_ptr<Client>> Client::Create(const Options& options) {
   if (!IsUnixSocket(options.server)) {
     ATELIER_RETURN_IF_ERROR(ParseHostPort("server", options.server).status());
   }
-  return std::make_unique<GrpcClient>(options);
+  ATELIER_ASSIGN_OR_RETURN(const std::shared_ptr<grpc::Channel> channel, NewChannel(options));
+  return std::make_unique<GrpcClient>(options, channel);
 }
 
 absl::StatusOr<v1::ListModelsResponse> Client::ListAllModels() {

@@ -2,14 +2,17 @@
 // absl::Status.
 #pragma once
 
+#include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "atelier/v1/admin.pb.h"
 #include "atelier/v1/datasets.pb.h"
 #include "atelier/v1/generate.pb.h"
 #include "atelier/v1/models.pb.h"
@@ -27,8 +30,16 @@ class Client {
  public:
   struct Options {
     std::string server = "127.0.0.1:8001";  // HOST:PORT, or unix:PATH
+    // PEM files; with any of them the connection is TLS. `ca`: who may have signed the server's
+    // certificate; without it, whom this machine trusts. `cert` and `key`, which go together: for
+    // servers that want to see a certificate.
+    std::filesystem::path ca;
+    std::filesystem::path cert;
+    std::filesystem::path key;
     // For every call but Stylize, Generate, WatchJob, ImportModel and ExportModel.
     absl::Duration call_deadline = absl::Seconds(15);
+    // For LoadModel, UnloadModel and PromoteModel.
+    absl::Duration load_deadline = absl::Minutes(2);
     // For ImportModel and ExportModel.
     absl::Duration transfer_deadline = absl::Hours(1);
     // How long WatchJob goes on trying when the server is away, counted from the last event.
@@ -40,7 +51,8 @@ class Client {
 
   static constexpr absl::Duration kStylizeDeadline = absl::Seconds(60);
 
-  // Does not connect yet. INVALID_ARGUMENT naming `server`: not an address.
+  // Does not connect yet. INVALID_ARGUMENT naming `server`: not an address. INVALID_ARGUMENT,
+  // NOT_FOUND or PERMISSION_DENIED naming `ca`, `cert` or `key`: what is wrong with that file.
   static absl::StatusOr<std::unique_ptr<Client>> Create(const Options& options);
 
   virtual ~Client() = default;
@@ -51,6 +63,17 @@ class Client {
     return Stylize(request, kStylizeDeadline);
   }
 
+  // The next picture of a stream; nullopt after the last. Of the second and later ones, those
+  // without `model` have the controls of the first. Called on another thread than `OnPicture`, and
+  // only as fast as the server takes pictures.
+  using NextPicture = std::function<absl::StatusOr<std::optional<v1::StylizeRequest>>()>;
+  // One answer, in the order of the pictures. Holding it up holds up the stream.
+  using OnPicture = std::function<absl::Status(v1::StylizeStreamResponse answer)>;
+
+  // Restyles one picture after the other over one stream, several at a time; an error of one
+  // picture is its answer. An error of `next` or `on_answer` cancels the stream and is returned.
+  virtual absl::Status StylizeStream(const NextPicture& next, const OnPicture& on_answer) = 0;
+
   virtual absl::StatusOr<v1::GenerateResponse> Generate(const v1::GenerateRequest& request,
                                                         absl::Duration deadline) = 0;
   absl::StatusOr<v1::GenerateResponse> Generate(const v1::GenerateRequest& request) {
@@ -60,6 +83,16 @@ class Client {
   virtual absl::StatusOr<v1::ListModelsResponse> ListModels(
       const v1::ListModelsRequest& request) = 0;
   virtual absl::StatusOr<v1::Model> GetModel(const v1::GetModelRequest& request) = 0;
+  // The first three wait for the workers.
+  virtual absl::StatusOr<v1::LoadModelResponse> LoadModel(const v1::LoadModelRequest& request) = 0;
+  virtual absl::StatusOr<v1::UnloadModelResponse> UnloadModel(
+      const v1::UnloadModelRequest& request) = 0;
+  virtual absl::StatusOr<v1::PromoteModelResponse> PromoteModel(
+      const v1::PromoteModelRequest& request) = 0;
+  virtual absl::StatusOr<v1::SetModelLabelResponse> SetModelLabel(
+      const v1::SetModelLabelRequest& request) = 0;
+  virtual absl::StatusOr<v1::DeleteModelResponse> DeleteModel(
+      const v1::DeleteModelRequest& request) = 0;
   // Sends `header`, then what `next_chunk` returns (1 byte to 4 MiB) until that is empty. An error
   // of `next_chunk` cancels the call and is returned. See client/api/model_file.h.
   virtual absl::StatusOr<v1::ImportModelResponse> ImportModel(
@@ -76,6 +109,8 @@ class Client {
   virtual absl::StatusOr<v1::Job> GetJob(const v1::GetJobRequest& request) = 0;
   virtual absl::StatusOr<v1::ListJobsResponse> ListJobs(const v1::ListJobsRequest& request) = 0;
   virtual absl::StatusOr<v1::Job> CancelJob(const v1::CancelJobRequest& request) = 0;
+  // Makes the server read its configuration file and its certificates again.
+  virtual absl::StatusOr<v1::ReloadConfigResponse> ReloadConfig() = 0;
 
   // All pages in one answer, whose next_page_token is empty.
   absl::StatusOr<v1::ListModelsResponse> ListAllModels();

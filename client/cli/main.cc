@@ -1,6 +1,7 @@
 // atelier: the command-line client.
 #include <unistd.h>
 
+#include <csignal>
 #include <iostream>
 #include <string>
 #include <vector>
@@ -22,6 +23,12 @@ struct Globals {
 void AddGlobals(CLI::App& app, Globals& globals) {
   app.add_option("--server", globals.client.server, "The server, HOST:PORT; default 127.0.0.1:8001")
       ->envname("ATELIER_SERVER");
+  app.add_option("--ca", globals.client.ca,
+                 "Certificates (PEM) of whoever signed the server's: the connection is TLS then");
+  app.add_option("--cert", globals.client.cert,
+                 "A certificate (PEM) to show to the server, with --key; the connection is TLS "
+                 "then");
+  app.add_option("--key", globals.client.key, "Its private key (PEM)");
   app.add_option_function<std::string>(
          "--output",
          [&globals](const std::string& name) {
@@ -100,4 +107,8 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace atelier::cli
 
-int main(int argc, char** argv) { return atelier::cli::Main(argc, argv); }
+int main(int argc, char** argv) {
+  // A reader that goes away is an error to tell, of a pipe to ffmpeg as of standard output.
+  std::signal(SIGPIPE, SIG_IGN);
+  return atelier::cli::Main(argc, argv);
+}

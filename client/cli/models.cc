@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "client/cli/commands.h"
+#include "client/cli/model_actions.h"
 #include "client/cli/model_files.h"
 #include "client/cli/output.h"
 
@@ -28,6 +29,17 @@ std::string MadeBy(const v1::Model& model) {
   return model.shipped() ? "shipped" : model.job_id().empty() ? "import" : model.job_id();
 }
 
+// "90 %" of the requests for the model's name; nothing of none.
+std::string TrafficText(const v1::Model& model) {
+  return model.traffic() > 0 ? NumberText(100 * model.traffic()) + " %" : "";
+}
+
+std::string MemoryText(const v1::Model& model) {
+  const std::string workers =
+      std::to_string(model.loaded_workers()) + " worker" + (model.loaded_workers() == 1 ? "" : "s");
+  return model.kept() ? workers + ", kept" : workers;
+}
+
 ExitCode List(Session& session) {
   const absl::StatusOr<v1::ListModelsResponse> response = session.client.ListAllModels();
   if (!response.ok()) {
@@ -40,13 +52,14 @@ ExitCode List(Session& session) {
   std::vector<Row> rows;
   for (const v1::Model& model : response->models()) {
     rows.push_back({model.name(), std::to_string(model.version()), Join(Words(model.labels()), ","),
-                    model.family(), model.tier(), ClassesText(model),
-                    std::to_string(model.parameters()), PrecisionText(model.default_precision()),
-                    BytesText(model.weights_bytes()), MadeBy(model)});
+                    TrafficText(model), std::to_string(model.loaded_workers()), model.family(),
+                    model.tier(), ClassesText(model), std::to_string(model.parameters()),
+                    PrecisionText(model.default_precision()), BytesText(model.weights_bytes()),
+                    MadeBy(model)});
   }
   PrintTable(session.out,
-             {"NAME", "VERSION", "LABELS", "FAMILY", "TIER", "CLASSES", "PARAMETERS", "PRECISION",
-              "SIZE", "MADE BY"},
+             {"NAME", "VERSION", "LABELS", "TRAFFIC", "LOADED", "FAMILY", "TIER", "CLASSES",
+              "PARAMETERS", "PRECISION", "SIZE", "MADE BY"},
              rows);
   return kDone;
 }
@@ -65,6 +78,8 @@ ExitCode Show(const std::string& reference, Session& session) {
   PrintEntries(session.out,
                {{"model", model->name() + "@" + std::to_string(model->version())},
                 {"labels", Join(Words(model->labels()), ", ")},
+                {"traffic", TrafficText(*model)},
+                {"in memory", MemoryText(*model)},
                 {"family", model->family()},
                 {"tier", model->tier()},
                 {"capabilities", Join(Words(model->capabilities()), ", ")},
@@ -87,7 +102,9 @@ ExitCode Show(const std::string& reference, Session& session) {
 
 void AddModels(CLI::App& app, Command& chosen) {
   CLI::App& models = *app.add_subcommand(
-      "models", "Look at the models that can be served, bring your own, take them elsewhere");
+      "models",
+      "Look at the models that can be served, say which versions are, bring your own, take them "
+      "elsewhere");
   models.require_subcommand(1);
   models.footer("Example:\n  atelier models list");
 
@@ -103,6 +120,7 @@ void AddModels(CLI::App& app, Command& chosen) {
     chosen = [reference](Session& session) { return Show(*reference, session); };
   });
 
+  AddModelActions(models, chosen);
   AddModelImport(models, chosen);
   AddModelExport(models, chosen);
 }

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -13,7 +14,9 @@
 #include "client/cli/progress_bar.h"
 #include "client/cli/style_choice.h"
 #include "client/cli/stylize_batch.h"
+#include "client/cli/stylize_video.h"
 #include "client/cli/validators.h"
+#include "client/cli/video.h"
 #include "common/rpc/proto_json.h"
 #include "nlohmann/json.hpp"
 
@@ -28,9 +31,13 @@ constexpr char kExample[] =
     "  atelier stylize *.jpg -o styled/ --model van-gogh@1 --strength 0.7 --preserve-color\n"
     "  atelier stylize dress.jpg -o mixed.jpg --model painters --mix van-gogh=0.6,renoir=0.4\n"
     "  atelier stylize dress.jpg -o like.jpg --style-image painting.jpg\n"
+    "  atelier stylize runway.mp4 -o runway-van-gogh.mp4 --model van-gogh      (needs ffmpeg)\n"
     "With --output json: one object a line for each IN, in their order: its response with "
     "\"input\"\n"
-    "and \"files\", or \"input\" and \"error\" with \"code\" and \"message\".";
+    "and \"files\", or \"input\" and \"error\" with \"code\" and \"message\". Of a video: "
+    "\"input\", "
+    "\"files\",\n"
+    "\"frames\", \"width\", \"height\", \"rate\", \"model\" and \"model_version\".";
 
 struct StylizeOptions {
   std::vector<std::string> inputs;
@@ -124,6 +131,21 @@ nlohmann::ordered_json JsonOf(const Picture& picture, const StylizeOutcome& outc
   return object;
 }
 
+void DrawFrames(ProgressBar& bar, std::uint64_t done, const VideoFacts& facts,
+                absl::Duration spent) {
+  const double frames =
+      static_cast<double>(std::max<std::uint64_t>(done, facts.frames.value_or(0)));
+  const double share = facts.frames.has_value() ? static_cast<double>(done) / frames : 0;
+  std::string text = std::to_string(done);
+  if (facts.frames.has_value()) {
+    text += "/" + std::to_string(static_cast<std::uint64_t>(frames)) + " frames  ETA " +
+            DurationText(spent * (1 / share - 1));
+  } else {
+    text += " frames";
+  }
+  bar.Draw(share, text);
+}
+
 // One line a picture, whatever became of it. The pictures' own bytes are in the files.
 void PrintOutcomes(Session& session, const std::vector<Picture>& pictures,
                    const std::vector<StylizeOutcome>& outcomes) {
@@ -132,9 +154,66 @@ void PrintOutcomes(Session& session, const std::vector<Picture>& pictures,
   }
 }
 
+// One video, told apart by its extension.
+ExitCode RunVideo(const StylizeOptions& options, Session& session) {
+  const fs::path input = options.inputs.front();
+  if (options.inputs.size() > 1) {
+    return Misuse(session, input.string() + " is a video: give it alone, with a video to write");
+  }
+  if (!IsVideo(options.out)) {
+    return Misuse(session, "a video is written to a video: end " + options.out +
+                               " in .mp4, .mov, .mkv, .webm or .avi");
+  }
+  if (options.variations.value_or(1) > 1 || !options.picture.format.empty()) {
+    return Misuse(session, "--variations and --format are not for videos");
+  }
+  std::error_code ignored;
+  if (fs::equivalent(input, options.out, ignored)) {
+    return Misuse(session, options.out + " is the input and would be overwritten");
+  }
+  v1::StylizeRequest controls = Controls(options);
+  if (absl::Status status = SetStyle(options.style, session.client, controls); !status.ok()) {
+    return Fail(session, status);
+  }
+  const absl::Time start = absl::Now();
+  ProgressBar bar(session.err, session.err_is_terminal);
+  StylizeVideo video(session.client, {.input = input,
+                                      .output = options.out,
+                                      .controls = std::move(controls),
+                                      .frame_deadline = *ParseDeadline(options.picture.deadline)});
+  const absl::StatusOr<StylizeVideo::Result> result =
+      video.Run([&](std::uint64_t done, const VideoFacts& facts) {
+        DrawFrames(bar, done, facts, absl::Now() - start);
+      });
+  bar.Clear();
+  if (!result.ok()) {
+    return Fail(session, result.status());
+  }
+  if (session.output == OutputFormat::kJson) {
+    PrintJson(session, {{"input", input.string()},
+                        {"files", {options.out}},
+                        {"frames", result->frames},
+                        {"width", result->width},
+                        {"height", result->height},
+                        {"rate", result->rate},
+                        {"model", result->model},
+                        {"model_version", result->model_version}});
+  } else {
+    session.out << "wrote " << options.out << " (" << result->frames << " frames of "
+                << result->width << " x " << result->height << ", " << result->model << "@"
+                << result->model_version << ", "
+                << NumberText(absl::ToDoubleSeconds(absl::Now() - start)) << " s)" << std::endl;
+  }
+  return kDone;
+}
+
 ExitCode Run(const StylizeOptions& options, Session& session) {
   if (!IsGiven(options.style)) {
     return Misuse(session, "give --model NAME, --mix LABEL=SHARE,... or --style-image FILE");
+  }
+  if (std::ranges::any_of(options.inputs,
+                          [](const std::string& input) { return IsVideo(input); })) {
+    return RunVideo(options, session);
   }
   const absl::StatusOr<PicturePlan> plan =
       PlanPictures(options.inputs, options.out, FormatOf(options.picture.format));
@@ -170,10 +249,13 @@ ExitCode Run(const StylizeOptions& options, Session& session) {
 void AddStylize(CLI::App& app, Command& chosen) {
   auto options = std::make_shared<StylizeOptions>();
   CLI::App& command = *app.add_subcommand("stylize", "Restyle pictures with a model");
-  command.add_option("IN", options->inputs, "The pictures: JPEG, PNG or WebP files")->required();
+  command.add_option("IN", options->inputs, "The pictures: JPEG, PNG or WebP files; or one video")
+      ->required();
   command
-      .add_option("-o,--out", options->out,
-                  "One IN: the file to write. Several, or an existing folder: the folder")
+      .add_option(
+          "-o,--out", options->out,
+          "One IN: the file to write. Several, or an existing folder: the folder. Of a video: a "
+          "video")
       ->required();
   AddStyleChoice(command, options->style);
   command

@@ -2,12 +2,12 @@
 
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "absl/strings/cord.h"
 #include "absl/time/time.h"
 #include "common/errors.h"
 #include "google/rpc/error_details.pb.h"
-#include "google/rpc/status.pb.h"
 
 namespace atelier {
 namespace {
@@ -20,7 +20,33 @@ std::string Sentence(const std::string& field, const std::string& message) {
   return message.starts_with(prefix) ? message.substr(prefix.size()) : message;
 }
 
-google::rpc::Status WithDetails(const absl::Status& status) {
+// `rich` has the details for `status`, whose code and sentence are there already.
+absl::Status WithFacts(absl::Status status, const google::rpc::Status& rich) {
+  const auto adopt = [&status](const absl::Status& facts) {
+    facts.ForEachPayload([&status](absl::string_view url, const absl::Cord& value) {
+      status.SetPayload(url, value);
+    });
+  };
+  for (const google::protobuf::Any& detail : rich.details()) {
+    google::rpc::BadRequest bad_request;
+    google::rpc::RetryInfo retry;
+    google::rpc::ResourceInfo resource;
+    if (detail.UnpackTo(&bad_request) && bad_request.field_violations_size() > 0) {
+      adopt(InvalidField(bad_request.field_violations(0).field(), ""));
+    } else if (detail.UnpackTo(&retry)) {
+      adopt(RetryLater(absl::Seconds(retry.retry_delay().seconds()) +
+                           absl::Nanoseconds(retry.retry_delay().nanos()),
+                       ""));
+    } else if (detail.UnpackTo(&resource)) {
+      adopt(NotFoundResource(resource.resource_type(), resource.resource_name(), ""));
+    }
+  }
+  return status;
+}
+
+}  // namespace
+
+google::rpc::Status ToRpcStatus(const absl::Status& status) {
   google::rpc::Status rich;
   rich.set_code(static_cast<int>(status.code()));
   rich.set_message(std::string(status.message()));
@@ -53,14 +79,12 @@ google::rpc::Status WithDetails(const absl::Status& status) {
   return rich;
 }
 
-}  // namespace
-
 grpc::Status ToGrpcStatus(const absl::Status& status) {
   if (status.ok()) {
     return grpc::Status::OK;
   }
   return {static_cast<grpc::StatusCode>(status.code()), std::string(status.message()),
-          WithDetails(status).SerializeAsString()};
+          ToRpcStatus(status).SerializeAsString()};
 }
 
 absl::Status FromGrpcStatus(const grpc::Status& status) {
@@ -69,29 +93,11 @@ absl::Status FromGrpcStatus(const grpc::Status& status) {
   }
   absl::Status result(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
   google::rpc::Status rich;
-  if (!rich.ParseFromString(status.error_details())) {
-    return result;
-  }
-  const auto adopt = [&result](const absl::Status& facts) {
-    facts.ForEachPayload([&result](absl::string_view url, const absl::Cord& value) {
-      result.SetPayload(url, value);
-    });
-  };
-  for (const google::protobuf::Any& detail : rich.details()) {
-    google::rpc::BadRequest bad_request;
-    google::rpc::RetryInfo retry;
-    google::rpc::ResourceInfo resource;
-    if (detail.UnpackTo(&bad_request) && bad_request.field_violations_size() > 0) {
-      adopt(InvalidField(bad_request.field_violations(0).field(), ""));
-    } else if (detail.UnpackTo(&retry)) {
-      adopt(RetryLater(absl::Seconds(retry.retry_delay().seconds()) +
-                           absl::Nanoseconds(retry.retry_delay().nanos()),
-                       ""));
-    } else if (detail.UnpackTo(&resource)) {
-      adopt(NotFoundResource(resource.resource_type(), resource.resource_name(), ""));
-    }
-  }
-  return result;
+  return rich.ParseFromString(status.error_details()) ? WithFacts(std::move(result), rich) : result;
+}
+
+absl::Status FromRpcStatus(const google::rpc::Status& status) {
+  return WithFacts({static_cast<absl::StatusCode>(status.code()), status.message()}, status);
 }
 
 }  // namespace atelier

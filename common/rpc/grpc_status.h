@@ -5,6 +5,7 @@
 #include <grpcpp/support/status.h>
 
 #include "absl/status/status.h"
+#include "google/rpc/status.pb.h"
 
 namespace atelier {
 
@@ -14,5 +15,9 @@ grpc::Status ToGrpcStatus(const absl::Status& status);
 
 // The way back, for clients: code, message, and the facts of common/errors.h from the details.
 absl::Status FromGrpcStatus(const grpc::Status& status);
+
+// The same as a message within a stream.
+google::rpc::Status ToRpcStatus(const absl::Status& status);
+absl::Status FromRpcStatus(const google::rpc::Status& status);
 
 }  // namespace atelier

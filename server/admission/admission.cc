@@ -11,6 +11,7 @@
 #include "common/image_header.h"
 #include "common/status_macros.h"
 #include "common/style_mix.h"
+#include "server/admission/call_terms.h"
 #include "server/admission/controls.h"
 
 namespace atelier::server {
@@ -19,8 +20,8 @@ namespace {
 // Both must fit into one message to the worker, of 64 MiB with all its fields.
 constexpr std::size_t kMaxBothImages = 63ULL << 20U;
 
-// The ranges that hold for every model.
-absl::Status CheckRanges(const v1::StylizeRequest& request) {
+// The ranges that hold for every model, and that there is one.
+absl::Status CheckRequest(const v1::StylizeRequest& request) {
   if (request.has_strength() && !(request.strength() >= 0.0F && request.strength() <= 1.0F)) {
     return InvalidField("strength", "must be a number from 0 to 1");
   }
@@ -37,7 +38,40 @@ absl::Status CheckRanges(const v1::StylizeRequest& request) {
     return InvalidField("variations", "must be 1 to 8");
   }
   if (request.has_request_id()) {
-    return CheckRequestId(request.request_id());
+    ATELIER_RETURN_IF_ERROR(CheckRequestId(request.request_id()));
+  }
+  ATELIER_RETURN_IF_ERROR(TermsOf(request).status());
+  return request.model().empty() ? InvalidField("model", "is required") : absl::OkStatus();
+}
+
+// Sides within those of encoded pictures, as many bytes as they ask for, and a result that fits
+// into a message. The sides are at most 4096 where they are multiplied.
+absl::Status CheckPixels(const v1::StylizeRequest& request, const Picture& picture) {
+  const auto in_range = [](std::uint64_t side) {
+    return side >= static_cast<std::uint64_t>(kMinImageSide) &&
+           side <= static_cast<std::uint64_t>(kMaxImageSide);
+  };
+  if (!in_range(picture.width) || !in_range(picture.height)) {
+    return InvalidField(
+        "image", absl::StrCat("has sides of ", picture.width, " and ", picture.height,
+                              " pixels; they must be ", kMinImageSide, " to ", kMaxImageSide));
+  }
+  const std::uint64_t pixel_bytes =
+      3 * (picture.layout == PixelLayout::kFp32Chw ? sizeof(float) : 1);
+  if (picture.bytes.size() != picture.width * picture.height * pixel_bytes) {
+    return InvalidField("image", "has not as many bytes as its size asks for");
+  }
+  if (picture.bytes.size() > kMaxBothImages) {
+    return InvalidField("image", "is too large: its pixels may have 63 MiB; send it as PNG");
+  }
+  if (request.has_format()) {
+    return InvalidField("format", "is for encoded pictures; this one came as pixels");
+  }
+  const std::uint64_t longest = std::max(picture.width, picture.height);
+  const std::uint64_t shortest = std::min(picture.width, picture.height);
+  const std::uint64_t size = request.has_size() ? request.size() : longest;
+  if (size * (size * shortest / longest + 1) * pixel_bytes > kMaxBothImages) {
+    return InvalidField("size", "is too large: the result's pixels may have 63 MiB");
   }
   return absl::OkStatus();
 }
@@ -83,7 +117,8 @@ absl::StatusOr<std::vector<StyleShare>> MixOf(const v1::StylizeRequest& request,
 }
 
 // Header and size of the style picture; nothing is wrong with none where none is needed.
-absl::Status CheckStyleImage(const v1::StylizeRequest& request, const ModelVersion& model) {
+absl::Status CheckStyleImage(const v1::StylizeRequest& request, std::size_t image_bytes,
+                             const ModelVersion& model) {
   if (!request.has_style_image()) {
     return Has(model, "style_image")
                ? InvalidField("style_image", absl::StrCat("is required by model ", model.name,
@@ -93,7 +128,7 @@ absl::Status CheckStyleImage(const v1::StylizeRequest& request, const ModelVersi
   if (const auto header = ReadImageHeader(request.style_image()); !header.ok()) {
     return AboutField(header.status(), "style_image");
   }
-  if (request.image().size() + request.style_image().size() > kMaxBothImages) {
+  if (image_bytes + request.style_image().size() > kMaxBothImages) {
     return InvalidField("style_image", "is too large: image and style_image may have 63 MiB");
   }
   return absl::OkStatus();
@@ -105,16 +140,41 @@ Admission::Admission(const ModelRegistry& registry, std::function<std::string()>
     : registry_(registry), make_request_id_(std::move(make_request_id)) {}
 
 absl::StatusOr<StylizeWork> Admission::Admit(const v1::StylizeRequest& request) const {
-  ATELIER_RETURN_IF_ERROR(CheckRanges(request));
-  if (request.model().empty()) {
-    return InvalidField("model", "is required");
-  }
-  ATELIER_RETURN_IF_ERROR(ReadImageHeader(request.image()).status());
+  // The picture is copied only once all else is right.
+  ATELIER_RETURN_IF_ERROR(CheckRequest(request));
+  ATELIER_ASSIGN_OR_RETURN(const ImageHeader header, ReadImageHeader(request.image()));
+  ATELIER_ASSIGN_OR_RETURN(StylizeWork work, AdmitControls(request, request.image().size()));
+  work.width = static_cast<std::uint32_t>(header.width);
+  work.height = static_cast<std::uint32_t>(header.height);
+  work.image = request.image();
+  return work;
+}
 
+absl::StatusOr<StylizeWork> Admission::Admit(const v1::StylizeRequest& request,
+                                             Picture picture) const {
+  ATELIER_RETURN_IF_ERROR(CheckRequest(request));
+  if (picture.layout == PixelLayout::kEncoded) {
+    ATELIER_ASSIGN_OR_RETURN(const ImageHeader header, ReadImageHeader(picture.bytes));
+    picture.width = static_cast<std::uint64_t>(header.width);
+    picture.height = static_cast<std::uint64_t>(header.height);
+  } else {
+    ATELIER_RETURN_IF_ERROR(CheckPixels(request, picture));
+  }
+  ATELIER_ASSIGN_OR_RETURN(StylizeWork work, AdmitControls(request, picture.bytes.size()));
+  work.layout = picture.layout;
+  work.width = static_cast<std::uint32_t>(picture.width);
+  work.height = static_cast<std::uint32_t>(picture.height);
+  work.image = std::move(picture.bytes);
+  return work;
+}
+
+absl::StatusOr<StylizeWork> Admission::AdmitControls(const v1::StylizeRequest& request,
+                                                     std::size_t image_bytes) const {
   StylizeWork work;
-  ATELIER_ASSIGN_OR_RETURN(work.model, registry_.Resolve(request.model()));
+  work.request_id = request.has_request_id() ? request.request_id() : make_request_id_();
+  ATELIER_ASSIGN_OR_RETURN(work.model, registry_.Resolve(request.model(), work.request_id));
   ATELIER_RETURN_IF_ERROR(CheckCapabilities(request, work.model));
-  ATELIER_RETURN_IF_ERROR(CheckStyleImage(request, work.model));
+  ATELIER_RETURN_IF_ERROR(CheckStyleImage(request, image_bytes, work.model));
   ATELIER_ASSIGN_OR_RETURN(work.mix, MixOf(request, work.model));
   ATELIER_ASSIGN_OR_RETURN(work.format, FormatOf(request.format()));
   ATELIER_ASSIGN_OR_RETURN(work.precision, PrecisionOf(request.precision(), work.model));
@@ -122,9 +182,8 @@ absl::StatusOr<StylizeWork> Admission::Admit(const v1::StylizeRequest& request) 
   work.preserve_color = request.preserve_color();
   work.size = request.size();
   work.quality = request.has_quality() ? request.quality() : kDefaultQuality;
-  work.request_id = request.has_request_id() ? request.request_id() : make_request_id_();
-  work.image = request.image();
   work.style_image = request.style_image();
+  work.deterministic = request.deterministic();
   return work;
 }
 

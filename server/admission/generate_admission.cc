@@ -11,6 +11,7 @@
 #include "common/split_mix.h"
 #include "common/status_macros.h"
 #include "common/words.h"
+#include "server/admission/call_terms.h"
 #include "server/admission/controls.h"
 
 namespace atelier::server {
@@ -42,7 +43,10 @@ absl::Status CheckRanges(const v1::GenerateRequest& request) {
   if (request.has_quality()) {
     ATELIER_RETURN_IF_ERROR(CheckQuality(request.quality()));
   }
-  return request.has_request_id() ? CheckRequestId(request.request_id()) : absl::OkStatus();
+  if (request.has_request_id()) {
+    ATELIER_RETURN_IF_ERROR(CheckRequestId(request.request_id()));
+  }
+  return TermsOf(request).status();
 }
 
 absl::Status CheckCapabilities(const v1::GenerateRequest& request, const ModelVersion& model) {
@@ -153,23 +157,32 @@ absl::Status GenerateAdmission::AdmitPictures(const v1::GenerateRequest& request
   if (request.has_interpolate_to()) {
     work.interpolate_to = request.interpolate_to();
   }
-  const std::uint32_t by_default = request.has_interpolate_to() ? kMaxPictures : 1;
-  const std::uint32_t count = request.has_count() ? request.count() : by_default;
-  const std::uint64_t seed = request.has_seed() ? request.seed() : draws_.seed();
-  for (std::uint32_t i = 0; i < count; ++i) {
-    work.seeds.push_back(seed + i);  // modulo 2^64, as the proto says
+  if (work.seeds.empty()) {
+    const std::uint32_t by_default = request.has_interpolate_to() ? kMaxPictures : 1;
+    const std::uint32_t count = request.has_count() ? request.count() : by_default;
+    const std::uint64_t seed = request.has_seed() ? request.seed() : draws_.seed();
+    for (std::uint32_t i = 0; i < count; ++i) {
+      work.seeds.push_back(seed + i);  // modulo 2^64, as the proto says
+    }
   }
   ATELIER_RETURN_IF_ERROR(AdmitLabels(request, work));
   return AdmitWords(request, work);
 }
 
 absl::StatusOr<GenerateWork> GenerateAdmission::Admit(const v1::GenerateRequest& request) const {
+  return Admit(request, {});
+}
+
+absl::StatusOr<GenerateWork> GenerateAdmission::Admit(const v1::GenerateRequest& request,
+                                                      std::vector<std::uint64_t> seeds) const {
   ATELIER_RETURN_IF_ERROR(CheckRanges(request));
   if (request.model().empty()) {
     return InvalidField("model", "is required");
   }
   GenerateWork work;
-  ATELIER_ASSIGN_OR_RETURN(work.model, registry_.Resolve(request.model()));
+  work.request_id = request.has_request_id() ? request.request_id() : draws_.request_id();
+  work.seeds = std::move(seeds);
+  ATELIER_ASSIGN_OR_RETURN(work.model, registry_.Resolve(request.model(), work.request_id));
   ATELIER_RETURN_IF_ERROR(CheckCapabilities(request, work.model));
   ATELIER_ASSIGN_OR_RETURN(const std::optional<ImageFormat> format, FormatOf(request.format()));
   work.format = format.value_or(ImageFormat::kPng);
@@ -178,7 +191,6 @@ absl::StatusOr<GenerateWork> GenerateAdmission::Admit(const v1::GenerateRequest&
   work.truncation = request.has_truncation() ? request.truncation() : 1;
   work.size = request.size();
   work.quality = request.has_quality() ? request.quality() : kDefaultQuality;
-  work.request_id = request.has_request_id() ? request.request_id() : draws_.request_id();
   return work;
 }
 

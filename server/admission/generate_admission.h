@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -31,6 +32,11 @@ class GenerateAdmission {
   // or word that it does not know, a model that restyles pictures. NOT_FOUND: an unknown model,
   // version or label.
   absl::StatusOr<GenerateWork> Admit(const v1::GenerateRequest& request) const;
+
+  // The same for these seeds, 1 to 8, one a picture, instead of the request's `seed` and `count`;
+  // empty: as the request says.
+  absl::StatusOr<GenerateWork> Admit(const v1::GenerateRequest& request,
+                                     std::vector<std::uint64_t> seeds) const;
 
  private:
   absl::Status AdmitPictures(const v1::GenerateRequest& request, GenerateWork& work) const;

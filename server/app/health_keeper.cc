@@ -29,6 +29,10 @@ void HealthKeeper::BeginDrain() {
   const absl::MutexLock lock(&mutex_);
   health_.draining = true;
   report_(health_);
+}
+
+void HealthKeeper::RefuseWork() {
+  const absl::MutexLock lock(&mutex_);
   queue_.Close(absl::UnavailableError("The server is stopping. Try another one, or later."));
 }
 

@@ -37,8 +37,12 @@ class HealthKeeper {
                std::function<void(const Health&)> report);
   ~HealthKeeper();
 
-  // For good: reports not serving, then closes the queue.
+  // For good: reports not serving. The queue goes on taking requests, if it did, so that those who
+  // have not heard it yet are still served.
   void BeginDrain();
+
+  // After BeginDrain: closes the queue for good.
+  void RefuseWork();
 
   Health health() const;
 

@@ -2,11 +2,22 @@
 
 #include <CLI/CLI.hpp>
 
+#include <array>
+#include <iostream>
 #include <string_view>
+#include <vector>
 
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "common/build_info.h"
+#include "common/clock.h"
+#include "common/device_name.h"
 #include "common/files.h"
 #include "common/host_port.h"
+#include "common/rpc/proto_json.h"
+#include "common/status_macros.h"
+#include "server/app/certificates.h"
+#include "server/app/server_config.h"
 #include "server/datasets/dataset_catalog.h"
 
 namespace atelier::server {
@@ -15,27 +26,34 @@ namespace {
 constexpr std::uint32_t kMaxLocalWorkers = 64;
 constexpr std::uint64_t kLeastImport = 1;
 constexpr std::uint64_t kMostImport = 2ULL << 30U;
+constexpr std::uint64_t kMib = 1ULL << 20U;
+constexpr std::uint64_t kMaxMib = 1048576;
+constexpr std::array kLogLevels = {"debug", "info", "warn", "error"};
 
-// What cannot be bound to a field of ServerOptions directly.
+// What does not go into a field of ServerOptions as it is.
 struct RawOptions {
   std::string data_dir;
-  std::string local_workers = "auto";
-  std::string shipped_models;
-  std::string worker_grace = "30s";
-  std::string drain_timeout = "60s";
-  std::vector<std::string> datasets;
+  std::string config_file;
+  std::string check_config;
 };
 
-// CLI11 validators return the complaint, or nothing.
 std::string CheckAddress(const std::string& text) {
   return ParseHostPort("address", text).ok() ? "" : "must be HOST:PORT, for example 127.0.0.1:8001";
 }
 
-std::string CheckDuration(const std::string& text) {
-  absl::Duration duration;
-  const bool good = absl::ParseDuration(text, &duration) && duration >= absl::ZeroDuration() &&
-                    duration < absl::InfiniteDuration();
-  return good ? "" : "must be a duration, for example 500ms, 30s or 2m";
+// CLI11 validators return the complaint, or nothing.
+CLI::Validator DurationUpTo(double max_seconds) {
+  return CLI::Validator(
+      [max_seconds](const std::string& text) -> std::string {
+        absl::Duration duration;
+        if (!absl::ParseDuration(text, &duration)) {
+          return "must be a duration, for example 500ms, 30s or 2m";
+        }
+        const bool good =
+            duration >= absl::ZeroDuration() && duration <= absl::Seconds(max_seconds);
+        return good ? "" : "must be from 0 to " + absl::FormatDuration(absl::Seconds(max_seconds));
+      },
+      "DURATION");
 }
 
 std::string CheckLocalWorkers(const std::string& text) {
@@ -52,75 +70,168 @@ std::string CheckDataset(const std::string& text) {
   return complaint.starts_with(kOption) ? complaint.substr(kOption.size()) : complaint;
 }
 
-absl::Duration DurationOf(const std::string& text) {
+double SecondsOf(const std::string& text) {
   absl::Duration duration;
   absl::ParseDuration(text, &duration);
-  return duration;
+  return absl::ToDoubleSeconds(duration);
 }
 
-void AddOptions(CLI::App& app, ServerOptions& options, RawOptions& raw) {
+std::uint64_t MibOf(std::uint64_t bytes) { return (bytes + kMib - 1) / kMib; }
+
+void SetDataset(const std::string& text, v1::ServerConfig& said) {
+  auto [name, folder] = *DatasetCatalog::ParseFlag(text);
+  (*said.mutable_datasets())[name] = folder.string();
+}
+
+// Only options that are given call their function, so `said` holds nothing else.
+void AddPlaces(CLI::App& app, RawOptions& raw, v1::ServerConfig& said) {
   app.add_option("--data-dir", raw.data_dir,
-                 "folder for jobs, models and data sets; made when missing")
-      ->required();
-  app.add_option("--listen", options.listen, "where clients reach it by gRPC; port 0: any free one")
-      ->capture_default_str()
+                 "folder for jobs, models and data sets; made when missing (required)");
+  app.add_option("--config", raw.config_file,
+                 "a file of settings (JSON, docs/configuration.md); options given here go before "
+                 "it. SIGHUP reads it again")
+      ->option_text("FILE");
+  app.add_option("--check-config", raw.check_config,
+                 "check such a file, print what would hold, and end: 0 good, 2 wrong")
+      ->option_text("FILE");
+  app.add_option_function<std::string>(
+         "--listen", [&](const std::string& text) { said.set_listen(text); },
+         "where clients reach it by gRPC; port 0: any free one [127.0.0.1:8001]")
       ->check(CheckAddress);
-  app.add_option("--metrics-listen", options.metrics_listen,
-                 "where /metrics, /healthz and /readyz are; port 0: any free one")
-      ->capture_default_str()
+  app.add_option_function<std::string>(
+         "--metrics-listen", [&](const std::string& text) { said.set_metrics_listen(text); },
+         "where /metrics, /healthz and /readyz are; port 0: any free one [127.0.0.1:8002]")
       ->check(CheckAddress);
-  app.add_option("--local-workers", raw.local_workers,
-                 "serving workers to run on this machine: a number, or auto for one on the CPU; a "
-                 "training job gets a process of its own besides")
-      ->capture_default_str()
-      ->check(CheckLocalWorkers);
-  app.add_option("--shipped-models", raw.shipped_models,
-                 "folder of the styles that come with the program, or none (default: "
-                 "share/atelier/models beside the program)");
-  app.add_option("--worker-grace", raw.worker_grace,
-                 "how long it may be without any serving worker before it reports NOT_SERVING")
-      ->capture_default_str()
-      ->check(CheckDuration);
-  app.add_option("--dataset", raw.datasets, "a data set as NAME=DIR; may be repeated")
+  app.add_option_function<std::string>(
+      "--shipped-models", [&](const std::string& text) { said.set_shipped_models(text); },
+      "folder of the styles that come with the program, or none [share/atelier/models beside the "
+      "program]");
+  app.add_option_function<std::vector<std::string>>(
+         "--dataset",
+         [&](const std::vector<std::string>& all) {
+           for (const std::string& text : all) {
+             SetDataset(text, said);
+           }
+         },
+         "a data set as NAME=DIR; may be repeated")
       ->check(CheckDataset);
-  app.add_option("--drain-timeout", raw.drain_timeout,
-                 "how long accepted work may go on after SIGTERM")
+}
+
+void AddTls(CLI::App& app, v1::ServerConfig& said) {
+  app.add_option_function<std::string>(
+         "--tls-cert", [&](const std::string& path) { said.mutable_tls()->set_certificate(path); },
+         "the port's certificate chain (PEM); without it the port takes plain connections")
+      ->option_text("FILE");
+  app.add_option_function<std::string>(
+         "--tls-key", [&](const std::string& path) { said.mutable_tls()->set_key(path); },
+         "its private key (PEM)")
+      ->option_text("FILE");
+  app.add_option_function<std::string>(
+         "--tls-client-ca",
+         [&](const std::string& path) { said.mutable_tls()->set_client_ca(path); },
+         "clients must show a certificate signed by one of these (PEM)")
+      ->option_text("FILE");
+}
+
+void AddWorkers(CLI::App& app, ServerOptions& options, v1::ServerConfig& said) {
+  app.add_option_function<std::string>(
+         "--local-workers",
+         [&](const std::string& text) {
+           // One serving worker a device; workers on GPUs are started by hand so far.
+           said.set_local_workers(text == "auto" ? 1
+                                                 : static_cast<std::uint32_t>(std::stoul(text)));
+         },
+         "serving workers to run on this machine: a number, or auto for one on the CPU; a "
+         "training job gets a process of its own besides [auto]")
+      ->check(CheckLocalWorkers);
+  app.add_option("--trainer-device", options.trainer_device,
+                 "where training jobs compute: cpu, cuda (the first GPU), cuda:N, or auto for a "
+                 "GPU where there is one")
       ->capture_default_str()
-      ->check(CheckDuration);
-  app.add_option("--queue-size", options.queue_size, "how many requests may wait for a worker")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 1'000'000));
-  app.add_option("--queue-bytes", options.queue_bytes,
-                 "how many bytes the pictures of unanswered requests may take; 256MiB and the like "
-                 "are understood")
+      ->check([](const std::string& device) {
+        return IsDeviceChoice(device) ? "" : "must be cpu, cuda, cuda:N or auto";
+      });
+  app.add_option_function<std::uint64_t>(
+         "--model-memory",
+         [&](const std::uint64_t& bytes) { said.set_model_memory_mib(MibOf(bytes)); },
+         "memory for models in each local worker [2GiB]")
       ->transform(CLI::AsSizeValue(/*kb_is_1000=*/false))
-      ->default_str("256MiB");
+      ->check(CLI::Range(16 * kMib, kMaxMib * kMib));
+  app.add_option_function<std::string>(
+         "--worker-grace",
+         [&](const std::string& text) { said.set_worker_grace_s(SecondsOf(text)); },
+         "how long it may be without any serving worker before it reports NOT_SERVING [30s]")
+      ->check(DurationUpTo(kMaxWorkerGrace));
+  app.add_flag_function(
+      "--identity-model", [&](std::int64_t) { said.set_identity_model(true); },
+      "serve the model \"identity\", which returns what it is sent: for measuring");
+}
+
+void AddLimits(CLI::App& app, ServerOptions& options, v1::ServerConfig& said) {
+  app.add_option_function<std::uint32_t>(
+         "--queue-size",
+         [&](const std::uint32_t& count) { said.mutable_limits()->set_max_waiting(count); },
+         "how many requests may wait for a worker [256]")
+      ->check(CLI::Range(1, 100'000));
+  app.add_option_function<std::uint64_t>(
+         "--queue-bytes",
+         [&](const std::uint64_t& bytes) { said.mutable_limits()->set_max_mib(MibOf(bytes)); },
+         "how many bytes the pictures of unanswered requests may take, rounded up to MiB; 64MiB "
+         "and the like are understood [256MiB]")
+      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/false))
+      ->check(CLI::Range(std::uint64_t{1}, kMaxMib * kMib));
   app.add_option("--max-import-bytes", options.max_import_bytes,
                  "the largest file that models import takes, at most 2GiB; an import needs three "
                  "times its file in the data directory")
       ->transform(CLI::AsSizeValue(/*kb_is_1000=*/false))
       ->check(CLI::Range(kLeastImport, kMostImport))
       ->default_str("1GiB");
-  app.set_version_flag("--version", Version());
+  app.add_option_function<std::string>(
+         "--drain-grace",
+         [&](const std::string& text) { said.mutable_drain()->set_grace_s(SecondsOf(text)); },
+         "how long requests are still taken after SIGTERM, while health says NOT_SERVING [0s]")
+      ->check(DurationUpTo(kMaxDrainGrace));
+  app.add_option_function<std::string>(
+         "--drain-timeout",
+         [&](const std::string& text) { said.mutable_drain()->set_timeout_s(SecondsOf(text)); },
+         "how long accepted work may go on after that [60s]")
+      ->check(DurationUpTo(kMaxDrainTimeout));
+  app.add_option_function<std::string>(
+         "--log-level", [&](const std::string& level) { said.set_log_level(level); },
+         "what is logged: debug, info, warn or error [info]")
+      ->check(CLI::IsMember(kLogLevels));
 }
 
-void Complete(const RawOptions& raw, ServerOptions& options) {
+// The file, and what follows from it.
+absl::Status Complete(const RawOptions& raw, ServerOptions& options) {
+  v1::ServerConfig file;
+  const std::string& path = raw.check_config.empty() ? raw.config_file : raw.check_config;
+  if (!path.empty()) {
+    ATELIER_ASSIGN_OR_RETURN(file, ReadConfig(path));
+    options.config_file = std::filesystem::absolute(path);
+  }
   options.data_dir = raw.data_dir;
-  // One serving worker a device; workers on GPUs are started by hand so far.
-  options.local_workers =
-      raw.local_workers == "auto" ? 1 : static_cast<std::uint32_t>(std::stoul(raw.local_workers));
-  if (raw.shipped_models.empty()) {
-    options.shipped_models = ShareDirectory() / "models";
-  } else if (raw.shipped_models != "none") {
-    options.shipped_models = raw.shipped_models;
-    options.shipped_models_given = true;
-  }
-  options.worker_grace = DurationOf(raw.worker_grace);
-  options.drain_timeout = DurationOf(raw.drain_timeout);
-  for (const std::string& dataset : raw.datasets) {
-    options.datasets.push_back(*DatasetCatalog::ParseFlag(dataset));
-  }
+  options.config = EffectiveConfig(file, options.command_line);
+  // What the two say together: --tls-cert alone may be enough where the file has the key.
+  ATELIER_RETURN_IF_ERROR(CheckConfig(options.config));
+  options.shipped_models_given =
+      file.has_shipped_models() || options.command_line.has_shipped_models();
   options.worker_program = ExecutableDirectory() / "atelier-worker";
+  return absl::OkStatus();
+}
+
+// Prints what would hold, once the files it names are found good.
+absl::Status PrintChecked(const ServerOptions& options) {
+  if (options.config.has_tls()) {
+    ATELIER_RETURN_IF_ERROR(ReadCertificates(options.config.tls(), SystemClock().Now()).status());
+  }
+  std::cout << ToJson(options.config) << std::endl;
+  return absl::OkStatus();
+}
+
+int Misused(const absl::Status& why) {
+  std::cerr << "atelier-server: " << std::string(why.message()) << std::endl;
+  return 2;
 }
 
 }  // namespace
@@ -136,14 +247,27 @@ std::variant<ServerOptions, int> ParseServerOptions(int argc, const char* const*
       "Example: atelier-server --data-dir /var/lib/atelier --dataset garments=/srv/garments\n"
       "Prints \"listening grpc=HOST:PORT metrics=HOST:PORT\" when it is ready; SIGTERM finishes "
       "what was accepted.\nExit code: 0 done, 1 failed, 2 misused. Logs go to standard error.");
-  AddOptions(app, options, raw);
+  AddPlaces(app, raw, options.command_line);
+  AddTls(app, options.command_line);
+  AddWorkers(app, options, options.command_line);
+  AddLimits(app, options, options.command_line);
+  app.set_version_flag("--version", Version());
   try {
     app.parse(argc, argv);
+    if (raw.data_dir.empty() && raw.check_config.empty()) {
+      throw CLI::RequiredError("--data-dir");
+    }
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
-  Complete(raw, options);
-  return options;
+  if (const absl::Status complete = Complete(raw, options); !complete.ok()) {
+    return Misused(complete);
+  }
+  if (raw.check_config.empty()) {
+    return options;
+  }
+  const absl::Status good = PrintChecked(options);
+  return good.ok() ? 0 : Misused(good);
 }
 
 }  // namespace atelier::server

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <string>
 #include <utility>
 #include <vector>
@@ -15,18 +16,29 @@
 #include "server/admission/admission.h"
 #include "server/admission/controls.h"
 #include "server/admission/generate_admission.h"
+#include "server/app/certificates.h"
+#include "server/app/config_values.h"
 #include "server/app/front_port.h"
 #include "server/app/health_keeper.h"
+#include "server/app/live_config.h"
+#include "server/app/open_inference.h"
+#include "server/cache/response_cache.h"
 #include "server/datasets/dataset_catalog.h"
+#include "server/desk/work_desk.h"
 #include "server/dispatch/dispatcher.h"
 #include "server/dispatch/link/link_server.h"
+#include "server/dispatch/model_loader.h"
 #include "server/dispatch/supervisor/local_converter.h"
 #include "server/dispatch/supervisor/local_trainers.h"
+#include "server/dispatch/supervisor/local_workers.h"
 #include "server/dispatch/supervisor/supervisor.h"
 #include "server/jobs/job_manager.h"
 #include "server/jobs/job_probe.h"
 #include "server/models/model_catalog.h"
+#include "server/models/model_manager.h"
+#include "server/models/model_statistics.h"
 #include "server/queue/request_queue.h"
+#include "server/rpc/admin_service.h"
 #include "server/rpc/dataset_service.h"
 #include "server/rpc/generate_service.h"
 #include "server/rpc/model_service.h"
@@ -63,8 +75,7 @@ class App final : public ServerApp {
         worker_probe_(*metrics_, HostName()),
         job_probe_(*metrics_),
         transfer_probe_(*metrics_),
-        queue_({.max_waiting = options.queue_size, .max_bytes = options.queue_bytes}, clock_,
-               queue_probe_),
+        queue_(LimitsOf(options.config), clock_, queue_probe_),
         dispatcher_(queue_, clock_, dispatch_probe_),
         supervisor_({}, clock_),
         transfer_threads_(kMaxTransfers, clock_) {}
@@ -72,17 +83,12 @@ class App final : public ServerApp {
   ~App() override { TakeApart(absl::ZeroDuration()); }
 
   absl::Status Start() {
+    SetLogLevel(options_.config.log_level());
     ATELIER_RETURN_IF_ERROR(OpenStore());
     ATELIER_RETURN_IF_ERROR(OpenLink());
+    ATELIER_RETURN_IF_ERROR(OpenConfig());
     ATELIER_RETURN_IF_ERROR(OpenPorts());
-    for (std::uint32_t i = 0; i < options_.local_workers; ++i) {
-      const std::string name = "cpu-" + std::to_string(i);
-      ATELIER_RETURN_IF_ERROR(supervisor_
-                                  .Start({.name = "worker " + name,
-                                          .command = ServeCommand(worker_program_, name),
-                                          .restart = true})
-                                  .status());
-    }
+    ATELIER_RETURN_IF_ERROR(local_workers_->Start(options_.config.local_workers()));
     if (const absl::Status ready = trainers_->Ready(); !ready.ok()) {
       spdlog::warn("training jobs are refused: {}", std::string(ready.message()));
     }
@@ -93,11 +99,21 @@ class App final : public ServerApp {
   const HostPort& grpc_address() const override { return front_->address(); }
   const HostPort& metrics_address() const override { return metrics_endpoint_->address(); }
 
-  void Drain() override {
-    const absl::Time until = clock_.Now() + options_.drain_timeout;
+  void Reload() override { live_config_->Reload().IgnoreError(); }
+
+  absl::Duration BeginDrain() override {
     health_->BeginDrain();
+    return absl::Seconds(live_config_->current().drain().grace_s());
+  }
+
+  void Drain() override {
+    const absl::Duration timeout = absl::Seconds(live_config_->current().drain().timeout_s());
+    const absl::Time until = clock_.Now() + timeout;
+    health_->RefuseWork();
+    front_->BeginShutdown();
     transfer_threads_.Close();
-    jobs_->Drain(options_.drain_timeout);
+    model_manager_->Stop();
+    jobs_->Drain(timeout);
     if (!queue_.AwaitEmpty(until)) {
       spdlog::warn("requests are left at the end of the drain timeout");
       queue_.FailAll(absl::UnavailableError("The server is stopping. Try another one, or later."));
@@ -105,16 +121,23 @@ class App final : public ServerApp {
     if (!transfer_threads_.AwaitIdle(until)) {
       spdlog::warn("models are still imported or exported at the end of the drain timeout");
     }
-    front_->Shutdown(clock_.Now() + kLastAnswers);
+    front_->FinishShutdown(clock_.Now() + kLastAnswers);
     TakeApart(kWorkerStopGrace);
   }
 
  private:
+  // Empty: none.
+  std::filesystem::path ShippedModels() const {
+    const std::string& folder = options_.config.shipped_models();
+    return folder == "none" ? "" : folder;
+  }
+
   absl::Status CheckShippedModels() const {
-    if (options_.shipped_models.empty() || HoldsModels(options_.shipped_models)) {
+    const std::filesystem::path folder = ShippedModels();
+    if (folder.empty() || HoldsModels(folder)) {
       return absl::OkStatus();
     }
-    const std::string what = options_.shipped_models.string() + " holds no whole model";
+    const std::string what = folder.string() + " holds no whole model";
     if (options_.shipped_models_given) {
       return absl::InvalidArgumentError(
           "--shipped-models: " + what +
@@ -129,31 +152,38 @@ class App final : public ServerApp {
     ATELIER_RETURN_IF_ERROR(CheckShippedModels());
     ATELIER_ASSIGN_OR_RETURN(data_, store::DataDirectory::Open(options_.data_dir));
     ATELIER_ASSIGN_OR_RETURN(store_, store::SqliteStore::Open({.path = data_->database()}));
-    ATELIER_ASSIGN_OR_RETURN(
-        datasets_, DatasetCatalog::Create(
-                       {.named = options_.datasets, .datasets_directory = data_->datasets()}));
-    ATELIER_ASSIGN_OR_RETURN(models_,
-                             ModelCatalog::Create({.store = store_.get(),
-                                                   .models_directory = data_->models(),
-                                                   .shipped_directory = options_.shipped_models,
-                                                   .clock = &clock_}));
-    ATELIER_ASSIGN_OR_RETURN(jobs_, JobManager::Create({.store = store_.get(),
-                                                        .datasets = datasets_.get(),
-                                                        .models = models_.get(),
-                                                        .probe = &job_probe_,
-                                                        .clock = &clock_,
-                                                        .jobs_directory = data_->jobs()}));
+    ATELIER_ASSIGN_OR_RETURN(datasets_,
+                             DatasetCatalog::Create({.named = {options_.config.datasets().begin(),
+                                                               options_.config.datasets().end()},
+                                                     .datasets_directory = data_->datasets()}));
+    ATELIER_ASSIGN_OR_RETURN(models_, ModelCatalog::Create({.store = store_.get(),
+                                                            .models_directory = data_->models(),
+                                                            .shipped_directory = ShippedModels(),
+                                                            .clock = &clock_}));
+    ATELIER_ASSIGN_OR_RETURN(jobs_,
+                             JobManager::Create({.store = store_.get(),
+                                                 .datasets = datasets_.get(),
+                                                 .models = models_.get(),
+                                                 .probe = &job_probe_,
+                                                 .clock = &clock_,
+                                                 .jobs_directory = data_->jobs(),
+                                                 .trainer_device = options_.trainer_device}));
     return absl::OkStatus();
   }
 
   absl::Status OpenLink() {
-    if (options_.local_workers > 0 && ::access(options_.worker_program.c_str(), X_OK) != 0) {
+    if (options_.config.local_workers() > 0 &&
+        ::access(options_.worker_program.c_str(), X_OK) != 0) {
       return absl::FailedPreconditionError(
           options_.worker_program.string() +
           " is missing; build or install it, or start the server with --local-workers 0");
     }
     ATELIER_ASSIGN_OR_RETURN(socket_, LinkSocket::Create(data_->path() / "run"));
-    worker_program_ = {.path = options_.worker_program, .server = socket_->address()};
+    worker_program_ = {.path = options_.worker_program,
+                       .server = socket_->address(),
+                       .trainer_device = options_.trainer_device,
+                       .model_memory_bytes = options_.config.model_memory_mib() << 20U};
+    local_workers_ = std::make_unique<LocalWorkers>(worker_program_, supervisor_);
     trainers_ = std::make_unique<LocalTrainers>(worker_program_, supervisor_, *jobs_);
     converter_ = std::make_unique<LocalConverter>(
         LocalConverter::Options{.program = worker_program_.path}, supervisor_, clock_);
@@ -162,35 +192,89 @@ class App final : public ServerApp {
                                           .converter = converter_.get(),
                                           .directory = data_->transfers(),
                                           .max_import_bytes = options_.max_import_bytes}));
+    model_loader_ = std::make_unique<ModelLoader>(*models_);
+    model_manager_ = std::make_unique<ModelManager>(ModelManager::Options{
+        .catalog = models_.get(),
+        .loads = model_loader_.get(),
+        .clock = &clock_,
+        .in_use = [this](const std::string& model) { return queue_.Uses(model); }});
     ATELIER_ASSIGN_OR_RETURN(link_, LinkServer::Create(*socket_, {.dispatcher = &dispatcher_,
+                                                                  .loader = model_loader_.get(),
                                                                   .jobs = jobs_.get(),
                                                                   .trainers = trainers_.get(),
+                                                                  .workers = local_workers_.get(),
                                                                   .probe = &worker_probe_,
                                                                   .clock = &clock_}));
     return absl::OkStatus();
   }
 
+  absl::Status OpenConfig() {
+    if (options_.config.has_tls()) {
+      ATELIER_ASSIGN_OR_RETURN(CertificateSet set,
+                               ReadCertificates(options_.config.tls(), clock_.Now()));
+      certificates_ = std::make_unique<Certificates>(std::move(set));
+    }
+    response_cache_.SetMaxBytes(CacheBytesOf(options_.config));
+    models_->SetSettings(ServingOf(options_.config));
+    live_config_ = std::make_unique<LiveConfig>(LiveConfig::Options{
+        .file = options_.config_file,
+        .command_line = options_.command_line,
+        .config = options_.config,
+        .certificates = certificates_.get(),
+        .clock = &clock_,
+        .targets = {
+            .limits = [this](const QueueLimits& limits) { queue_.SetLimits(limits); },
+            .serving = [this](const ServingSettings& all) { model_manager_->SetSettings(all); },
+            .cache = [this](std::uint64_t bytes) { response_cache_.SetMaxBytes(bytes); },
+            .log_level = SetLogLevel}});
+    admin_service_ = std::make_unique<AdminService>(*live_config_);
+    return absl::OkStatus();
+  }
+
   absl::Status OpenPorts() {
     admission_ = std::make_unique<Admission>(*models_, RandomRequestId);
+    statistics_ = std::make_unique<ModelStatisticsTable>(*models_);
+    desk_ = std::make_unique<WorkDesk>(queue_, response_cache_, *statistics_, clock_);
     stylize_service_ =
-        std::make_unique<StylizeService>(*admission_, queue_, stylize_probe_, clock_);
+        std::make_unique<StylizeService>(*admission_, *desk_, stylize_probe_, clock_);
     generate_admission_ = std::make_unique<GenerateAdmission>(
         *models_, GenerateAdmission::Draws{.request_id = RandomRequestId, .seed = RandomSeed});
     generate_service_ =
-        std::make_unique<GenerateService>(*generate_admission_, queue_, generate_probe_, clock_);
+        std::make_unique<GenerateService>(*generate_admission_, *desk_, generate_probe_, clock_);
+    open_inference_ = std::make_unique<OpenInference>(
+        OpenInference::Parts{.models = *models_,
+                             .stylize = *admission_,
+                             .generate = *generate_admission_,
+                             .desk = *desk_,
+                             .statistics = *statistics_,
+                             .cache = response_cache_,
+                             .manager = *model_manager_,
+                             .metrics = *metrics_,
+                             .clock = clock_,
+                             .identity = options_.config.identity_model(),
+                             .ready = [this] { return serving_.load(); }});
     training_service_ = std::make_unique<TrainingService>(*jobs_);
     model_service_ = std::make_unique<ModelService>(
-        *models_, TransferRoom{*transfer_, transfer_threads_, transfer_probe_});
+        *models_, *model_loader_, *model_manager_,
+        TransferRoom{*transfer_, transfer_threads_, transfer_probe_});
     dataset_service_ = std::make_unique<DatasetService>(*datasets_);
     ATELIER_ASSIGN_OR_RETURN(
-        front_, FrontPort::Create(options_.listen, {stylize_service_.get(), generate_service_.get(),
-                                                    training_service_.get(), model_service_.get(),
-                                                    dataset_service_.get()}));
+        front_,
+        FrontPort::Create(options_.config.listen(),
+                          {stylize_service_.get(), generate_service_.get(),
+                           &open_inference_->service(), training_service_.get(),
+                           model_service_.get(), dataset_service_.get(), admin_service_.get()},
+                          certificates_ == nullptr ? grpc::InsecureServerCredentials()
+                                                   : certificates_->NewCredentials()));
     health_ = std::make_unique<HealthKeeper>(
-        HealthKeeper::Options{.worker_grace = options_.worker_grace}, dispatcher_, queue_, clock_,
-        [front = front_.get()](const HealthKeeper::Health& health) { front->Report(health); });
+        HealthKeeper::Options{.worker_grace = absl::Seconds(options_.config.worker_grace_s())},
+        dispatcher_, queue_, clock_,
+        [this, front = front_.get()](const HealthKeeper::Health& health) {
+          serving_ = health.serving();
+          front->Report(health);
+        });
     ATELIER_ASSIGN_OR_RETURN(metrics_endpoint_,
-                             MetricsEndpoint::Create({.listen = options_.metrics_listen,
+                             MetricsEndpoint::Create({.listen = options_.config.metrics_listen(),
                                                       .registry = metrics_,
                                                       .ready = [health = health_.get()] {
                                                         return health->health().serving();
@@ -202,6 +286,9 @@ class App final : public ServerApp {
   void TakeApart(absl::Duration worker_grace) {
     metrics_endpoint_.reset();
     health_.reset();
+    if (model_manager_ != nullptr) {
+      model_manager_->Stop();  // the port waits for its answers
+    }
     front_.reset();
     if (jobs_ != nullptr) {
       jobs_->Stop();
@@ -218,6 +305,7 @@ class App final : public ServerApp {
   QueueProbe queue_probe_;
   CallProbe stylize_probe_;
   CallProbe generate_probe_;
+  ResponseCache response_cache_{*metrics_};
   DispatchProbe dispatch_probe_;
   WorkerProbe worker_probe_;
   JobProbe job_probe_;
@@ -234,19 +322,29 @@ class App final : public ServerApp {
 
   std::unique_ptr<LinkSocket> socket_;
   WorkerProgram worker_program_;
+  std::unique_ptr<LocalWorkers> local_workers_;
   std::unique_ptr<LocalTrainers> trainers_;
   std::unique_ptr<LocalConverter> converter_;
+  std::unique_ptr<ModelLoader> model_loader_;
+  std::unique_ptr<ModelManager> model_manager_;
   std::unique_ptr<LinkServer> link_;
 
   std::unique_ptr<ModelTransfer> transfer_;
   TransferThreads transfer_threads_;
+  std::unique_ptr<ModelStatisticsTable> statistics_;
+  std::unique_ptr<WorkDesk> desk_;
   std::unique_ptr<Admission> admission_;
   std::unique_ptr<StylizeService> stylize_service_;
   std::unique_ptr<GenerateAdmission> generate_admission_;
   std::unique_ptr<GenerateService> generate_service_;
+  std::unique_ptr<OpenInference> open_inference_;
+  std::atomic<bool> serving_ = true;  // as the health service says
   std::unique_ptr<TrainingService> training_service_;
   std::unique_ptr<ModelService> model_service_;
   std::unique_ptr<DatasetService> dataset_service_;
+  std::unique_ptr<Certificates> certificates_;
+  std::unique_ptr<LiveConfig> live_config_;
+  std::unique_ptr<AdminService> admin_service_;
   std::unique_ptr<FrontPort> front_;
   std::unique_ptr<HealthKeeper> health_;
   std::unique_ptr<MetricsEndpoint> metrics_endpoint_;

@@ -6,6 +6,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "common/host_port.h"
 #include "server/app/options.h"
 
@@ -22,8 +23,14 @@ class ServerApp {
   virtual const HostPort& grpc_address() const = 0;
   virtual const HostPort& metrics_address() const = 0;
 
-  // Not serving first; then accepted requests are finished, trainers write a checkpoint, workers
-  // end. Returns within the drain timeout and a few seconds.
+  // Reads the configuration file and the certificates again and logs what came of it.
+  virtual void Reload() = 0;
+
+  // The two steps of stopping. From the first on, health says NOT_SERVING; it returns how long
+  // requests are to be taken nevertheless (drain.grace_s).
+  virtual absl::Duration BeginDrain() = 0;
+  // Then: nothing new is taken, accepted requests are finished, trainers write a checkpoint,
+  // workers end. Returns within the drain timeout and a few seconds.
   virtual void Drain() = 0;
 };
 

@@ -1,27 +1,67 @@
 #include "server/dispatch/dispatcher.h"
 
-#include <ranges>
+#include <algorithm>
 #include <utility>
 
 #include "common/check.h"
 
 namespace atelier::server {
 
-Dispatcher::Dispatcher(RequestQueue& queue, Clock& clock, DispatchProbe& probe)
-    : queue_(queue), clock_(clock), probe_(probe), absent_since_(clock.Now()) {
+Dispatcher::Dispatcher(RequestQueue& queue, Clock& clock, DispatchProbe& probe,
+                       CircuitBreaker::Options breakers)
+    : queue_(queue),
+      clock_(clock),
+      probe_(probe),
+      breakers_(breakers, probe),
+      absent_since_(clock.Now()),
+      waker_([this] { WakeLoop(); }) {
   queue_.SetListener(this);
 }
 
-Dispatcher::~Dispatcher() { queue_.SetListener(nullptr); }
+Dispatcher::~Dispatcher() {
+  queue_.SetListener(nullptr);
+  {
+    absl::MutexLock lock(&mutex_);
+    stopping_ = true;
+    changed_.SignalAll();
+  }
+  waker_.join();
+}
 
-void Dispatcher::AddWorker(WorkerId id, std::uint32_t slots, std::shared_ptr<WorkerPort> port) {
+void Dispatcher::AddWorker(WorkerId id, std::uint32_t slots, std::shared_ptr<WorkerPort> port,
+                           std::string name) {
   ATELIER_CHECK(slots > 0);
   absl::MutexLock lock(&mutex_);
-  Worker worker;
+  ServingWorker worker;
   worker.port = std::move(port);
+  worker.name = std::move(name);
   worker.slots = slots;
+  breakers_.Connected(worker.name, clock_.Now());
   const bool inserted = workers_.emplace(id, std::move(worker)).second;
   ATELIER_CHECK(inserted);
+  TellSlots();
+  changed_.SignalAll();  // it may have come back with an open breaker
+}
+
+void Dispatcher::TellSlots() {
+  std::uint32_t slots = 0;
+  for (const auto& [id, worker] : workers_) {
+    slots += worker.slots;
+  }
+  queue_.SetSlots(slots);
+}
+
+void Dispatcher::OnModelState(WorkerId id, const std::string& weights_sha256, bool loaded) {
+  absl::MutexLock lock(&mutex_);
+  auto worker = workers_.find(id);
+  if (worker == workers_.end()) {
+    return;
+  }
+  if (loaded) {
+    worker->second.loaded.insert(weights_sha256);
+  } else {
+    worker->second.loaded.erase(weights_sha256);
+  }
 }
 
 absl::Status Dispatcher::AddCredit(WorkerId id, std::uint32_t tasks) {
@@ -42,50 +82,96 @@ absl::Status Dispatcher::AddCredit(WorkerId id, std::uint32_t tasks) {
 }
 
 absl::Status Dispatcher::OnResult(WorkerId id, RequestId task, absl::StatusOr<Outcome> outcome) {
+  bool wanted = true;
   {
     absl::MutexLock lock(&mutex_);
-    auto worker = workers_.find(id);
-    if (worker == workers_.end() || worker->second.abandoned.erase(task) > 0) {
+    auto found = workers_.find(id);
+    if (found == workers_.end()) {
       return absl::OkStatus();
     }
-    const auto held = worker->second.in_work.find(task);
-    if (held == worker->second.in_work.end()) {
-      return absl::FailedPreconditionError(
-          "The worker sent a result for a task that it does not hold.");
+    ServingWorker& worker = found->second;
+    if (auto gone = worker.abandoned.extract(task)) {
+      wanted = false;
+      TaskEnded(worker, gone.mapped(), outcome.status());
+    } else {
+      const auto held = worker.in_work.find(task);
+      if (held == worker.in_work.end()) {
+        return absl::FailedPreconditionError(
+            "The worker sent a result for a task that it does not hold.");
+      }
+      if (outcome.ok() && !Answers(*outcome, *held->second.work)) {
+        return absl::FailedPreconditionError("The worker's result is not what its task asked for.");
+      }
+      if (outcome.ok()) {
+        // The pictures of one task are always a batch.
+        const std::size_t pictures = PicturesOf(*held->second.work);
+        probe_.Done(std::max<std::size_t>(FactsOf(*outcome).batch_size, pictures));
+      }
+      const std::uint64_t fingerprint = held->second.fingerprint;
+      worker.in_work.erase(held);
+      TaskEnded(worker, fingerprint, outcome.status());
     }
-    if (outcome.ok() && !Answers(*outcome, *held->second)) {
-      return absl::FailedPreconditionError("The worker's result is not what its task asked for.");
-    }
-    worker->second.in_work.erase(held);
   }
-  if (absl::IsUnavailable(outcome.status()) || absl::IsCancelled(outcome.status())) {
-    queue_.Requeue(task);
-    Pump();
-  } else {
+  if (wanted && (absl::IsUnavailable(outcome.status()) || absl::IsCancelled(outcome.status()))) {
+    queue_.Requeue(task, RequestQueue::Loss::kDeclined);
+  } else if (wanted) {
     queue_.Complete(task, std::move(outcome));
   }
+  Pump();
   return absl::OkStatus();
 }
 
-void Dispatcher::RemoveWorker(WorkerId id) {
-  std::map<RequestId, std::shared_ptr<const Work>> orphans;
+void Dispatcher::TaskEnded(ServingWorker& worker, std::uint64_t fingerprint,
+                           const absl::Status& status) {
+  if (absl::IsInternal(status)) {
+    breakers_.Failed(worker.name, fingerprint, clock_.Now());
+    changed_.SignalAll();
+  } else if (worker.trial && (status.ok() || absl::IsInvalidArgument(status))) {
+    // A picture that it can tell to be bad shows that it works; other errors tell neither way.
+    breakers_.Succeeded(worker.name);
+  }
+  if (worker.idle()) {
+    worker.exclusive = false;
+    worker.trial = false;
+  }
+}
+
+void Dispatcher::RemoveWorker(WorkerId id, WorkerEnd end) {
+  ServingWorker worker;
   {
     absl::MutexLock lock(&mutex_);
-    auto worker = workers_.find(id);
-    if (worker == workers_.end()) {
+    auto node = workers_.extract(id);
+    if (node.empty()) {
       return;
     }
-    orphans = std::move(worker->second.in_work);
-    workers_.erase(worker);
+    worker = std::move(node.mapped());
+    const absl::Time now = clock_.Now();
+    if (end == WorkerEnd::kLost) {
+      breakers_.Failed(worker.name, 0, now);
+      changed_.SignalAll();
+    }
+    breakers_.Disconnected(worker.name, now);
+    TellSlots();
     if (workers_.empty()) {
-      absent_since_ = clock_.Now();
+      absent_since_ = now;
     }
   }
-  // The newest first: each goes to the very front, so that the oldest ends there.
-  for (const auto& [orphan, work] : std::views::reverse(orphans)) {
-    queue_.Requeue(orphan);
-  }
+  HandBack(worker, end);
   Pump();
+}
+
+void Dispatcher::HandBack(const ServingWorker& worker, WorkerEnd end) {
+  const bool lost = end == WorkerEnd::kLost;
+  if (lost && worker.tasks() == 1) {
+    queue_.Strike(worker.in_work.empty() ? worker.abandoned.begin()->second
+                                         : worker.in_work.begin()->second.fingerprint);
+  }
+  for (const auto& [orphan, task] : worker.in_work) {
+    queue_.Requeue(orphan, lost ? RequestQueue::Loss::kDied : RequestQueue::Loss::kDeclined);
+  }
+  if (worker.reserved.has_value()) {
+    queue_.Requeue(worker.reserved->id, RequestQueue::Loss::kNotBegun);
+  }
 }
 
 std::optional<absl::Time> Dispatcher::without_workers_since() const {
@@ -99,43 +185,101 @@ std::optional<absl::Time> Dispatcher::without_workers_since() const {
 void Dispatcher::WorkArrived() { Pump(); }
 
 void Dispatcher::Abandoned(RequestId id) {
-  absl::MutexLock lock(&mutex_);
-  for (auto& [worker_id, worker] : workers_) {
-    if (worker.in_work.erase(id) > 0) {
-      worker.abandoned.insert(id);
-      worker.port->SendCancel(id);
-      return;
+  {
+    absl::MutexLock lock(&mutex_);
+    for (auto& [worker_id, worker] : workers_) {
+      if (auto task = worker.in_work.extract(id)) {
+        worker.abandoned.emplace(id, task.mapped().fingerprint);
+        worker.port->SendCancel(id);
+        return;
+      }
+      if (worker.reserved.has_value() && worker.reserved->id == id) {
+        worker.reserved.reset();
+        break;
+      }
     }
   }
+  Pump();  // a worker that was kept free may have work again
 }
 
 void Dispatcher::Pump() {
   absl::MutexLock lock(&mutex_);
-  while (Worker* worker = LeastLoaded()) {
+  const absl::Time now = clock_.Now();
+  for (auto& [id, worker] : workers_) {
+    if (!worker.reserved.has_value()) {
+      continue;
+    }
+    if (breakers_.state(worker.name, now) == BreakerState::kOpen) {
+      queue_.Requeue(std::exchange(worker.reserved, std::nullopt)->id,
+                     RequestQueue::Loss::kNotBegun);
+    } else if (worker.idle() && worker.credit > 0) {
+      Send(worker, *std::exchange(worker.reserved, std::nullopt), now);
+    }
+  }
+  for (std::vector<ServingWorker*> takers = Takers(now); !takers.empty(); takers = Takers(now)) {
     std::optional<RequestQueue::Assignment> next = queue_.TakeNext();
     if (!next.has_value()) {
       return;
     }
-    --worker->credit;
-    worker->in_work.emplace(next->id, next->work);
-    worker->last_picked = ++picks_;
-    worker->port->SendTask(next->id, *next->work, next->deadline);
-    probe_.Dispatched(PicturesOf(*next->work));
+    ServingWorker& worker = *ChooseWorker(takers, *next);
+    Assign(worker, *std::move(next), now);
   }
 }
 
-Dispatcher::Worker* Dispatcher::LeastLoaded() {
-  Worker* best = nullptr;
+std::vector<ServingWorker*> Dispatcher::Takers(absl::Time now) {
+  std::vector<ServingWorker*> takers;
   for (auto& [id, worker] : workers_) {
-    if (worker.credit == 0) {
+    if (worker.credit == 0 || worker.exclusive || worker.reserved.has_value()) {
       continue;
     }
-    if (best == nullptr || worker.load() < best->load() ||
-        (worker.load() == best->load() && worker.last_picked < best->last_picked)) {
-      best = &worker;
+    const BreakerState breaker = breakers_.state(worker.name, now);
+    if (breaker == BreakerState::kClosed || (breaker == BreakerState::kHalfOpen && worker.idle())) {
+      takers.push_back(&worker);
     }
   }
-  return best;
+  return takers;
+}
+
+void Dispatcher::Assign(ServingWorker& worker, RequestQueue::Assignment next, absl::Time now) {
+  worker.last_picked = ++picks_;
+  if (next.alone && !worker.idle()) {
+    worker.reserved = std::move(next);
+  } else {
+    Send(worker, next, now);
+  }
+}
+
+void Dispatcher::Send(ServingWorker& worker, const RequestQueue::Assignment& next, absl::Time now) {
+  worker.trial = breakers_.state(worker.name, now) != BreakerState::kClosed;
+  worker.exclusive = next.alone || worker.trial;
+  if (worker.trial) {
+    breakers_.BeginTrial(worker.name);
+  }
+  --worker.credit;
+  worker.in_work.emplace(next.id, ServingWorker::Task{.work = next.work,
+                                                      .weights = WeightsOf(*next.work),
+                                                      .fingerprint = next.fingerprint});
+  worker.port->SendTask(next.id, *next.work, next.deadline);
+  probe_.Dispatched();
+}
+
+void Dispatcher::WakeLoop() {
+  absl::Time woken = absl::InfinitePast();
+  while (true) {
+    {
+      absl::MutexLock lock(&mutex_);
+      absl::Time now = clock_.Now();
+      while (!stopping_ && now < breakers_.NextTrial(woken)) {
+        clock_.WaitUntil(changed_, mutex_, breakers_.NextTrial(woken));
+        now = clock_.Now();
+      }
+      if (stopping_) {
+        return;
+      }
+      woken = now;
+    }
+    Pump();
+  }
 }
 
 }  // namespace atelier::server

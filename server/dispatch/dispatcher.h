@@ -1,14 +1,20 @@
-// Hands waiting requests to serving workers: to the least loaded one, never more than the credit it
-// has granted, and again, once, when a worker is lost. Holds no request itself; the queue owns
-// them.
+// Hands waiting requests to serving workers: to the least loaded one that has the model (see
+// serving_worker.h), never more than the credit it has granted, and again, once, when a worker is
+// lost. A worker that keeps failing gets none for a while (see circuit_breaker.h). Holds no request
+// itself; the queue owns them.
+//
+// A request that was on a worker that died may have been the cause. It goes on alone: its worker
+// has nothing else in work until it is done. If that worker dies too, nobody else can have been the
+// cause, and the request gets a strike (see queue/strike_table.h).
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <memory>
 #include <optional>
-#include <set>
+#include <string>
+#include <thread>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
@@ -16,7 +22,9 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "common/clock.h"
+#include "server/dispatch/circuit_breaker.h"
 #include "server/dispatch/dispatch_probe.h"
+#include "server/dispatch/serving_worker.h"
 #include "server/dispatch/worker_port.h"
 #include "server/queue/request_queue.h"
 
@@ -24,30 +32,40 @@ namespace atelier::server {
 
 using WorkerId = std::uint64_t;
 
+enum class WorkerEnd {
+  kLeft,  // it said good-bye: what it still had is no fault of anybody
+  kLost,  // it died, hung or answered nonsense
+};
+
 // Thread-safe, never blocks. Lock order: dispatcher, then queue or port; answers are given without
-// the dispatcher's lock.
+// the dispatcher's lock. Has a thread that wakes when a worker may be tried again.
 class Dispatcher final : public QueueListener {
  public:
   // All outlive the dispatcher, which listens to `queue` until it is destroyed.
-  Dispatcher(RequestQueue& queue, Clock& clock, DispatchProbe& probe);
+  Dispatcher(RequestQueue& queue, Clock& clock, DispatchProbe& probe,
+             CircuitBreaker::Options breakers = {});
   ~Dispatcher() override;
 
   // `slots`: how many tasks it works on at a time, at least 1. The worker gets work once it has
-  // granted credit.
-  void AddWorker(WorkerId id, std::uint32_t slots, std::shared_ptr<WorkerPort> port);
+  // granted credit. `name`: of the worker, the same whenever it comes back.
+  void AddWorker(WorkerId id, std::uint32_t slots, std::shared_ptr<WorkerPort> port,
+                 std::string name);
+
+  // The worker has the weights of this SHA-256 in memory, or has no longer.
+  void OnModelState(WorkerId id, const std::string& weights_sha256, bool loaded);
 
   // FAILED_PRECONDITION when the worker grants more than kMaxCredit in all: it does not follow the
   // protocol.
   absl::Status AddCredit(WorkerId id, std::uint32_t tasks);
 
   // The result of `task`; a late one, of a request that was cancelled or has expired, is dropped.
-  // UNAVAILABLE and CANCELLED mean that the worker could not do it, and count as its loss.
+  // UNAVAILABLE and CANCELLED mean that the worker could not do it: another gets it, once.
   // FAILED_PRECONDITION when the worker does not hold this task, or answers another question than
   // the task asks; the task then stays with it until RemoveWorker.
   absl::Status OnResult(WorkerId id, RequestId task, absl::StatusOr<Outcome> outcome);
 
   // Its tasks go back to the front of the queue. No effect when it is unknown.
-  void RemoveWorker(WorkerId id);
+  void RemoveWorker(WorkerId id, WorkerEnd end = WorkerEnd::kLost);
 
   // Since when there has been no serving worker; nullopt when there is one.
   std::optional<absl::Time> without_workers_since() const;
@@ -58,28 +76,33 @@ class Dispatcher final : public QueueListener {
   static constexpr std::uint32_t kMaxCredit = 1024;
 
  private:
-  struct Worker {
-    std::shared_ptr<WorkerPort> port;
-    std::uint32_t slots = 1;
-    std::uint32_t credit = 0;
-    std::map<RequestId, std::shared_ptr<const Work>> in_work;
-    std::set<RequestId> abandoned;  // in work there, but nobody waits any more
-    std::uint64_t last_picked = 0;  // equal load: the one that has waited longest
-
-    double load() const { return static_cast<double>(in_work.size() + abandoned.size()) / slots; }
-  };
-
-  // Assigns while there are both work and credit.
+  // Assigns while there are both work and workers that may have it.
   void Pump() ABSL_LOCKS_EXCLUDED(mutex_);
-  Worker* LeastLoaded() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Workers that may be given one more task now.
+  std::vector<ServingWorker*> Takers(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Sends `next`, now or, if it must be alone, once the worker is idle.
+  void Assign(ServingWorker& worker, RequestQueue::Assignment next, absl::Time now)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Send(ServingWorker& worker, const RequestQueue::Assignment& next, absl::Time now)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // A task with this fingerprint is no longer in work there.
+  void TaskEnded(ServingWorker& worker, std::uint64_t fingerprint, const absl::Status& status)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void HandBack(const ServingWorker& worker, WorkerEnd end) ABSL_LOCKS_EXCLUDED(mutex_);
+  void TellSlots() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void WakeLoop() ABSL_LOCKS_EXCLUDED(mutex_);
 
   RequestQueue& queue_;
   Clock& clock_;
   DispatchProbe& probe_;
   mutable absl::Mutex mutex_;
-  std::map<WorkerId, Worker> workers_ ABSL_GUARDED_BY(mutex_);
+  absl::CondVar changed_;  // a breaker has opened, or the end
+  std::map<WorkerId, ServingWorker> workers_ ABSL_GUARDED_BY(mutex_);
+  BreakerTable breakers_ ABSL_GUARDED_BY(mutex_);
   std::uint64_t picks_ ABSL_GUARDED_BY(mutex_) = 0;
   absl::Time absent_since_ ABSL_GUARDED_BY(mutex_);
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  std::thread waker_;
 };
 
 }  // namespace atelier::server

@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "common/device_name.h"
 #include "common/errors.h"
 #include "common/names.h"
 #include "common/status_macros.h"
@@ -127,6 +128,7 @@ absl::StatusOr<v1::Job> JobManager::CreateJob(const v1::JobSpec& spec) {
     return *std::move(twin);
   }
   ATELIER_ASSIGN_OR_RETURN(const TrainConfig config, CheckJobKind(spec));
+  ATELIER_RETURN_IF_ERROR(CheckTrainDevice(config, options_.trainer_device));
   ATELIER_RETURN_IF_ERROR(CheckDatasets(*options_.datasets, config));
   if (!config.init_from.empty()) {
     ATELIER_RETURN_IF_ERROR(

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <string>
 
 #include "absl/time/time.h"
 #include "common/clock.h"
@@ -22,6 +23,8 @@ struct JobOptions {
   Clock* clock = &SystemClock();
 
   std::filesystem::path jobs_directory;  // <data-dir>/jobs, absolute
+  // Where trainers compute (WorkerProgram::trainer_device): fp16 needs a GPU.
+  std::string trainer_device = "cpu";
   std::uint32_t max_running = 1;
   std::uint32_t max_waiting = 1000;
   // After this many attempts in a row without a new checkpoint a job is FAILED.

@@ -5,7 +5,6 @@
 #include <system_error>
 #include <utility>
 
-#include "absl/strings/str_join.h"
 #include "common/errors.h"
 #include "common/names.h"
 #include "common/status_macros.h"
@@ -16,10 +15,6 @@ namespace atelier::server {
 namespace {
 
 namespace fs = std::filesystem;
-
-// How many names an error sentence lists.
-constexpr std::size_t kListed = 20;
-constexpr char kDefaultLabel[] = "stable";
 
 ModelVersion FromSpec(const std::string& name, std::uint32_t version, const ModelSpec& spec,
                       const fs::path& directory) {
@@ -74,24 +69,6 @@ store::ModelRecord ToRecord(const ModelVersion& model) {
           .weights_bytes = model.weights_bytes};
 }
 
-// "a, b, c"; the keys of a map, shortened.
-template <typename Map>
-std::string Keys(const Map& map) {
-  std::vector<std::string> keys;
-  for (const auto& [key, value] : map) {
-    if (keys.size() == kListed) {
-      keys.emplace_back("...");
-      break;
-    }
-    if constexpr (std::is_integral_v<typename Map::key_type>) {
-      keys.push_back(std::to_string(key));
-    } else {
-      keys.push_back(key);
-    }
-  }
-  return keys.empty() ? "none" : absl::StrJoin(keys, ", ");
-}
-
 // The sub-folders of `folder`, sorted.
 std::vector<fs::path> SubFolders(const fs::path& folder) {
   std::vector<fs::path> paths;
@@ -130,23 +107,45 @@ ModelCatalog::ModelCatalog(Options options) : options_(std::move(options)) {}
 absl::Status ModelCatalog::Load() {
   std::vector<store::ModelRecord> records;
   std::vector<store::LabelRecord> labels;
+  std::vector<store::KeptRecord> kept;
   ATELIER_RETURN_IF_ERROR(options_.store->Read([&](store::Reader& reader) -> absl::Status {
     ATELIER_ASSIGN_OR_RETURN(records, reader.ListModels());
     ATELIER_ASSIGN_OR_RETURN(labels, reader.ListLabels());
+    ATELIER_ASSIGN_OR_RETURN(kept, reader.ListKept());
     return absl::OkStatus();
   }));
   std::set<std::pair<std::string, std::uint32_t>> known;
   for (const store::ModelRecord& record : records) {
-    known.emplace(record.name, record.version);
+    if (record.deleted) {
+      ATELIER_RETURN_IF_ERROR(
+          RemoveModelFiles(options_.models_directory / record.name, record.version));
+    } else {
+      known.emplace(record.name, record.version);
+    }
   }
   ATELIER_RETURN_IF_ERROR(RecoverModelFiles(options_.models_directory,
                                             [&](const std::string& name, std::uint32_t version) {
                                               return known.count({name, version}) > 0;
                                             }));
   const absl::MutexLock lock(&mutex_);
+  AddPublished(records);
+  AddShipped();
+  for (const store::LabelRecord& label : labels) {
+    table_.SetLabel(label.name, label.label, {.version = label.version, .traffic = label.traffic});
+  }
+  for (const store::KeptRecord& record : kept) {
+    table_.Keep(record.name, record.version, record.warmup_sizes);
+  }
+  return absl::OkStatus();
+}
+
+void ModelCatalog::AddPublished(const std::vector<store::ModelRecord>& records) {
   for (const store::ModelRecord& record : records) {
     std::uint32_t& highest = highest_[record.name];
     highest = std::max(highest, record.version);
+    if (record.deleted) {
+      continue;
+    }
     const fs::path directory =
         options_.models_directory / record.name / std::to_string(record.version);
     const absl::StatusOr<ModelSpec> spec = ReadModelFolder(directory);
@@ -155,13 +154,8 @@ absl::Status ModelCatalog::Load() {
                    std::string(spec.status().message()));
       continue;
     }
-    models_[record.name][record.version] = FromRecord(record, *spec, directory);
+    table_.Add(FromRecord(record, *spec, directory));
   }
-  AddShipped();
-  for (const store::LabelRecord& label : labels) {
-    labels_[label.name][label.label] = label.version;
-  }
-  return absl::OkStatus();
 }
 
 void ModelCatalog::AddShipped() {
@@ -181,74 +175,42 @@ void ModelCatalog::AddShipped() {
                      std::string(spec.status().message()));
         continue;
       }
-      Versions& versions = models_[name];
-      if (versions.count(*version) > 0) {
+      if (table_.Has(name, *version)) {
         spdlog::warn("shipped model {}@{} is skipped: the data directory has that version", name,
                      *version);
         continue;
       }
       ModelVersion model = FromSpec(name, *version, *spec, fs::absolute(folder));
       model.shipped = true;
-      versions[*version] = std::move(model);
+      table_.Add(std::move(model));
     }
   }
 }
 
-absl::StatusOr<ModelVersion> ModelCatalog::Resolve(std::string_view reference) const {
-  ATELIER_ASSIGN_OR_RETURN(const ModelRef ref, ParseModelRef("model", reference));
+void ModelCatalog::SetSettings(ServingSettings settings) {
   const absl::MutexLock lock(&mutex_);
-  const auto versions = models_.find(ref.name);
-  if (versions == models_.end() || versions->second.empty()) {
-    return NotFoundResource(
-        "model", reference,
-        "there is no model \"" + ref.name + "\"; the models are: " + Keys(models_));
-  }
-  std::uint32_t version = ref.version;
-  if (version == 0) {
-    static const std::map<std::string, std::uint32_t> no_labels;
-    const auto found = labels_.find(ref.name);
-    const auto& labels = found == labels_.end() ? no_labels : found->second;
-    const auto label = labels.find(ref.label.empty() ? kDefaultLabel : ref.label);
-    if (label != labels.end()) {
-      version = label->second;
-    } else if (ref.label.empty()) {
-      version = versions->second.rbegin()->first;
-    } else {
-      return NotFoundResource("model", reference,
-                              "model \"" + ref.name + "\" has no label \"" + ref.label +
-                                  "\"; its labels are: " + Keys(labels));
-    }
-  }
-  const auto model = versions->second.find(version);
-  if (model == versions->second.end()) {
-    return NotFoundResource("model", reference,
-                            "model \"" + ref.name + "\" has no version " + std::to_string(version) +
-                                "; its versions are: " + Keys(versions->second));
-  }
-  return WithLabels(model->second);
+  table_.SetSettings(std::move(settings));
+}
+
+void ModelCatalog::SetObserver(PublicationObserver* observer) {
+  const absl::MutexLock lock(&change_mutex_);
+  observer_ = observer;
+}
+
+absl::StatusOr<ModelVersion> ModelCatalog::Resolve(std::string_view reference,
+                                                   std::string_view request_id) const {
+  const absl::MutexLock lock(&mutex_);
+  return table_.Resolve(reference, request_id);
 }
 
 std::vector<ModelVersion> ModelCatalog::List() const {
   const absl::MutexLock lock(&mutex_);
-  std::vector<ModelVersion> models;
-  for (const auto& [name, versions] : models_) {
-    for (const auto& [version, model] : versions) {
-      models.push_back(WithLabels(model));
-    }
-  }
-  return models;
+  return table_.List();
 }
 
-ModelVersion ModelCatalog::WithLabels(ModelVersion model) const {
-  const auto labels = labels_.find(model.name);
-  if (labels != labels_.end()) {
-    for (const auto& [label, version] : labels->second) {
-      if (version == model.version) {
-        model.labels.push_back(label);
-      }
-    }
-  }
-  return model;
+std::optional<ModelVersion> ModelCatalog::Meaning(const std::string& name) const {
+  const absl::MutexLock lock(&mutex_);
+  return table_.Meaning(name);
 }
 
 std::uint32_t ModelCatalog::NextVersion(const std::string& name) const {
@@ -257,10 +219,7 @@ std::uint32_t ModelCatalog::NextVersion(const std::string& name) const {
   if (const auto highest = highest_.find(name); highest != highest_.end()) {
     version = highest->second;
   }
-  if (const auto versions = models_.find(name);
-      versions != models_.end() && !versions->second.empty()) {
-    version = std::max(version, versions->second.rbegin()->first);
-  }
+  version = std::max(version, table_.Highest(name));
   // A folder that somebody put there by hand is not ours to replace.
   std::error_code ignored;
   do {
@@ -272,7 +231,7 @@ std::uint32_t ModelCatalog::NextVersion(const std::string& name) const {
 absl::StatusOr<std::uint32_t> ModelCatalog::Publish(std::string_view name, std::string_view job_id,
                                                     const fs::path& result) {
   ATELIER_RETURN_IF_ERROR(CheckName("output_model", name));
-  const absl::MutexLock publish_lock(&publish_mutex_);
+  const absl::MutexLock change_lock(&change_mutex_);
   std::optional<store::ModelRecord> earlier;
   if (!job_id.empty()) {
     ATELIER_RETURN_IF_ERROR(options_.store->Read([&](store::Reader& reader) -> absl::Status {
@@ -300,12 +259,26 @@ absl::StatusOr<std::uint32_t> ModelCatalog::Publish(std::string_view name, std::
 }
 
 absl::Status ModelCatalog::Record(const ModelVersion& model) {
-  ATELIER_RETURN_IF_ERROR(options_.store->Write(
-      [&](store::Writer& writer) { return writer.InsertModel(ToRecord(model)); }));
-  const absl::MutexLock lock(&mutex_);
-  models_[model.name][model.version] = model;
-  highest_[model.name] = model.version;
+  const std::optional<ModelVersion> present = Meaning(model.name);
+  // A label decides what NAME means, whatever is published.
+  const bool takes_over = present.has_value() && present->version < model.version &&
+                          std::ranges::count(present->labels, kStableLabel) == 0;
+  const bool held_back = takes_over && observer_ != nullptr && observer_->IsWarm(*present);
+  ATELIER_RETURN_IF_ERROR(
+      Write([&](store::Writer& writer) { return writer.InsertModel(ToRecord(model)); }));
+  {
+    const absl::MutexLock lock(&mutex_);
+    table_.Add(model, held_back);
+    highest_[model.name] = model.version;
+  }
+  if (held_back) {
+    observer_->HeldBack(model);
+  }
   return absl::OkStatus();
+}
+
+absl::Status ModelCatalog::Write(absl::FunctionRef<absl::Status(store::Writer&)> body) {
+  return options_.store->Write(body);
 }
 
 }  // namespace atelier::server

@@ -5,17 +5,20 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "common/clock.h"
-#include "common/model_spec.h"
 #include "server/models/model_registry.h"
+#include "server/models/model_table.h"
+#include "server/models/serving_settings.h"
 #include "server/store/store.h"
 
 namespace atelier::server {
@@ -24,12 +27,28 @@ namespace atelier::server {
 // first.
 bool HoldsModels(const std::filesystem::path& directory);
 
-// Thread-safe. Everything but Publish reads memory only; Publish copies and hashes the weights (a
-// fraction of a second).
+// Told when a new version could take over from one that NAME means.
+class PublicationObserver {
+ public:
+  virtual ~PublicationObserver() = default;
+  // Whether callers of NAME find `present` in the workers' memory, so that `next` must be warm
+  // before NAME means it.
+  virtual bool IsWarm(const ModelVersion& present) const = 0;
+  // `next` is published and held back: NAME goes on meaning the version before until
+  // ModelCatalog::Announce. Must not block.
+  virtual void HeldBack(const ModelVersion& next) = 0;
+};
+
+// Thread-safe. Resolve, List and Meaning read memory only and never wait for a change; changes are
+// one at a time and block on the store for milliseconds, Publish also copies and hashes the weights
+// (a fraction of a second). What changes is on the disk before it holds.
 //
 // Publishing is whole or not at all: the files are staged in models/<name>/.staging-<version>/ with
 // a marker file, flushed, renamed to models/<name>/<version>/, then named in the store, then the
-// marker goes. Create finishes or removes what a crash left between.
+// marker goes. Deleting is the other way round: the store first, the files afterwards. Create
+// finishes or removes what a crash left between.
+//
+// Changes return the errors of the store besides their own.
 class ModelCatalog final : public ModelRegistry {
  public:
   struct Options {
@@ -44,34 +63,81 @@ class ModelCatalog final : public ModelRegistry {
   // Errors of the store; PERMISSION_DENIED or RESOURCE_EXHAUSTED when leftovers cannot be cleared.
   static absl::StatusOr<std::unique_ptr<ModelCatalog>> Create(const Options& options);
 
-  absl::StatusOr<ModelVersion> Resolve(std::string_view reference) const override
+  // From now on. In memory only.
+  void SetSettings(ServingSettings settings) ABSL_LOCKS_EXCLUDED(mutex_);
+  // nullptr takes it away again. `observer` outlives its time here; without one, NAME means a new
+  // version at once.
+  void SetObserver(PublicationObserver* observer) ABSL_LOCKS_EXCLUDED(change_mutex_);
+
+  absl::StatusOr<ModelVersion> Resolve(std::string_view reference,
+                                       std::string_view request_id = {}) const override
       ABSL_LOCKS_EXCLUDED(mutex_);
   std::vector<ModelVersion> List() const override ABSL_LOCKS_EXCLUDED(mutex_);
   absl::StatusOr<std::uint32_t> Publish(std::string_view name, std::string_view job_id,
                                         const std::filesystem::path& result) override
-      ABSL_LOCKS_EXCLUDED(publish_mutex_, mutex_);
+      ABSL_LOCKS_EXCLUDED(change_mutex_, mutex_);
+
+  // What NAME means when no canary is drawn; nullopt: nothing.
+  std::optional<ModelVersion> Meaning(const std::string& name) const ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // Points `label` at the version that `reference` names. `traffic`: the canary's share, 0 to 1.
+  // INVALID_ARGUMENT naming `label` or `traffic`; FAILED_PRECONDITION a share for another label;
+  // see Resolve.
+  absl::StatusOr<ModelVersion> SetLabel(std::string_view reference, std::string_view label,
+                                        double traffic) ABSL_LOCKS_EXCLUDED(change_mutex_, mutex_);
+  // Takes `label` from whichever version of the model has it; no effect when none has.
+  absl::StatusOr<ModelVersion> RemoveLabel(std::string_view reference, std::string_view label)
+      ABSL_LOCKS_EXCLUDED(change_mutex_, mutex_);
+
+  // In one write: "stable" points at the version, "previous" at what NAME meant before (returned,
+  // unless it was this one), a "canary" on it goes, it is kept, and what NAME meant before is kept
+  // no longer, unless it has a canary's share. NOT_FOUND: deleted meanwhile.
+  absl::StatusOr<std::optional<ModelVersion>> Promote(const ModelVersion& model)
+      ABSL_LOCKS_EXCLUDED(change_mutex_, mutex_);
+
+  // Whether it is loaded into workers that start, with its warmup_sizes. NOT_FOUND: deleted
+  // meanwhile.
+  absl::Status Keep(const ModelVersion& model) ABSL_LOCKS_EXCLUDED(change_mutex_, mutex_);
+  absl::Status Release(const ModelVersion& model) ABSL_LOCKS_EXCLUDED(change_mutex_, mutex_);
+
+  // NAME may mean this version from now on. Returns what NAME meant before, if it means another one
+  // now; when that was kept, the new one is in its place. No effect on one that is not held back.
+  absl::StatusOr<std::optional<ModelVersion>> Announce(const ModelVersion& model)
+      ABSL_LOCKS_EXCLUDED(change_mutex_, mutex_);
+
+  // The version is there no longer; RemoveFiles takes its files, and the next start does, if that
+  // was not called. FAILED_PRECONDITION: shipped, labelled, or a job that has not ended starts from
+  // it.
+  absl::StatusOr<ModelVersion> Delete(std::string_view reference)
+      ABSL_LOCKS_EXCLUDED(change_mutex_, mutex_);
+  // The files of a version that Delete returned. Failures are logged.
+  void RemoveFiles(const ModelVersion& deleted) const;
 
  private:
-  using Versions = std::map<std::uint32_t, ModelVersion>;
-
   explicit ModelCatalog(Options options);
 
   absl::Status Load() ABSL_LOCKS_EXCLUDED(mutex_);
+  void AddPublished(const std::vector<store::ModelRecord>& records)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void AddShipped() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // One above every version of `name` that is or ever was.
   std::uint32_t NextVersion(const std::string& name) const ABSL_LOCKS_EXCLUDED(mutex_);
-  absl::Status Record(const ModelVersion& model) ABSL_LOCKS_EXCLUDED(mutex_);
-  ModelVersion WithLabels(ModelVersion model) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status Record(const ModelVersion& model) ABSL_EXCLUSIVE_LOCKS_REQUIRED(change_mutex_)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  absl::Status Write(absl::FunctionRef<absl::Status(store::Writer&)> body)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(change_mutex_);
+  // FAILED_PRECONDITION: see Delete.
+  absl::Status MayDelete(const ModelVersion& model, store::Writer& writer) const
+      ABSL_LOCKS_EXCLUDED(mutex_);
 
   const Options options_;
-  // Publishing is one at a time, and never holds up Resolve.
-  absl::Mutex publish_mutex_;
+  // Changes are one at a time, and never hold up Resolve. Taken before mutex_.
+  absl::Mutex change_mutex_;
+  PublicationObserver* observer_ ABSL_GUARDED_BY(change_mutex_) = nullptr;
   mutable absl::Mutex mutex_;
-  std::map<std::string, Versions> models_ ABSL_GUARDED_BY(mutex_);
+  ModelTable table_ ABSL_GUARDED_BY(mutex_);
   // The highest version in the store, whether or not its folder is still there.
   std::map<std::string, std::uint32_t> highest_ ABSL_GUARDED_BY(mutex_);
-  // Model → label → version.
-  std::map<std::string, std::map<std::string, std::uint32_t>> labels_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace atelier::server

@@ -160,6 +160,21 @@ void DiscardModel(const fs::path& name_folder, std::uint32_t version) {
   }
 }
 
+absl::Status RemoveModelFiles(const fs::path& name_folder, std::uint32_t version) {
+  const fs::path folder = name_folder / std::to_string(version);
+  const fs::path doomed = name_folder / (kStagingPrefix + std::to_string(version));
+  std::error_code error;
+  fs::remove_all(doomed, error);
+  ATELIER_RETURN_IF_ERROR(DiskStatus(error));
+  fs::rename(folder, doomed, error);
+  if (error == std::errc::no_such_file_or_directory) {
+    return absl::OkStatus();
+  }
+  ATELIER_RETURN_IF_ERROR(DiskStatus(error));
+  fs::remove_all(doomed, error);
+  return DiskStatus(error);
+}
+
 absl::Status RecoverModelFiles(
     const fs::path& models_directory,
     const std::function<bool(const std::string& name, std::uint32_t version)>& is_known) {

@@ -39,6 +39,9 @@ void FinishModel(const std::filesystem::path& name_folder, std::uint32_t version
 // Undoes StageModel.
 void DiscardModel(const std::filesystem::path& name_folder, std::uint32_t version);
 
+// Takes a version's folder away, if it is there: at one stroke out of sight, then file by file.
+absl::Status RemoveModelFiles(const std::filesystem::path& name_folder, std::uint32_t version);
+
 // Clears what a crash left below `models_directory`: staging folders go; marked folders go unless
 // `is_known` says that the store has them. Folders without a marker are somebody's own and stay.
 absl::Status RecoverModelFiles(

@@ -33,15 +33,25 @@ struct ModelVersion {
   std::string job_id;
   absl::Time create_time = absl::InfinitePast();  // InfinitePast: unknown
   std::filesystem::path directory;
+  // As it is served now; see serving_settings.h.
+  std::uint32_t batch_max_size = 1;
+  absl::Duration batch_max_delay = absl::ZeroDuration();
+  std::vector<std::uint32_t> warmup_sizes;  // pixels; empty: 256
+  double traffic = 0;                       // which share of the requests for NAME alone it gets
+  bool kept = false;                        // in the workers' memory
 };
 
 class ModelRegistry {
  public:
   virtual ~ModelRegistry() = default;
 
+  // What `reference` means now. NAME alone is the version with the label "stable", or the highest;
+  // a share of the request ids gets the version with the label "canary" instead, the same id always
+  // the same one, and an empty id never. NAME@latest is the highest.
   // NOT_FOUND: no such name, version or label (the sentence lists what exists).
   // INVALID_ARGUMENT naming `model`: malformed.
-  virtual absl::StatusOr<ModelVersion> Resolve(std::string_view reference) const = 0;
+  virtual absl::StatusOr<ModelVersion> Resolve(std::string_view reference,
+                                               std::string_view request_id = {}) const = 0;
 
   // All versions, sorted by name, then version.
   virtual std::vector<ModelVersion> List() const = 0;

@@ -1,6 +1,7 @@
 // What the outcome of every piece of work tells besides its pictures.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,7 @@ struct OutcomeFacts {
   double load_s = 0;
   double compute_s = 0;
   double encode_s = 0;
+  std::uint32_t batch_size = 0;  // pictures computed together; 0: none was computed
 };
 
 }  // namespace atelier::server

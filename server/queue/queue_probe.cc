@@ -3,8 +3,38 @@
 namespace atelier::server {
 namespace {
 
-prometheus::Gauge& PlainGauge(prometheus::Registry& registry, const char* name, const char* help) {
-  return prometheus::BuildGauge().Name(name).Help(help).Register(registry).Add({});
+prometheus::Gauge& DepthGauge(prometheus::Registry& registry, const char* priority) {
+  return prometheus::BuildGauge()
+      .Name("atelier_queue_depth")
+      .Help("Requests that wait for a worker, by priority.")
+      .Register(registry)
+      .Add({{"priority", priority}});
+}
+
+prometheus::Gauge& BytesGauge(prometheus::Registry& registry) {
+  return prometheus::BuildGauge()
+      .Name("atelier_queue_bytes")
+      .Help("Bytes of the pictures of accepted requests that are not answered yet.")
+      .Register(registry)
+      .Add({});
+}
+
+prometheus::Counter& RetryCounter(prometheus::Registry& registry, const char* reason) {
+  return prometheus::BuildCounter()
+      .Name("atelier_retries_total")
+      .Help(
+          "Requests given to a second worker: the first was lost, or said that it could not do "
+          "it.")
+      .Register(registry)
+      .Add({{"reason", reason}});
+}
+
+prometheus::Counter& StrikeCounter(prometheus::Registry& registry) {
+  return prometheus::BuildCounter()
+      .Name("atelier_strikes_total")
+      .Help("Workers lost while they worked on one request alone.")
+      .Register(registry)
+      .Add({});
 }
 
 }  // namespace
@@ -18,30 +48,34 @@ prometheus::Counter& RejectionCounter(prometheus::Registry& registry, const char
 }
 
 QueueProbe::QueueProbe(prometheus::Registry& registry)
-    : depth_(PlainGauge(registry, "atelier_queue_depth", "Requests that wait for a worker.")),
-      bytes_(PlainGauge(registry, "atelier_queue_bytes",
-                        "Bytes of the pictures of accepted requests that are not answered yet.")),
-      queue_full_(RejectionCounter(registry, "queue_full")),
-      bytes_full_(RejectionCounter(registry, "bytes_full")),
-      closed_(RejectionCounter(registry, "unavailable")),
-      late_(RejectionCounter(registry, "deadline")) {}
+    // In the order of the enums.
+    : depth_{&DepthGauge(registry, "high"), &DepthGauge(registry, "normal"),
+             &DepthGauge(registry, "low")},
+      bytes_(BytesGauge(registry)),
+      rejections_{&RejectionCounter(registry, "queue_full"),
+                  &RejectionCounter(registry, "bytes_full"),
+                  &RejectionCounter(registry, "model_full"),
+                  &RejectionCounter(registry, "client_full"),
+                  &RejectionCounter(registry, "deadline_unreachable"),
+                  &RejectionCounter(registry, "struck"),
+                  &RejectionCounter(registry, "unavailable"),
+                  &RejectionCounter(registry, "deadline")},
+      lost_(RetryCounter(registry, "lost")),
+      declined_(RetryCounter(registry, "declined")),
+      strikes_(StrikeCounter(registry)) {}
 
-void QueueProbe::Depth(std::uint64_t waiting, std::uint64_t bytes_in_flight) {
-  depth_.Set(static_cast<double>(waiting));
-  bytes_.Set(static_cast<double>(bytes_in_flight));
+void QueueProbe::Depth(Priority priority, std::size_t waiting) {
+  depth_.at(static_cast<std::size_t>(priority))->Set(static_cast<double>(waiting));
 }
+
+void QueueProbe::Bytes(std::uint64_t bytes) { bytes_.Set(static_cast<double>(bytes)); }
 
 void QueueProbe::Rejected(Rejection reason) {
-  switch (reason) {
-    case Rejection::kQueueFull:
-      return queue_full_.Increment();
-    case Rejection::kBytesFull:
-      return bytes_full_.Increment();
-    case Rejection::kClosed:
-      return closed_.Increment();
-    case Rejection::kLate:
-      return late_.Increment();
-  }
+  rejections_.at(static_cast<std::size_t>(reason))->Increment();
 }
+
+void QueueProbe::Retried(bool died) { (died ? lost_ : declined_).Increment(); }
+
+void QueueProbe::Struck() { strikes_.Increment(); }
 
 }  // namespace atelier::server

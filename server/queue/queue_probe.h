@@ -1,11 +1,14 @@
 // What the queue tells Prometheus. Thread-safe.
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 
 #include "prometheus/counter.h"
 #include "prometheus/gauge.h"
 #include "prometheus/registry.h"
+#include "server/queue/traits.h"
 
 namespace atelier::server {
 
@@ -13,24 +16,38 @@ namespace atelier::server {
 // caller.
 prometheus::Counter& RejectionCounter(prometheus::Registry& registry, const char* reason);
 
-enum class Rejection { kQueueFull, kBytesFull, kClosed, kLate };
+enum class Rejection {
+  kQueueFull,
+  kBytesFull,
+  kModelFull,
+  kClientFull,
+  kUnreachable,  // could not be ready before its deadline
+  kStruck,       // has brought workers down
+  kClosed,
+  kLate,  // came after its deadline
+};
+inline constexpr std::size_t kRejections = 8;
 
 class QueueProbe {
  public:
-  // Registers atelier_queue_depth, atelier_queue_bytes and atelier_rejections_total; `registry`
-  // outlives the probe.
+  // Registers atelier_queue_depth, atelier_queue_bytes, atelier_rejections_total,
+  // atelier_retries_total and atelier_strikes_total; `registry` outlives the probe.
   explicit QueueProbe(prometheus::Registry& registry);
 
-  void Depth(std::uint64_t waiting, std::uint64_t bytes_in_flight);
+  void Depth(Priority priority, std::size_t waiting);
+  void Bytes(std::uint64_t bytes);
   void Rejected(Rejection reason);
+  // A request goes to another worker: its first died, or could not do it.
+  void Retried(bool died);
+  void Struck();
 
  private:
-  prometheus::Gauge& depth_;
+  std::array<prometheus::Gauge*, kPriorities> depth_;
   prometheus::Gauge& bytes_;
-  prometheus::Counter& queue_full_;
-  prometheus::Counter& bytes_full_;
-  prometheus::Counter& closed_;
-  prometheus::Counter& late_;
+  std::array<prometheus::Counter*, kRejections> rejections_;
+  prometheus::Counter& lost_;
+  prometheus::Counter& declined_;
+  prometheus::Counter& strikes_;
 };
 
 }  // namespace atelier::server

@@ -6,9 +6,10 @@
 
 namespace atelier::server {
 
-Request::Request(RequestId id, Work work, absl::Time deadline, Done done)
+Request::Request(RequestId id, Work work, RequestTraits traits, absl::Time deadline, Done done)
     : id_(id),
       work_(std::make_shared<const Work>(std::move(work))),
+      traits_(std::move(traits)),
       deadline_(deadline),
       done_(std::move(done)) {}
 
@@ -26,6 +27,11 @@ bool Request::TryRequeue() {
   lost_once_ = true;
   state_ = RequestState::kQueued;
   return true;
+}
+
+void Request::Return() {
+  ATELIER_CHECK(state_ == RequestState::kDispatched);
+  state_ = RequestState::kQueued;
 }
 
 Request::Done Request::Finish() {

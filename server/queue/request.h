@@ -8,6 +8,7 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "server/queue/traits.h"
 #include "server/queue/work.h"
 
 namespace atelier::server {
@@ -16,7 +17,7 @@ using RequestId = std::uint64_t;
 
 //   kQueued ──► kDispatched ──► kDone
 //     │  ▲           │            ▲
-//     │  └───────────┘ (lost)     │
+//     │  └───────────┘ (lost, or not begun)
 //     └───────────────────────────┘ (cancelled, expired)
 enum class RequestState { kQueued, kDispatched, kDone };
 
@@ -27,22 +28,28 @@ class Request {
 
   // `done` is called exactly once if the queue accepts the request, otherwise never. It must not
   // block.
-  Request(RequestId id, Work work, absl::Time deadline, Done done);
+  Request(RequestId id, Work work, RequestTraits traits, absl::Time deadline, Done done);
 
   Request(const Request&) = delete;
   Request& operator=(const Request&) = delete;
 
   void Dispatch(absl::Time now);
-  // Back to kQueued because its worker was lost. False, without a move, when that has happened
-  // before.
+  // Back to kQueued because its worker was lost or could not do it. False, without a move, when
+  // that has happened before.
   bool TryRequeue();
+  // Back to kQueued because the worker never began with it.
+  void Return();
+  // From now on it has its worker to itself.
+  void SetAlone() { alone_ = true; }
   // To kDone; the caller then owes the call of what this returns.
   Done Finish();
 
   RequestId id() const { return id_; }
   RequestState state() const { return state_; }
+  const RequestTraits& traits() const { return traits_; }
   absl::Time deadline() const { return deadline_; }
   absl::Time dispatched_at() const { return dispatched_at_; }
+  bool alone() const { return alone_; }
   const std::shared_ptr<const Work>& work() const { return work_; }
   std::uint64_t bytes() const { return BytesOf(*work_); }
 
@@ -50,11 +57,13 @@ class Request {
   const RequestId id_;
   // Shared: a worker link may still be copying it when the request is cancelled.
   const std::shared_ptr<const Work> work_;
+  const RequestTraits traits_;
   const absl::Time deadline_;
   Done done_;
   RequestState state_ = RequestState::kQueued;
   absl::Time dispatched_at_ = absl::InfinitePast();
   bool lost_once_ = false;
+  bool alone_ = false;
 };
 
 }  // namespace atelier::server

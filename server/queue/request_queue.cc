@@ -1,27 +1,30 @@
 #include "server/queue/request_queue.h"
 
-#include <algorithm>
+#include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "common/check.h"
-#include "common/errors.h"
 
 namespace atelier::server {
 namespace {
-
-constexpr absl::Duration kMinRetryDelay = absl::Milliseconds(50);
-constexpr absl::Duration kMaxRetryDelay = absl::Seconds(30);
-// Weight of the newest measurement in the moving average of the service time.
-constexpr double kServiceWeight = 0.1;
 
 absl::Status Expired() {
   return absl::DeadlineExceededError("The deadline passed before the picture was ready.");
 }
 
+// What the worker spent on it, or the time since it was dispatched where the worker told none.
+absl::Duration WorkDone(Outcome& outcome, absl::Duration since_dispatch) {
+  const OutcomeFacts& facts = FactsOf(outcome);
+  const double worker_s = facts.decode_s + facts.compute_s + facts.encode_s;
+  return worker_s > 0 ? absl::Seconds(worker_s) : since_dispatch;
+}
+
 }  // namespace
 
-RequestQueue::RequestQueue(Options options, Clock& clock, QueueProbe& probe)
-    : options_(options), clock_(clock), probe_(probe), expirer_([this] { ExpireLoop(); }) {}
+RequestQueue::RequestQueue(QueueLimits limits, Clock& clock, QueueProbe& probe)
+    : clock_(clock),
+      probe_(probe),
+      limits_(std::move(limits)),
+      expirer_([this] { ExpireLoop(); }) {}
 
 RequestQueue::~RequestQueue() {
   FailAll(absl::UnavailableError("The server is stopping."));
@@ -35,24 +38,42 @@ RequestQueue::~RequestQueue() {
 
 void RequestQueue::SetListener(QueueListener* listener) { listener_ = listener; }
 
+void RequestQueue::SetLimits(QueueLimits limits) {
+  absl::MutexLock lock(&mutex_);
+  limits_ = std::move(limits);
+}
+
+void RequestQueue::SetSlots(std::uint32_t slots) {
+  absl::MutexLock lock(&mutex_);
+  load_.SetSlots(slots);
+}
+
 absl::Status RequestQueue::Enqueue(std::unique_ptr<Request>& request) {
   {
     absl::MutexLock lock(&mutex_);
-    if (absl::Status status = Admissible(*request); !status.ok()) {
+    const absl::Time now = clock_.Now();
+    const RequestTraits& traits = request->traits();
+    const std::optional<absl::Duration> ready_in = load_.ReadyIn(traits, BacklogNow(), now);
+    if (absl::Status status = Admissible(*request, ready_in, now); !status.ok()) {
       return status;
     }
     const RequestId id = request->id();
+    const absl::Duration work = load_.WorkOf(traits);
+    load_.Arrived(traits.priority, work, now);
+    usage_.Hold(traits, request->bytes());
+    usage_.BeginWaiting(traits);
     deadlines_.emplace(request->deadline(), id);
-    bytes_ += request->bytes();
-    waiting_.emplace(back_, id);
-    const bool inserted =
-        entries_.emplace(id, Entry{std::move(request), back_, clock_.Now()}).second;
+    const auto [entry, inserted] =
+        entries_.emplace(id, Entry{.request = std::move(request),
+                                   .place = lines_.Join(id, traits.priority, work),
+                                   .accepted_at = now,
+                                   .work = work,
+                                   .estimated = ready_in});
     ATELIER_CHECK(inserted);
-    ++back_;
     if (deadlines_.begin()->second == id) {
       changed_.SignalAll();
     }
-    Report();
+    Report(traits.priority);
   }
   if (QueueListener* listener = listener_; listener != nullptr) {
     listener->WorkArrived();
@@ -60,53 +81,54 @@ absl::Status RequestQueue::Enqueue(std::unique_ptr<Request>& request) {
   return absl::OkStatus();
 }
 
-absl::Status RequestQueue::Admissible(const Request& request) const {
-  if (!closed_.ok()) {
-    probe_.Rejected(Rejection::kClosed);
-    return closed_;
-  }
-  if (request.deadline() <= clock_.Now()) {
-    probe_.Rejected(Rejection::kLate);
-    return Expired();
-  }
-  if (waiting_.size() >= options_.max_waiting) {
-    probe_.Rejected(Rejection::kQueueFull);
-    return RetryLater(RetryDelay(), "The queue is full. Try again later.");
-  }
-  // A single picture is always taken, so that a small limit cannot refuse it for ever.
-  if (bytes_ > 0 && bytes_ + request.bytes() > options_.max_bytes) {
-    probe_.Rejected(Rejection::kBytesFull);
-    return RetryLater(
-        RetryDelay(),
-        "The pictures that wait use all the memory set aside for them. Try again later.");
-  }
-  return absl::OkStatus();
-}
-
-absl::Duration RequestQueue::RetryDelay() const {
-  // The time until what waits now has been worked off.
-  const std::size_t in_work = std::max<std::size_t>(1, entries_.size() - waiting_.size());
-  const double waves = static_cast<double>(waiting_.size()) / static_cast<double>(in_work);
-  return std::clamp(absl::Seconds(service_s_ * waves), kMinRetryDelay, kMaxRetryDelay);
-}
-
 std::optional<RequestQueue::Assignment> RequestQueue::TakeNext() {
   absl::MutexLock lock(&mutex_);
   const absl::Time now = clock_.Now();
-  for (auto place = waiting_.begin(); place != waiting_.end(); ++place) {
-    Request& request = *entries_.at(place->second).request;
-    if (request.deadline() <= now) {
-      continue;  // the expirer is about to answer it
+  while (const std::optional<RequestId> id = lines_.Next()) {
+    Entry& entry = entries_.at(*id);
+    const Request& request = *entry.request;
+    const bool aside = entry.place.line == WaitingLines::Line::kAside;
+    if (!aside && now + load_.WorkOf(request.traits()) >= request.deadline()) {
+      entry.place = lines_.PutAside(entry.place, request.deadline());
+      continue;
     }
-    request.Dispatch(now);
-    waiting_.erase(place);
-    Report();
-    return Assignment{request.id(), request.work(), request.deadline()};
+    if (request.deadline() <= now) {
+      break;  // the expirer is about to answer it, and all others that were put aside
+    }
+    return Dispatch(entry, now);
   }
+  load_.Starved();
   return std::nullopt;
 }
 
-void RequestQueue::Requeue(RequestId id) {
+RequestQueue::Assignment RequestQueue::Dispatch(Entry& entry, absl::Time now) {
+  Request& request = *entry.request;
+  const RequestTraits& traits = request.traits();
+  request.Dispatch(now);
+  lines_.Serve(entry.place);
+  usage_.EndWaiting(traits);
+  if (in_work_.requests == 0) {
+    load_.Began(now);
+  }
+  ++in_work_.requests;
+  in_work_.work += entry.work;
+  in_work_.unknown += entry.work == absl::ZeroDuration() ? 1 : 0;
+  Report(traits.priority);
+  return {.id = request.id(),
+          .work = request.work(),
+          .deadline = request.deadline(),
+          .fingerprint = traits.fingerprint,
+          .alone = request.alone() || strikes_.Count(traits.fingerprint, now) > 0};
+}
+
+void RequestQueue::LeaveWork(const Entry& entry) {
+  ATELIER_CHECK(in_work_.requests > 0);
+  --in_work_.requests;
+  in_work_.work -= entry.work;
+  in_work_.unknown -= entry.work == absl::ZeroDuration() ? 1 : 0;
+}
+
+void RequestQueue::Requeue(RequestId id, Loss loss) {
   std::optional<Answer> answer;
   {
     absl::MutexLock lock(&mutex_);
@@ -114,19 +136,62 @@ void RequestQueue::Requeue(RequestId id) {
     if (entry == entries_.end()) {
       return;
     }
-    if (entry->second.request->TryRequeue()) {
-      entry->second.position = --front_;
-      waiting_.emplace(front_, id);
-      Report();
+    Request& request = *entry->second.request;
+    const std::uint64_t fingerprint = request.traits().fingerprint;
+    if (loss == Loss::kNotBegun) {
+      request.Return();
+      WaitAgain(entry->second);
+    } else if (strikes_.Count(fingerprint, clock_.Now()) >= StrikeTable::kRefusedAt) {
+      answer = Take(entry, Refused(fingerprint));
+    } else if (request.TryRequeue()) {
+      probe_.Retried(loss == Loss::kDied);
+      if (loss == Loss::kDied) {
+        request.SetAlone();
+      }
+      WaitAgain(entry->second);
     } else {
       answer =
           Take(entry,
                absl::UnavailableError("Two workers were lost while they worked on this picture."));
-      answer->abandoned.reset();  // nobody holds it any more
     }
   }
   if (answer.has_value()) {
+    answer->abandoned.reset();  // nobody holds it any more
     Deliver(*std::move(answer));
+  }
+}
+
+void RequestQueue::WaitAgain(Entry& entry) {
+  const Request& request = *entry.request;
+  LeaveWork(entry);
+  usage_.BeginWaiting(request.traits());
+  entry.place = lines_.Return(request.id(), request.traits().priority, entry.work);
+  entry.estimated.reset();  // nobody foresaw this
+  Report(request.traits().priority);
+}
+
+void RequestQueue::Strike(std::uint64_t fingerprint) {
+  std::vector<Answer> answers;
+  {
+    absl::MutexLock lock(&mutex_);
+    const int strikes = strikes_.Add(fingerprint, clock_.Now());
+    if (strikes == 0) {
+      return;
+    }
+    probe_.Struck();
+    if (strikes < StrikeTable::kRefusedAt) {
+      return;
+    }
+    for (auto entry = entries_.begin(); entry != entries_.end();) {
+      const auto here = entry++;
+      const Request& request = *here->second.request;
+      if (request.state() == RequestState::kQueued && request.traits().fingerprint == fingerprint) {
+        answers.push_back(Take(here, Refused(fingerprint)));
+      }
+    }
+  }
+  for (Answer& answer : answers) {
+    Deliver(std::move(answer));
   }
 }
 
@@ -140,13 +205,17 @@ bool RequestQueue::Complete(RequestId id, absl::StatusOr<Outcome> outcome) {
     }
     const absl::Time now = clock_.Now();
     const Request& request = *entry->second.request;
-    const double service_s = absl::ToDoubleSeconds(now - request.dispatched_at());
-    service_s_ += kServiceWeight * (service_s - service_s_);
-    if (request.deadline() <= now) {
-      outcome = Expired();
-    } else if (outcome.ok()) {
+    if (outcome.ok()) {
+      load_.Done(request.traits(), WorkDone(*outcome, now - request.dispatched_at()), now);
+      if (entry->second.estimated.has_value()) {
+        load_.Compare(*entry->second.estimated, now - entry->second.accepted_at);
+      }
+      strikes_.Clear(request.traits().fingerprint);
       FactsOf(*outcome).queue_s =
           absl::ToDoubleSeconds(request.dispatched_at() - entry->second.accepted_at);
+    }
+    if (request.deadline() <= now) {
+      outcome = Expired();
     }
     answer = Take(entry, std::move(outcome));
     answer->abandoned.reset();
@@ -163,7 +232,7 @@ void RequestQueue::Cancel(RequestId id) {
     if (entry == entries_.end()) {
       return;
     }
-    answer = Take(entry, absl::CancelledError("The caller cancelled the request."));
+    answer = GiveUp(entry, absl::CancelledError("The caller cancelled the request."));
   }
   Deliver(*std::move(answer));
 }
@@ -196,28 +265,46 @@ void RequestQueue::FailAll(const absl::Status& why) {
   }
 }
 
+bool RequestQueue::Uses(const std::string& model) const {
+  const absl::MutexLock lock(&mutex_);
+  return usage_.Uses(model);
+}
+
 std::size_t RequestQueue::waiting() const {
   absl::MutexLock lock(&mutex_);
-  return waiting_.size();
+  return usage_.waiting();
 }
 
 RequestQueue::Answer RequestQueue::Take(Entries::iterator entry, absl::StatusOr<Outcome> outcome) {
   Request& request = *entry->second.request;
+  const RequestTraits& traits = request.traits();
   Answer answer{.outcome = std::move(outcome)};
   if (request.state() == RequestState::kQueued) {
-    waiting_.erase(entry->second.position);
+    lines_.Leave(entry->second.place);
+    usage_.EndWaiting(traits);
   } else {
+    LeaveWork(entry->second);
     answer.abandoned = request.id();
   }
+  usage_.Release(traits, request.bytes());
   deadlines_.erase({request.deadline(), request.id()});
-  bytes_ -= request.bytes();
   answer.done = request.Finish();
+  Report(traits.priority);
   entries_.erase(entry);
   if (entries_.empty()) {
     changed_.SignalAll();
   }
-  Report();
   return answer;
+}
+
+RequestQueue::Answer RequestQueue::GiveUp(Entries::iterator entry, const absl::Status& why) {
+  const absl::Duration waited = clock_.Now() - entry->second.accepted_at;
+  // It would have taken longer still: an estimate below that was wrong by at least so much.
+  if (const auto& estimated = entry->second.estimated;
+      estimated.has_value() && *estimated < waited) {
+    load_.Compare(*estimated, waited);
+  }
+  return Take(entry, why);
 }
 
 void RequestQueue::Deliver(Answer answer) {
@@ -251,11 +338,14 @@ void RequestQueue::ExpireLoop() {
 std::vector<RequestQueue::Answer> RequestQueue::TakeExpired(absl::Time now) {
   std::vector<Answer> answers;
   while (!deadlines_.empty() && deadlines_.begin()->first <= now) {
-    answers.push_back(Take(entries_.find(deadlines_.begin()->second), Expired()));
+    answers.push_back(GiveUp(entries_.find(deadlines_.begin()->second), Expired()));
   }
   return answers;
 }
 
-void RequestQueue::Report() { probe_.Depth(waiting_.size(), bytes_); }
+void RequestQueue::Report(Priority changed) {
+  probe_.Depth(changed, usage_.waiting(changed));
+  probe_.Bytes(usage_.bytes());
+}
 
 }  // namespace atelier::server

@@ -1,6 +1,7 @@
-// Every accepted request, from acceptance to its one answer. First in, first out; bounded by count
-// and by bytes; each entry expires at its deadline, whether it waits or is with a worker. The
-// dispatcher pulls from here.
+// Every accepted request, from acceptance to its one answer. What it accepts is bounded by count
+// and by bytes, for all, for a model and for a client, and by what can be ready in time; three
+// priorities, first in, first out within each; an entry expires at its deadline, whether it waits
+// or is with a worker. The dispatcher pulls from here.
 #pragma once
 
 #include <atomic>
@@ -10,6 +11,7 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <string>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -20,8 +22,13 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "common/clock.h"
+#include "server/queue/load_estimate.h"
+#include "server/queue/queue_limits.h"
 #include "server/queue/queue_probe.h"
+#include "server/queue/queue_usage.h"
 #include "server/queue/request.h"
+#include "server/queue/strike_table.h"
+#include "server/queue/waiting_lines.h"
 
 namespace atelier::server {
 
@@ -39,39 +46,59 @@ class QueueListener {
 // Thread-safe; nothing blocks but AwaitEmpty. Answers are given without the queue's lock.
 class RequestQueue {
  public:
-  struct Options {
-    std::size_t max_waiting = 256;           // requests that wait for a worker
-    std::uint64_t max_bytes = 256ULL << 20;  // pictures of all unanswered requests
-  };
-
   // What the dispatcher takes away.
   struct Assignment {
     RequestId id = 0;
     std::shared_ptr<const Work> work;
     absl::Time deadline;
+    std::uint64_t fingerprint = 0;
+    // Its worker must have nothing else in work until it is done: it was on a worker that died.
+    bool alone = false;
+  };
+
+  // Why a dispatched request comes back.
+  enum class Loss {
+    kNotBegun,  // its worker never got it: nothing is held against anybody
+    kDeclined,  // the worker said that it could not do it
+    kDied,      // the worker was lost with it; the next has nothing else in work
   };
 
   // `clock` and `probe` outlive the queue. Starts the thread that answers at deadlines.
-  RequestQueue(Options options, Clock& clock, QueueProbe& probe);
+  RequestQueue(QueueLimits limits, Clock& clock, QueueProbe& probe);
   // Answers what is left with UNAVAILABLE.
   ~RequestQueue();
 
   // Call before the first Enqueue; nullptr takes it away again. `listener` outlives its time here.
   void SetListener(QueueListener* listener);
 
+  // From now on; what was accepted stays accepted.
+  void SetLimits(QueueLimits limits);
+
   RequestId NextId() { return next_id_.fetch_add(1, std::memory_order_relaxed); }
 
+  // How many tasks all workers work on at a time: what is measured of their speed follows it.
+  void SetSlots(std::uint32_t slots);
+
   // Takes the request over, or leaves it with the caller on an error: RESOURCE_EXHAUSTED with a
-  // retry delay when full; the reason of Close; DEADLINE_EXCEEDED when its deadline has passed.
+  // retry delay when full, or when it would not be ready in time; FAILED_PRECONDITION when the same
+  // request has brought two workers down; the reason of Close; DEADLINE_EXCEEDED when its deadline
+  // has passed.
   absl::Status Enqueue(std::unique_ptr<Request>& request);
 
-  // The longest waiting request, which becomes kDispatched; nullopt if none waits.
+  // Whose turn it is, which becomes kDispatched; nullopt if none waits. One that is expected to
+  // take longer than it has left goes out only when nothing else waits; otherwise it is answered at
+  // its deadline.
   std::optional<Assignment> TakeNext();
 
-  // The worker of a dispatched request was lost: the first time it goes back to the front of the
-  // queue, the second time it is answered UNAVAILABLE. No effect on a request that is answered
-  // already.
-  void Requeue(RequestId id);
+  // A dispatched request comes back, and goes before those that were with no worker yet. The second
+  // time, not counting kNotBegun, it is answered UNAVAILABLE; after two strikes
+  // FAILED_PRECONDITION. No effect on a request that is answered already.
+  void Requeue(RequestId id, Loss loss);
+
+  // A worker was lost that had only the request of this fingerprint in work. The second time within
+  // ten minutes, equal requests that wait are answered FAILED_PRECONDITION, and others are refused.
+  // Call before Requeue of the request itself.
+  void Strike(std::uint64_t fingerprint);
 
   // Answers a dispatched request; DEADLINE_EXCEEDED instead when its deadline has passed. False
   // when it was answered before.
@@ -91,32 +118,45 @@ class RequestQueue {
   void FailAll(const absl::Status& why);
 
   std::size_t waiting() const;
+  // Whether requests of this model ("name@version") are not answered yet.
+  bool Uses(const std::string& model) const;
 
  private:
   struct Entry {
     std::unique_ptr<Request> request;
-    std::int64_t position = 0;  // key in waiting_ while queued
+    WaitingLines::Place place;  // while queued
     absl::Time accepted_at;
+    absl::Duration work;                      // worker seconds, as estimated at acceptance
+    std::optional<absl::Duration> estimated;  // from acceptance to the result; nullopt: not known
   };
   using Entries = std::map<RequestId, Entry>;
 
   // An answer that is owed once the lock is released.
   struct Answer {
-    Request::Done done;
+    Request::Done done = nullptr;
     absl::StatusOr<Outcome> outcome;
-    std::optional<RequestId> abandoned;
+    std::optional<RequestId> abandoned = std::nullopt;
   };
 
-  absl::Status Admissible(const Request& request) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  absl::Duration RetryDelay() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status Admissible(const Request& request, std::optional<absl::Duration> ready_in,
+                          absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status WithinLimits(const Request& request) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status Refused(std::uint64_t fingerprint) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  LoadEstimate::Backlog BacklogNow() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  Assignment Dispatch(Entry& entry, absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // A dispatched request waits again.
+  void WaitAgain(Entry& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void LeaveWork(const Entry& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Answer Take(Entries::iterator entry, absl::StatusOr<Outcome> outcome)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The same of one that was not answered in time, which the estimate learns from.
+  Answer GiveUp(Entries::iterator entry, const absl::Status& why)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Deliver(Answer answer) ABSL_LOCKS_EXCLUDED(mutex_);
   void ExpireLoop() ABSL_LOCKS_EXCLUDED(mutex_);
   std::vector<Answer> TakeExpired(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void Report() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Report(Priority changed) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
-  const Options options_;
   Clock& clock_;
   QueueProbe& probe_;
   std::atomic<QueueListener*> listener_ = nullptr;
@@ -124,15 +164,15 @@ class RequestQueue {
 
   mutable absl::Mutex mutex_;
   absl::CondVar changed_;  // a new earliest deadline, the last answer, or the end
+  QueueLimits limits_ ABSL_GUARDED_BY(mutex_);
   Entries entries_ ABSL_GUARDED_BY(mutex_);
-  std::map<std::int64_t, RequestId> waiting_ ABSL_GUARDED_BY(mutex_);
+  WaitingLines lines_ ABSL_GUARDED_BY(mutex_);
+  WaitingLines::Length in_work_ ABSL_GUARDED_BY(mutex_);
+  QueueUsage usage_ ABSL_GUARDED_BY(mutex_);
+  LoadEstimate load_ ABSL_GUARDED_BY(mutex_);
+  StrikeTable strikes_ ABSL_GUARDED_BY(mutex_){StrikeTable::Options()};
   std::set<std::pair<absl::Time, RequestId>> deadlines_ ABSL_GUARDED_BY(mutex_);
-  std::int64_t front_ ABSL_GUARDED_BY(mutex_) = 0;  // positions: the front grows downwards
-  std::int64_t back_ ABSL_GUARDED_BY(mutex_) = 0;
-  std::uint64_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   absl::Status closed_ ABSL_GUARDED_BY(mutex_);
-  // Moving average of the time from dispatch to result. Unit: seconds.
-  double service_s_ ABSL_GUARDED_BY(mutex_) = 1.0;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread expirer_;
 };

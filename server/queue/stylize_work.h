@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "common/image_header.h"
+#include "common/pixel_layout.h"
 #include "common/style_mix.h"
 #include "common/train_config.h"
 #include "server/models/model_registry.h"
@@ -18,7 +19,11 @@ namespace atelier::server {
 // Checked and completed: no field means "unset" unless it says so.
 struct StylizeWork {
   std::string request_id;
-  std::string image;  // encoded; its header was read and is within the limits
+  // As `layout` says; its header was read, or its size checked, and is within the limits.
+  std::string image;
+  PixelLayout layout = PixelLayout::kEncoded;  // of the picture and of the result
+  std::uint32_t width = 0;                     // pixels, before EXIF turns it upright
+  std::uint32_t height = 0;
   ModelVersion model;
   float strength = 1.0F;  // 0..1
   bool preserve_color = false;
@@ -28,12 +33,14 @@ struct StylizeWork {
   Precision precision = Precision::kFp32;
   std::vector<StyleShare> mix;  // of model.classes; empty: the model's first, or it has none
   std::string style_image;      // encoded, its header was read; empty: the model needs none
+  bool deterministic = false;   // not to be computed together with others
 };
 
 struct StylizeOutcome : OutcomeFacts {
-  std::string image;
-  ImageFormat format = ImageFormat::kJpeg;
-  std::uint32_t width = 0;  // pixels
+  std::string image;  // as the work's `layout` says
+  PixelLayout layout = PixelLayout::kEncoded;
+  ImageFormat format = ImageFormat::kJpeg;  // of an encoded one
+  std::uint32_t width = 0;                  // pixels
   std::uint32_t height = 0;
 };
 

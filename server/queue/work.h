@@ -1,4 +1,4 @@
-// A piece of work for a serving worker, of either kind, and its outcome.
+// A piece of work for a serving worker, of any kind, and its outcome.
 #pragma once
 
 #include <cstddef>
@@ -6,12 +6,13 @@
 #include <variant>
 
 #include "server/queue/generate_work.h"
+#include "server/queue/identity_work.h"
 #include "server/queue/stylize_work.h"
 
 namespace atelier::server {
 
-using Work = std::variant<StylizeWork, GenerateWork>;
-using Outcome = std::variant<StylizeOutcome, GenerateOutcome>;
+using Work = std::variant<StylizeWork, GenerateWork, IdentityWork>;
+using Outcome = std::variant<StylizeOutcome, GenerateOutcome, IdentityOutcome>;
 
 // The memory that a request holds while it waits: its pictures.
 std::uint64_t BytesOf(const Work& work);
@@ -20,8 +21,9 @@ std::uint64_t BytesOf(const Work& work);
 std::size_t PicturesOf(const Work& work);
 
 OutcomeFacts& FactsOf(Outcome& outcome);
+const OutcomeFacts& FactsOf(const Outcome& outcome);
 
-// Whether `outcome` is what `work` asked for: of its kind, and as many pictures.
+// Whether `outcome` is what `work` asked for: of its kind, layout and format, and as much of it.
 bool Answers(const Outcome& outcome, const Work& work);
 
 }  // namespace atelier::server

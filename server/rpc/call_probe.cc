@@ -66,4 +66,8 @@ void CallProbe::Done(const OutcomeFacts& facts, absl::Duration total) {
   total_.Observe(absl::ToDoubleSeconds(total));
 }
 
+void CallProbe::DoneFromCache(absl::Duration total) {
+  total_.Observe(absl::ToDoubleSeconds(total));
+}
+
 }  // namespace atelier::server

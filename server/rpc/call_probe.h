@@ -24,8 +24,10 @@ class CallProbe {
   void Answered(absl::StatusCode code);
   // Every request that admission refused with this error.
   void Refused(const absl::Status& error);
-  // Every request that was answered with pictures.
+  // Every request that was answered with pictures, those from the response cache apart: where the
+  // time of the others went says nothing about them.
   void Done(const OutcomeFacts& facts, absl::Duration total);
+  void DoneFromCache(absl::Duration total);
 
  private:
   static constexpr std::size_t kCodes = 17;  // 0 to 16, the codes of gRPC

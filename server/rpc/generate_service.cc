@@ -11,6 +11,7 @@ namespace {
 struct GenerateKind {
   using Work = GenerateWork;
   using Outcome = GenerateOutcome;
+  using Request = v1::GenerateRequest;
   using Response = v1::GenerateResponse;
 
   static void Announce(const GenerateWork& work, v1::GenerateResponse& response) {
@@ -31,7 +32,7 @@ struct GenerateKind {
     }
   }
 
-  static void Fill(GenerateOutcome outcome, v1::GenerateResponse& response) {
+  static void Fill(GenerateOutcome outcome, bool /*cached*/, v1::GenerateResponse& response) {
     int i = 0;
     for (GeneratedPicture& picture : outcome.pictures) {
       v1::GeneratedImage& result = *response.mutable_results(i++);
@@ -47,7 +48,7 @@ struct GenerateKind {
 grpc::ServerUnaryReactor* GenerateService::Generate(grpc::CallbackServerContext* context,
                                                     const v1::GenerateRequest* request,
                                                     v1::GenerateResponse* response) {
-  return QueuedCall<GenerateKind>::Start(queue_, probe_, clock_, *context,
+  return QueuedCall<GenerateKind>::Start(desk_, probe_, clock_, *context, *request,
                                          admission_.Admit(*request), *response);
 }
 

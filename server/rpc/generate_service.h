@@ -1,11 +1,11 @@
-// atelier.v1.GenerateService: decodes nothing, decides nothing; it joins admission, queue and
+// atelier.v1.GenerateService: decodes nothing, decides nothing; it joins admission, desk and
 // reply.
 #pragma once
 
 #include "atelier/v1/generate.grpc.pb.h"
 #include "common/clock.h"
 #include "server/admission/generate_admission.h"
-#include "server/queue/request_queue.h"
+#include "server/desk/work_desk.h"
 #include "server/rpc/call_probe.h"
 
 namespace atelier::server {
@@ -14,9 +14,9 @@ namespace atelier::server {
 class GenerateService final : public v1::GenerateService::CallbackService {
  public:
   // All outlive the service.
-  GenerateService(const GenerateAdmission& admission, RequestQueue& queue, CallProbe& probe,
-                  Clock& clock)
-      : admission_(admission), queue_(queue), probe_(probe), clock_(clock) {}
+  GenerateService(const GenerateAdmission& admission, WorkDesk& desk, CallProbe& probe,
+                  const Clock& clock)
+      : admission_(admission), desk_(desk), probe_(probe), clock_(clock) {}
 
   grpc::ServerUnaryReactor* Generate(grpc::CallbackServerContext* context,
                                      const v1::GenerateRequest* request,
@@ -24,9 +24,9 @@ class GenerateService final : public v1::GenerateService::CallbackService {
 
  private:
   const GenerateAdmission& admission_;
-  RequestQueue& queue_;
+  WorkDesk& desk_;
   CallProbe& probe_;
-  Clock& clock_;
+  const Clock& clock_;
 };
 
 }  // namespace atelier::server

@@ -7,7 +7,7 @@
 
 namespace atelier::server {
 
-// All fields but the card.
+// All fields but the card and the number of workers that have it.
 void ToProto(const ModelVersion& model, v1::Model& proto);
 
 // Reads card.md; a model without a card, or with an unreadable one, is still a model.

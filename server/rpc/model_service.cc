@@ -2,8 +2,10 @@
 
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/numbers.h"
+#include "absl/time/time.h"
 #include "common/errors.h"
 #include "common/rpc/grpc_status.h"
 #include "common/status_macros.h"
@@ -30,6 +32,12 @@ absl::StatusOr<std::pair<std::string, std::uint32_t>> ParseKey(const std::string
     return InvalidField("page_token", "pass the next_page_token of the reply before, unchanged");
   }
   return parsed;
+}
+
+// Of the requests that load.
+template <typename Request>
+std::vector<std::uint32_t> SizesOf(const Request& request) {
+  return {request.warmup_sizes().begin(), request.warmup_sizes().end()};
 }
 
 }  // namespace
@@ -75,16 +83,91 @@ absl::Status ModelService::List(const v1::ListModelsRequest& request,
           PageToken(kList, last.name() + "@" + std::to_string(last.version())));
       break;
     }
-    ToProto(model, *response.add_models());
+    Fill(model, *response.add_models());
   }
   return absl::OkStatus();
 }
 
 absl::Status ModelService::Get(const v1::GetModelRequest& request, v1::Model& response) const {
   ATELIER_ASSIGN_OR_RETURN(const ModelVersion model, models_.Resolve(request.model()));
-  ToProto(model, response);
+  Fill(model, response);
   AddCard(model, response);
   return absl::OkStatus();
+}
+
+void ModelService::Fill(const ModelVersion& model, v1::Model& proto) const {
+  ToProto(model, proto);
+  proto.set_loaded_workers(loads_.LoadedWorkers(model));
+}
+
+template <typename Response>
+Reply<ModelVersion> ModelService::Answer(grpc::ServerUnaryReactor* reactor,
+                                         Response* response) const {
+  return Reply<ModelVersion>([this, reactor, response](absl::StatusOr<ModelVersion> model) {
+    if (model.ok()) {
+      Fill(*model, *response->mutable_model());
+    }
+    reactor->Finish(ToGrpcStatus(model.status()));
+  });
+}
+
+grpc::ServerUnaryReactor* ModelService::Load(grpc::CallbackServerContext* context,
+                                             const v1::LoadModelRequest* request,
+                                             v1::LoadModelResponse* response) {
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  manager_.Load(request->model(), SizesOf(*request), absl::FromChrono(context->deadline()),
+                Answer(reactor, response));
+  return reactor;
+}
+
+grpc::ServerUnaryReactor* ModelService::Unload(grpc::CallbackServerContext* context,
+                                               const v1::UnloadModelRequest* request,
+                                               v1::UnloadModelResponse* response) {
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  manager_.Unload(request->model(), absl::FromChrono(context->deadline()),
+                  Answer(reactor, response));
+  return reactor;
+}
+
+grpc::ServerUnaryReactor* ModelService::Promote(grpc::CallbackServerContext* context,
+                                                const v1::PromoteModelRequest* request,
+                                                v1::PromoteModelResponse* response) {
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  manager_.Promote(
+      request->model(), SizesOf(*request), absl::FromChrono(context->deadline()),
+      Reply<ModelManager::Promotion>(
+          [this, reactor, response](const absl::StatusOr<ModelManager::Promotion>& promotion) {
+            if (promotion.ok()) {
+              Fill(promotion->model, *response->mutable_model());
+              response->set_previous_version(promotion->previous_version);
+            }
+            reactor->Finish(ToGrpcStatus(promotion.status()));
+          }));
+  return reactor;
+}
+
+grpc::ServerUnaryReactor* ModelService::SetLabel(grpc::CallbackServerContext* context,
+                                                 const v1::SetModelLabelRequest* request,
+                                                 v1::SetModelLabelResponse* response) {
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  if (request->remove()) {
+    manager_.RemoveLabel(request->model(), request->label(), Answer(reactor, response));
+  } else {
+    manager_.SetLabel(request->model(), request->label(), request->traffic(),
+                      Answer(reactor, response));
+  }
+  return reactor;
+}
+
+grpc::ServerUnaryReactor* ModelService::Delete(grpc::CallbackServerContext* context,
+                                               const v1::DeleteModelRequest* request,
+                                               v1::DeleteModelResponse* /*response*/) {
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  manager_.Delete(request->model(),
+                  Reply<ModelVersion>([reactor](const absl::StatusOr<ModelVersion>& deleted) {
+                    reactor->Finish(ToGrpcStatus(deleted.status()));
+                  }));
+  return reactor;
 }
 
 }  // namespace atelier::server

@@ -2,6 +2,8 @@
 #pragma once
 
 #include "atelier/v1/models.grpc.pb.h"
+#include "server/models/model_loads.h"
+#include "server/models/model_manager.h"
 #include "server/models/model_registry.h"
 #include "server/rpc/transfer_room.h"
 
@@ -10,9 +12,11 @@ namespace atelier::server {
 // Thread-safe.
 class ModelService final : public v1::ModelService::CallbackService {
  public:
-  // `models` and what `transfers` refers to outlive the service.
-  ModelService(const ModelRegistry& models, const TransferRoom& transfers)
-      : models_(models), transfers_(transfers) {}
+  // All of them and what `transfers` refers to outlive the service. `manager` must be stopped
+  // before the gRPC server, which waits for its answers.
+  ModelService(const ModelRegistry& models, const ModelLoads& loads, ModelManager& manager,
+               const TransferRoom& transfers)
+      : models_(models), loads_(loads), manager_(manager), transfers_(transfers) {}
 
   grpc::ServerUnaryReactor* ListModels(grpc::CallbackServerContext* context,
                                        const v1::ListModelsRequest* request,
@@ -24,12 +28,33 @@ class ModelService final : public v1::ModelService::CallbackService {
       grpc::CallbackServerContext* context, v1::ImportModelResponse* response) override;
   grpc::ServerWriteReactor<v1::ExportModelResponse>* Export(
       grpc::CallbackServerContext* context, const v1::ExportModelRequest* request) override;
+  grpc::ServerUnaryReactor* Load(grpc::CallbackServerContext* context,
+                                 const v1::LoadModelRequest* request,
+                                 v1::LoadModelResponse* response) override;
+  grpc::ServerUnaryReactor* Unload(grpc::CallbackServerContext* context,
+                                   const v1::UnloadModelRequest* request,
+                                   v1::UnloadModelResponse* response) override;
+  grpc::ServerUnaryReactor* Promote(grpc::CallbackServerContext* context,
+                                    const v1::PromoteModelRequest* request,
+                                    v1::PromoteModelResponse* response) override;
+  grpc::ServerUnaryReactor* SetLabel(grpc::CallbackServerContext* context,
+                                     const v1::SetModelLabelRequest* request,
+                                     v1::SetModelLabelResponse* response) override;
+  grpc::ServerUnaryReactor* Delete(grpc::CallbackServerContext* context,
+                                   const v1::DeleteModelRequest* request,
+                                   v1::DeleteModelResponse* response) override;
 
  private:
   absl::Status List(const v1::ListModelsRequest& request, v1::ListModelsResponse& response) const;
   absl::Status Get(const v1::GetModelRequest& request, v1::Model& response) const;
+  void Fill(const ModelVersion& model, v1::Model& proto) const;
+  // Fills `response.model` and ends the call.
+  template <typename Response>
+  Reply<ModelVersion> Answer(grpc::ServerUnaryReactor* reactor, Response* response) const;
 
   const ModelRegistry& models_;
+  const ModelLoads& loads_;
+  ModelManager& manager_;
   const TransferRoom transfers_;
 };
 

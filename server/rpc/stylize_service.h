@@ -1,30 +1,39 @@
-// atelier.v1.StylizeService: decodes nothing, decides nothing; it joins admission, queue and reply.
+// atelier.v1.StylizeService: decodes nothing, decides nothing; it joins admission, desk and reply.
 #pragma once
 
 #include "atelier/v1/stylize.grpc.pb.h"
 #include "common/clock.h"
 #include "server/admission/admission.h"
-#include "server/queue/request_queue.h"
+#include "server/desk/work_desk.h"
 #include "server/rpc/call_probe.h"
+#include "server/rpc/ordered_stream.h"
 
 namespace atelier::server {
 
 // Thread-safe; never blocks.
 class StylizeService final : public v1::StylizeService::CallbackService {
  public:
-  // All outlive the service.
-  StylizeService(const Admission& admission, RequestQueue& queue, CallProbe& probe, Clock& clock)
-      : admission_(admission), queue_(queue), probe_(probe), clock_(clock) {}
+  // All but the options outlive the service.
+  StylizeService(const Admission& admission, WorkDesk& desk, CallProbe& probe, const Clock& clock,
+                 const OrderedStreamOptions& stream_options = {})
+      : admission_(admission),
+        desk_(desk),
+        probe_(probe),
+        clock_(clock),
+        stream_options_(stream_options) {}
 
   grpc::ServerUnaryReactor* Stylize(grpc::CallbackServerContext* context,
                                     const v1::StylizeRequest* request,
                                     v1::StylizeResponse* response) override;
+  grpc::ServerBidiReactor<v1::StylizeStreamRequest, v1::StylizeStreamResponse>* StylizeStream(
+      grpc::CallbackServerContext* context) override;
 
  private:
   const Admission& admission_;
-  RequestQueue& queue_;
+  WorkDesk& desk_;
   CallProbe& probe_;
-  Clock& clock_;
+  const Clock& clock_;
+  const OrderedStreamOptions stream_options_;
 };
 
 }  // namespace atelier::server

@@ -1,4 +1,5 @@
-// What the server must not forget: jobs, their events, published models, labels. An interface with
+// What the server must not forget: jobs, their events, published models, labels, which models are
+// kept in memory. An interface with
 // transactions by closure; tests/server/store/store_contract.h is the suite that every
 // implementation passes.
 #pragma once
@@ -50,12 +51,22 @@ struct ModelRecord {
   std::string default_precision;  // "fp32", "bf16" or "int8"
   std::string weights_sha256;
   std::uint64_t weights_bytes = 0;
+  // Its files are gone or about to go; the row stays, so that its number is never given again.
+  bool deleted = false;
 };
 
 struct LabelRecord {
   std::string name;   // of the model
   std::string label;  // for example "stable"
   std::uint32_t version = 0;
+  double traffic = 0;  // of "canary": its share of the requests for NAME alone, 0 to 1
+};
+
+// A version that is kept in the workers' memory.
+struct KeptRecord {
+  std::string name;
+  std::uint32_t version = 0;
+  std::vector<std::uint32_t> warmup_sizes;  // pixels
 };
 
 // One consistent view of the store, valid inside the closure that received it. Not thread-safe.
@@ -81,10 +92,13 @@ class Reader {
                                                                std::uint32_t max_events,
                                                                std::uint64_t max_bytes) = 0;
 
-  // Sorted by name, then version.
+  // Sorted by name, then version; deleted ones too.
   virtual absl::StatusOr<std::vector<ModelRecord>> ListModels() = 0;
   virtual absl::StatusOr<std::optional<ModelRecord>> FindModelOfJob(std::string_view job_id) = 0;
+  // Sorted by name, then label.
   virtual absl::StatusOr<std::vector<LabelRecord>> ListLabels() = 0;
+  // Sorted by name, then version.
+  virtual absl::StatusOr<std::vector<KeptRecord>> ListKept() = 0;
 };
 
 class Writer : public Reader {
@@ -99,8 +113,16 @@ class Writer : public Reader {
 
   // ALREADY_EXISTS: the version, or another version made by the same job.
   virtual absl::Status InsertModel(const ModelRecord& record) = 0;
-  // Points the label at this version, wherever it pointed before.
+  // NOT_FOUND. What points at the version is the caller's to remove.
+  virtual absl::Status MarkModelDeleted(std::string_view name, std::uint32_t version) = 0;
+  // Points the label at this version with this share, wherever it pointed before.
   virtual absl::Status SetLabel(const LabelRecord& record) = 0;
+  // No effect when there is none.
+  virtual absl::Status RemoveLabel(std::string_view name, std::string_view label) = 0;
+  // Adds it, or replaces its sizes.
+  virtual absl::Status SetKept(const KeptRecord& record) = 0;
+  // No effect when it is not kept.
+  virtual absl::Status RemoveKept(std::string_view name, std::uint32_t version) = 0;
 };
 
 // Thread-safe. Calls block on the disk, for milliseconds on a healthy one.

@@ -39,6 +39,24 @@ class FakeServer::Services final : public v1::StylizeService::Service,
                        v1::StylizeResponse* response) override {
     return Answer(handlers_.stylize, request, response);
   }
+  grpc::Status StylizeStream(grpc::ServerContext*,
+                             grpc::ServerReaderWriter<v1::StylizeStreamResponse,
+                                                      v1::StylizeStreamRequest>* stream) override {
+    std::uint64_t index = 0;
+    for (v1::StylizeStreamRequest message; stream->Read(&message);) {
+      v1::StylizeStreamResponse answer;
+      answer.set_index(index++);
+      const absl::StatusOr<v1::StylizeResponse> response =
+          handlers_.stylize_stream(message.request());
+      if (response.ok()) {
+        *answer.mutable_response() = *response;
+      } else {
+        *answer.mutable_error() = ToRpcStatus(response.status());
+      }
+      stream->Write(answer);
+    }
+    return grpc::Status::OK;
+  }
   grpc::Status Generate(grpc::ServerContext*, const v1::GenerateRequest* request,
                         v1::GenerateResponse* response) override {
     return Answer(handlers_.generate, request, response);
@@ -50,6 +68,26 @@ class FakeServer::Services final : public v1::StylizeService::Service,
   grpc::Status GetModel(grpc::ServerContext*, const v1::GetModelRequest* request,
                         v1::Model* response) override {
     return Answer(handlers_.get_model, request, response);
+  }
+  grpc::Status Load(grpc::ServerContext*, const v1::LoadModelRequest* request,
+                    v1::LoadModelResponse* response) override {
+    return Answer(handlers_.load_model, request, response);
+  }
+  grpc::Status Unload(grpc::ServerContext*, const v1::UnloadModelRequest* request,
+                      v1::UnloadModelResponse* response) override {
+    return Answer(handlers_.unload_model, request, response);
+  }
+  grpc::Status Promote(grpc::ServerContext*, const v1::PromoteModelRequest* request,
+                       v1::PromoteModelResponse* response) override {
+    return Answer(handlers_.promote_model, request, response);
+  }
+  grpc::Status SetLabel(grpc::ServerContext*, const v1::SetModelLabelRequest* request,
+                        v1::SetModelLabelResponse* response) override {
+    return Answer(handlers_.set_model_label, request, response);
+  }
+  grpc::Status Delete(grpc::ServerContext*, const v1::DeleteModelRequest* request,
+                      v1::DeleteModelResponse* response) override {
+    return Answer(handlers_.delete_model, request, response);
   }
   grpc::Status Import(grpc::ServerContext*, grpc::ServerReader<v1::ImportModelRequest>* reader,
                       v1::ImportModelResponse* response) override {

@@ -24,9 +24,16 @@ struct FakeHandlers {
   using Unary = std::function<absl::StatusOr<Response>(const Request&)>;
 
   Unary<v1::StylizeRequest, v1::StylizeResponse> stylize;
+  // One answer a message of the stream; an error is the picture's own.
+  Unary<v1::StylizeRequest, v1::StylizeResponse> stylize_stream;
   Unary<v1::GenerateRequest, v1::GenerateResponse> generate;
   Unary<v1::ListModelsRequest, v1::ListModelsResponse> list_models;
   Unary<v1::GetModelRequest, v1::Model> get_model;
+  Unary<v1::LoadModelRequest, v1::LoadModelResponse> load_model;
+  Unary<v1::UnloadModelRequest, v1::UnloadModelResponse> unload_model;
+  Unary<v1::PromoteModelRequest, v1::PromoteModelResponse> promote_model;
+  Unary<v1::SetModelLabelRequest, v1::SetModelLabelResponse> set_model_label;
+  Unary<v1::DeleteModelRequest, v1::DeleteModelResponse> delete_model;
   // Gets all that the client sent.
   Unary<std::vector<v1::ImportModelRequest>, v1::ImportModelResponse> import_model;
   // Returns all that the client gets.

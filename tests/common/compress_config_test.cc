@@ -93,16 +93,24 @@ TEST(CompressConfigTest, EveryRefusalNamesItsField) {
   EXPECT_EQ(FieldAtFault("distil", "model", ""), "distil.model");
   EXPECT_EQ(FieldAtFault("distil", "steps", 0), "distil.steps");
   EXPECT_EQ(FieldAtFault("distil", "tier", "huge"), "distil.tier");
+  EXPECT_EQ(FieldAtFault("distil", "generator", "unet-9"), "distil.generator");
+  EXPECT_EQ(FieldAtFault("distil", "base_channels", 8), "distil.base_channels");  // of "lite"
   EXPECT_EQ(FieldAtFault("distil", "keep", 0.5), "distil.keep");
+  EXPECT_EQ(FieldAtFault("quantize", "data", {{"content", "c"}, {"upscale", 1}}),
+            "quantize.data.upscale");
   EXPECT_EQ(FieldAtFault("distil", "data", {{"style", "s"}}), "distil.data.content");
   EXPECT_EQ(FieldAtFault("distil", "data", {{"content", "../c"}}), "distil.data.content");
   EXPECT_EQ(FieldAtFault("distil", "image_size", 100), "distil.image_size");
   EXPECT_EQ(FieldAtFault("prune", "keep", 1), "prune.keep");
   EXPECT_EQ(FieldAtFault("prune", "keep", 0.01), "prune.keep");
   EXPECT_EQ(FieldAtFault("prune", "tier", "lite"), "prune.tier");
-  EXPECT_EQ(FieldAtFault("prune", "precision", "fp16"), "prune.precision");
+  EXPECT_EQ(FieldAtFault("prune", "precision", "int8"), "prune.precision");
   EXPECT_EQ(FieldAtFault("quantize", "steps", 3), "quantize.steps");
   EXPECT_EQ(FieldAtFault("quantize", "pictures", 20'000), "quantize.pictures");
+  Json both = Minimal("distil");
+  both["tier"] = "base";
+  both["generator"] = "resnet-6";
+  EXPECT_EQ(FieldOf(ParseJobConfig("distil", both.dump()).status()), "distil.tier");
   Json nothing = Minimal("prune");
   nothing["pixel_weight"] = 0;
   nothing["perceptual_weight"] = 0;

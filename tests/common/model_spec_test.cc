@@ -110,6 +110,7 @@ TEST_F(ModelSpecTest, ValuesThatMakeNoSenseAreDataLoss) {
   for (const auto& [key, value] : {std::pair<const char*, Json>{"format", 2},
                                    {"parameters", -1},
                                    {"default_precision", "fp64"},
+                                   {"default_precision", "fp16"},
                                    {"weights_sha256", "abc"},
                                    {"weights_sha256", std::string(64, 'G')},
                                    {"capabilities", Json::array({1})},

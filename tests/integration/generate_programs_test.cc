@@ -205,13 +205,13 @@ TEST_F(GenerateProgramsTest, AKilledWorkerDoesNotLoseThePictures) {
   v1::GenerateRequest request = RequestFor("tiny-dcgan", 7, 8);
   const v1::GenerateResponse expected = Generate(request);
   const pid_t worker = service->AwaitWorker(WorkerKind::kServe);
-  const double dispatched = service->Metric("atelier_batch_size_count").value_or(0);
+  const double dispatched = service->Metric("atelier_dispatched_total").value_or(0);
   // A stopped worker holds the task until it is killed.
   ASSERT_EQ(kill(worker, SIGSTOP), 0);
   absl::StatusOr<v1::GenerateResponse> response = absl::UnknownError("not called");
   std::thread call([&] { response = service->client().Generate(request); });
   EXPECT_TRUE(WaitUntil(
-      [&] { return service->Metric("atelier_batch_size_count").value_or(0) > dispatched; }));
+      [&] { return service->Metric("atelier_dispatched_total").value_or(0) > dispatched; }));
   ASSERT_EQ(kill(worker, SIGKILL), 0);
   call.join();
   ASSERT_TRUE(response.ok()) << response.status() << service->process().Stderr();

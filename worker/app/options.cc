@@ -6,6 +6,7 @@
 #include <string>
 
 #include "common/build_info.h"
+#include "common/device_name.h"
 #include "common/files.h"
 #include "common/names.h"
 
@@ -14,12 +15,9 @@ namespace {
 
 // CLI11 validators return the complaint, or nothing.
 std::string CheckDevice(const std::string& device) {
-  if (device == "cpu") {
-    return {};
-  }
-  const bool numbered = device.starts_with("cuda:") && device.size() > 5 && device.size() <= 8 &&
-                        device.find_first_not_of("0123456789", 5) == std::string::npos;
-  return numbered ? std::string() : "the device must be cpu or cuda:N, for example cuda:0";
+  return IsDeviceChoice(device) ? std::string()
+                                : "the device must be cpu, cuda:N (for example cuda:0), cuda (the "
+                                  "first of them) or auto (cuda where there is one, else cpu)";
 }
 
 std::string CheckServer(const std::string& address) {
@@ -55,10 +53,13 @@ void AddOptions(CLI::App& app, WorkerOptions& options) {
   app.add_option("--name", options.name,
                  "this worker's name in the server's logs and metrics (default: ROLE-DEVICE)")
       ->check(CheckWorkerName);
-  app.add_option("--device", options.device, "cpu or cuda:N")
+  app.add_option("--device", options.device, "cpu, cuda, cuda:N or auto")
       ->capture_default_str()
       ->check(CheckDevice);
-  app.add_option("--slots", options.slots, "serve: how many pictures it holds at a time")
+  app.add_option(
+         "--slots", options.slots,
+         "serve: how many pictures it holds at a time; it takes more by itself for models that are "
+         "computed in batches")
       ->capture_default_str()
       ->check(CLI::Range(1, 256));
   app.add_option("--threads", options.threads,

@@ -13,7 +13,7 @@ struct WorkerOptions {
   Role role = Role::kServe;
   std::string server;  // "unix:PATH" or "HOST:PORT"
   std::string name;
-  std::string device = "cpu";  // "cpu" or "cuda:N"
+  std::string device = "cpu";  // of IsDeviceChoice (common/device_name.h)
   std::uint32_t slots = 4;
   int threads = 0;  // 0: LibTorch's choice
   std::string job;

@@ -68,7 +68,6 @@ absl::Status Session::Greet() {
   hello.mutable_hello()->set_build(Version());
   control_->TrySend(std::move(hello));
 
-  internal::v1::Welcome welcome;
   {
     absl::MutexLock lock(&mu_);
     if (!mu_.AwaitWithDeadline(absl::Condition(this, &Session::Answered), deadline)) {
@@ -77,17 +76,16 @@ absl::Status Session::Greet() {
     if (end_.has_value()) {
       return end_->ok() ? absl::UnavailableError("the server ended the greeting") : *end_;
     }
-    welcome = *welcome_;
-    id_ = welcome.session();
+    answer_ = *std::move(welcome_);
   }
 
   bulk_ = StartStream(/*bulk=*/true);
   WorkerMessage bulk_hello;
-  bulk_hello.mutable_bulk_hello()->set_session(welcome.session());
+  bulk_hello.mutable_bulk_hello()->set_session(answer_.session());
   bulk_->TrySend(std::move(bulk_hello));
 
   const absl::Duration interval =
-      std::clamp(absl::Milliseconds(welcome.heartbeat_ms()), kShortestHeartbeat, kLongestHeartbeat);
+      std::clamp(absl::Milliseconds(answer_.heartbeat_ms()), kShortestHeartbeat, kLongestHeartbeat);
   heartbeats_ = std::thread([this, interval] { Heartbeats(interval); });
   absl::MutexLock lock(&mu_);
   greeted_ = true;

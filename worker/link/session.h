@@ -77,8 +77,8 @@ class Session {
   // at the timeout. True if every message was handed over. Send fails from here on.
   bool Close(absl::Duration timeout);
 
-  // The server's number for this session.
-  std::uint64_t id() const { return id_; }
+  // What the server answered.
+  const internal::v1::Welcome& welcome() const { return answer_; }
 
  private:
   Session(Options options, SessionHandler& handler);
@@ -102,7 +102,7 @@ class Session {
   // Set while Open runs, constant afterwards.
   std::unique_ptr<Stream> control_;
   std::unique_ptr<Stream> bulk_;
-  std::uint64_t id_ = 0;
+  internal::v1::Welcome answer_;
 
   absl::Mutex mu_;
   std::optional<internal::v1::Welcome> welcome_ ABSL_GUARDED_BY(mu_);

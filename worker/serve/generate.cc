@@ -12,31 +12,69 @@
 #include "worker/image/resize.h"
 #include "worker/infer/guard.h"
 #include "worker/infer/pattern_maker.h"
+#include "worker/serve/model_errors.h"
+#include "worker/serve/stages.h"
 
 namespace atelier::worker {
 namespace {
 
 // The work on one order, stage by stage, each leaving its results in the members.
-class Work final {
+class GenerateJob final : public Job {
  public:
-  Work(const GenerateTask& task, const ServeContext& context, GenerateOutcome& outcome)
-      : task_(task),
-        context_(context),
-        stages_(*task.cancelled, task.deadline, context.clock),
-        outcome_(outcome) {}
+  GenerateJob(GenerateTask task, Clock& clock, std::function<void(GenerateOutcome)> done)
+      : Job(task.cancelled),
+        task_(std::move(task)),
+        clock_(clock),
+        stages_(*task_.cancelled, task_.deadline, clock),
+        done_(std::move(done)) {}
 
-  absl::Status Run() {
-    ATELIER_RETURN_IF_ERROR(CheckControls());
-    ATELIER_RETURN_IF_ERROR(stages_.Timed(outcome_.load, [&] { return LoadModel(); }));
-    ATELIER_RETURN_IF_ERROR(stages_.Timed(outcome_.compute, [&] { return Compute(); }));
-    outcome_.format = task_.format;
-    for (std::int64_t i = 0; i < patterns_.size(0); ++i) {
-      ATELIER_RETURN_IF_ERROR(stages_.Timed(outcome_.encode, [&] { return Encode(i); }));
+  Next Prepare() override {
+    asked_for_model_ = clock_.Now();
+    Run([&]() -> absl::Status {
+      ATELIER_RETURN_IF_ERROR(CheckControls());
+      return stages_.StillWanted();
+    });
+    return outcome_.status.ok() ? Next::kModel : Next::kFinish;
+  }
+
+  const ModelSource& model() const override { return task_.model; }
+
+  Next TakeModel(const ModelOrError& model) override {
+    outcome_.load = clock_.Now() - asked_for_model_;
+    Run([&]() -> absl::Status {
+      ATELIER_RETURN_IF_ERROR(stages_.StillWanted());
+      ATELIER_ASSIGN_OR_RETURN(
+          model_, ModelAs<infer::PatternMaker>(task_.model, model, outcome_.log_detail));
+      outcome_.precision = task_.precision.value_or(model_->spec().default_precision);
+      return absl::OkStatus();
+    });
+    return outcome_.status.ok() ? Next::kCompute : Next::kFinish;
+  }
+
+  const BatchTraits& batch() const override { return batch_; }
+
+  void Compute(const Batch& batch,
+               const std::function<void(std::shared_ptr<Job>)>& computed) override {
+    Run([&] { return stages_.Timed(outcome_.compute, [&] { return Make(); }); });
+    computed(batch.front());
+  }
+
+  std::uint64_t held_bytes() const override { return 0; }
+
+  void Finish() override {
+    if (outcome_.status.ok()) {
+      Run([&] { return EncodeAll(); });
     }
-    return absl::OkStatus();
+    patterns_ = at::Tensor();
+    done_(std::move(outcome_));
   }
 
  private:
+  template <typename Stage>
+  void Run(Stage&& stage) {
+    outcome_.status = infer::Guarded("making a pattern", std::forward<Stage>(stage));
+  }
+
   // The server has checked these; PatternMaker checks the others.
   absl::Status CheckControls() const {
     if (task_.seeds.empty() || task_.seeds.size() > kMaxPictures) {
@@ -51,23 +89,23 @@ class Work final {
     return absl::OkStatus();
   }
 
-  absl::Status LoadModel() {
-    ATELIER_ASSIGN_OR_RETURN(model_, LoadForTaskAs<infer::PatternMaker>(
-                                         context_.models, task_.model, outcome_.log_detail));
-    outcome_.precision = task_.precision.value_or(model_->spec().default_precision);
-    return absl::OkStatus();
-  }
-
-  absl::Status Compute() {
-    absl::MutexLock lock(&context_.compute);
-    // The wait for the device may have been long.
-    ATELIER_RETURN_IF_ERROR(stages_.StillWanted());
+  absl::Status Make() {
     ATELIER_ASSIGN_OR_RETURN(patterns_, model_->Make({.seeds = task_.seeds,
                                                       .interpolate_to = task_.interpolate_to,
                                                       .truncation = task_.truncation,
                                                       .labels = task_.labels,
                                                       .words = task_.words},
                                                      outcome_.precision));
+    return absl::OkStatus();
+  }
+
+  absl::Status EncodeAll() {
+    // There are no patterns when the job was cancelled while it waited.
+    ATELIER_RETURN_IF_ERROR(stages_.StillWanted());
+    outcome_.format = task_.format;
+    for (std::int64_t i = 0; i < patterns_.size(0); ++i) {
+      ATELIER_RETURN_IF_ERROR(stages_.Timed(outcome_.encode, [&] { return Encode(i); }));
+    }
     return absl::OkStatus();
   }
 
@@ -92,22 +130,23 @@ class Work final {
     return absl::OkStatus();
   }
 
-  const GenerateTask& task_;
-  const ServeContext& context_;
+  const GenerateTask task_;
+  Clock& clock_;
   const Stages stages_;
-  GenerateOutcome& outcome_;
+  const std::function<void(GenerateOutcome)> done_;
+  GenerateOutcome outcome_;
+  absl::Time asked_for_model_;
   std::shared_ptr<infer::PatternMaker> model_;
-  at::Tensor patterns_;  // uint8 [N, S, S, 3]
+  const BatchTraits batch_;  // alone
+  at::Tensor patterns_;      // uint8 [N, S, S, 3]
   std::size_t bytes_ = 0;
 };
 
 }  // namespace
 
-GenerateOutcome Generate(const GenerateTask& task, const ServeContext& context) {
-  GenerateOutcome outcome;
-  outcome.status =
-      infer::Guarded("making a pattern", [&] { return Work(task, context, outcome).Run(); });
-  return outcome;
+std::shared_ptr<Job> MakeGenerateJob(GenerateTask task, Clock& clock,
+                                     std::function<void(GenerateOutcome)> done) {
+  return std::make_shared<GenerateJob>(std::move(task), clock, std::move(done));
 }
 
 }  // namespace atelier::worker

@@ -1,59 +1,133 @@
 #include "worker/serve/model_cache.h"
 
 #include <algorithm>
+#include <iterator>
+#include <tuple>
 #include <utility>
 #include <vector>
 
+#include "common/status_macros.h"
 #include "worker/infer/guard.h"
+#include "worker/serve/model_errors.h"
 
 namespace atelier::worker {
-namespace {
 
-bool SameModel(const ModelSource& a, const ModelSource& b) {
-  return a.directory == b.directory && a.version == b.version &&
-         a.weights_sha256 == b.weights_sha256;
+std::shared_ptr<infer::Model> ModelCache::InMemory(const ModelSource& source) {
+  absl::MutexLock lock(&mu_);
+  const auto found = Find(source);
+  if (found == entries_.end() || (*found)->loading) {
+    return nullptr;
+  }
+  entries_.splice(entries_.begin(), entries_, found);
+  return (*found)->model;
 }
 
-}  // namespace
-
 absl::StatusOr<std::shared_ptr<infer::Model>> ModelCache::Get(const ModelSource& source) {
-  std::shared_ptr<Entry> entry;
+  EntryPtr entry;
   {
     absl::MutexLock lock(&mu_);
-    if (const auto found = Find(source); found != entries_.end()) {
-      entries_.splice(entries_.begin(), entries_, found);
-      entry = *found;
-      mu_.Await(absl::Condition(+[](Entry* e) { return !e->loading; }, entry.get()));
+    bool is_new = false;
+    std::tie(entry, is_new) = FindOrAdd(source);
+    if (!is_new) {
+      AwaitLoad(*entry);
       if (!entry->status.ok()) {
         return entry->status;
       }
       return entry->model;
     }
-    entry = std::make_shared<Entry>();
-    entry->source = source;
-    entries_.push_front(entry);
   }
+  return Load(entry, /*keep=*/false, {});
+}
 
-  // Guarded: an exception would leave the entry loading for ever.
-  absl::StatusOr<std::unique_ptr<infer::Model>> loaded = infer::Guarded("loading a model", [&] {
-    return options_.load({.directory = source.directory,
-                          .weights_sha256 = source.weights_sha256,
-                          .device = options_.device,
-                          .feature_weights = options_.feature_weights});
-  });
+void ModelCache::Keep(const ModelSource& source, const std::vector<std::uint32_t>& sizes) {
+  EntryPtr entry;
+  bool is_new = false;
+  {
+    absl::MutexLock lock(&mu_);
+    std::tie(entry, is_new) = FindOrAdd(source);
+  }
+  if (is_new) {
+    Load(entry, /*keep=*/true, sizes).IgnoreError();
+  } else {
+    KeepLoaded(entry, sizes);
+  }
+}
 
-  // Freed after the lock is released: giving back hundreds of megabytes takes a while.
-  std::vector<std::shared_ptr<Entry>> dropped;
+void ModelCache::KeepLoaded(const EntryPtr& entry, const Sizes& sizes) {
+  Sizes cold;
+  absl::Status status;
+  std::shared_ptr<infer::Model> model;
+  {
+    absl::MutexLock lock(&mu_);
+    AwaitLoad(*entry);
+    entry->kept = true;
+    status = entry->status;
+    model = entry->model;
+    std::ranges::copy_if(sizes, std::back_inserter(cold), [&](std::uint32_t size) {
+      return std::ranges::find(entry->warm, size) == entry->warm.end();
+    });
+  }
+  if (status.ok()) {
+    status = Warm(*model, cold);
+  }
+  {
+    absl::MutexLock lock(&mu_);
+    if (status.ok() && std::ranges::find(entries_, entry) == entries_.end()) {
+      status = absl::ResourceExhaustedError("it was dropped while it was warmed");
+    }
+    if (status.ok()) {
+      entry->warm.insert(entry->warm.end(), cold.begin(), cold.end());
+      Ready(*entry);
+    } else {
+      Failed(entry->source, status);
+    }
+  }
+  Deliver();
+}
+
+void ModelCache::Drop(const ModelSource& source) {
+  EntryPtr dropped;  // freed after the lock is released
+  {
+    absl::MutexLock lock(&mu_);
+    if (const auto found = Find(source); found != entries_.end()) {
+      dropped = *found;
+      AwaitLoad(*dropped);
+      entries_.remove(dropped);
+    }
+    Unloaded(source);
+  }
+  Deliver();
+}
+
+void ModelCache::Watch(const std::vector<ModelSource>& known, Observer observer) {
+  absl::MutexLock deliver(&deliver_mu_);
+  DeliverAll();
+  observer_ = std::move(observer);
+  {
+    absl::MutexLock lock(&mu_);
+    for (const ModelSource& source : known) {
+      if (Find(source) == entries_.end()) {
+        Unloaded(source);
+      }
+    }
+    for (const EntryPtr& entry : entries_) {
+      if (!entry->loading) {
+        Ready(*entry);
+      }
+    }
+  }
+  DeliverAll();
+}
+
+std::vector<ModelSource> ModelCache::Loaded() const {
+  std::vector<ModelSource> loaded;
   absl::MutexLock lock(&mu_);
-  entry->loading = false;
-  entry->status = loaded.status();
-  if (!loaded.ok()) {
-    entries_.remove(entry);
-    return loaded.status();
+  for (const EntryPtr& entry : entries_) {
+    if (!entry->loading) {
+      loaded.push_back(entry->source);
+    }
   }
-  entry->model = *std::move(loaded);
-  Evict(dropped);
-  return entry->model;
+  return loaded;
 }
 
 ModelCache::Figures ModelCache::figures() const {
@@ -61,33 +135,139 @@ ModelCache::Figures ModelCache::figures() const {
   return Count();
 }
 
-ModelCache::Entries::iterator ModelCache::Find(const ModelSource& source) {
-  return std::find_if(entries_.begin(), entries_.end(), [&](const std::shared_ptr<Entry>& entry) {
-    return SameModel(entry->source, source);
-  });
+std::pair<ModelCache::EntryPtr, bool> ModelCache::FindOrAdd(const ModelSource& source) {
+  if (const auto found = Find(source); found != entries_.end()) {
+    entries_.splice(entries_.begin(), entries_, found);
+    return {*found, false};
+  }
+  auto entry = std::make_shared<Entry>();
+  entry->source = source;
+  entries_.push_front(entry);
+  return {std::move(entry), true};
 }
 
-void ModelCache::Evict(std::vector<std::shared_ptr<Entry>>& dropped) {
-  for (auto entry = entries_.end();
-       entry != entries_.begin() && Count().bytes > options_.budget_bytes;) {
-    --entry;
-    // The first one is what the caller is about to use or somebody just asked for.
-    if ((*entry)->model != nullptr && entry != entries_.begin()) {
-      dropped.push_back(*entry);
-      entry = entries_.erase(entry);
+absl::StatusOr<std::shared_ptr<infer::Model>> ModelCache::Load(const EntryPtr& entry, bool keep,
+                                                               const Sizes& sizes) {
+  absl::StatusOr<std::shared_ptr<infer::Model>> loaded = LoadWarm(entry->source, sizes);
+  // Freed after the lock is released: giving back hundreds of megabytes takes a while.
+  std::vector<EntryPtr> dropped;
+  {
+    absl::MutexLock lock(&mu_);
+    entry->loading = false;
+    entry->status = loaded.status();
+    if (loaded.ok()) {
+      entry->model = *loaded;
+      entry->kept = entry->kept || keep;
+      entry->warm = sizes;
+      Ready(*entry);
+      Evict(dropped);
+    } else {
+      entries_.remove(entry);
+      // Whoever needed it for a task tells its caller.
+      if (keep) {
+        Failed(entry->source, loaded.status());
+      }
+    }
+  }
+  Deliver();
+  return loaded;
+}
+
+absl::StatusOr<std::shared_ptr<infer::Model>> ModelCache::LoadWarm(const ModelSource& source,
+                                                                   const Sizes& sizes) const {
+  // Guarded: an exception would leave the entry loading for ever.
+  absl::StatusOr<std::unique_ptr<infer::Model>> loaded = infer::Guarded("loading a model", [&] {
+    return options_.load({.directory = source.directory,
+                          .weights_sha256 = source.weights_sha256,
+                          .device = options_.device,
+                          .feature_weights = options_.feature_weights});
+  });
+  ATELIER_RETURN_IF_ERROR(loaded.status());
+  ATELIER_RETURN_IF_ERROR(Warm(**loaded, sizes));
+  return std::shared_ptr<infer::Model>(loaded->release(),
+                                       [dispose = options_.dispose](infer::Model* model) {
+                                         dispose(std::unique_ptr<infer::Model>(model));
+                                       });
+}
+
+absl::Status ModelCache::Warm(infer::Model& model, const Sizes& sizes) const {
+  if (options_.warm_up == nullptr || sizes.empty()) {
+    return absl::OkStatus();
+  }
+  return infer::Guarded("warming a model", [&] { return options_.warm_up(model, sizes); });
+}
+
+ModelCache::Entries::iterator ModelCache::Find(const ModelSource& source) {
+  return std::ranges::find_if(
+      entries_, [&](const EntryPtr& entry) { return SameModel(entry->source, source); });
+}
+
+void ModelCache::AwaitLoad(const Entry& entry) {
+  mu_.Await(absl::Condition(+[](const Entry* e) { return !e->loading; }, &entry));
+}
+
+void ModelCache::Evict(std::vector<EntryPtr>& dropped) {
+  for (const bool kept : {false, true}) {
+    for (auto entry = entries_.end();
+         entry != entries_.begin() && Count().bytes > options_.budget_bytes;) {
+      --entry;
+      // The first one is what the caller is about to use or somebody just asked for.
+      if ((*entry)->model != nullptr && (*entry)->kept == kept && entry != entries_.begin()) {
+        Unloaded((*entry)->source);
+        dropped.push_back(*entry);
+        entry = entries_.erase(entry);
+      }
     }
   }
 }
 
 ModelCache::Figures ModelCache::Count() const {
   Figures figures;
-  for (const std::shared_ptr<Entry>& entry : entries_) {
+  for (const EntryPtr& entry : entries_) {
     if (entry->model != nullptr) {
       ++figures.models;
       figures.bytes += entry->model->bytes();
     }
   }
   return figures;
+}
+
+void ModelCache::Ready(const Entry& entry) {
+  events_.push_back(
+      {.model = entry.source, .state = ModelEvent::State::kReady, .bytes = entry.model->bytes()});
+}
+
+void ModelCache::Failed(const ModelSource& source, const absl::Status& error) {
+  events_.push_back({.model = source,
+                     .state = ModelEvent::State::kFailed,
+                     .status = ToldModelError(source, error),
+                     .log_detail = std::string(error.message())});
+}
+
+void ModelCache::Unloaded(const ModelSource& source) {
+  events_.push_back({.model = source, .state = ModelEvent::State::kUnloaded});
+}
+
+void ModelCache::Deliver() {
+  absl::MutexLock deliver(&deliver_mu_);
+  DeliverAll();
+}
+
+void ModelCache::DeliverAll() {
+  while (true) {
+    ModelEvent event;
+    {
+      absl::MutexLock lock(&mu_);
+      if (events_.empty()) {
+        return;
+      }
+      event = std::move(events_.front());
+      events_.pop_front();
+    }
+    if (observer_ != nullptr) {
+      observer_(event);
+    }
+  }
 }
 
 }  // namespace atelier::worker

@@ -1,14 +1,58 @@
 #include "worker/serve/pipeline.h"
 
 #include <ATen/Parallel.h>
+#include <malloc.h>
 
+#include <algorithm>
+#include <thread>
 #include <utility>
 
+#include "worker/kernels/parallel.h"
 #include "worker/serve/generate.h"
-#include "worker/serve/model_cache.h"
+#include "worker/serve/identity.h"
 #include "worker/serve/stylize.h"
+#include "worker/serve/warm_up.h"
 
 namespace atelier::worker {
+namespace {
+
+constexpr int kMinCodecThreads = 2;  // a picture of 16 megapixels must not hold up a small one
+constexpr int kMaxCodecThreads = 8;
+
+// Whoever runs models has the same number, warm-ups too: oneDNN prepares convolutions for a number
+// of threads.
+std::function<void()> ComputeWith(int threads) {
+  return [threads] {
+    // OpenMP keeps its thread count per calling thread.
+    if (threads > 0) {
+      at::set_num_threads(threads);
+    }
+  };
+}
+
+ModelCache::Options FreeingIn(Background& background, ModelCache::Options options) {
+  options.dispose = [&background](std::unique_ptr<infer::Model> model) {
+    background.Post([model = std::move(model)]() mutable {
+      model.reset();
+      // glibc keeps what is freed: without this a worker would stay as large as it ever was.
+      malloc_trim(0);
+    });
+  };
+  return options;
+}
+
+StageThreads::Options StagesOf(const Pipeline::Options& options) {
+  const int cores = static_cast<int>(std::thread::hardware_concurrency());
+  const int threads = options.codec_threads > 0
+                          ? options.codec_threads
+                          : std::clamp(cores / 2, kMinCodecThreads, kMaxCodecThreads);
+  return {.decode_threads = threads,
+          .encode_threads = threads,
+          .at_compute_start = ComputeWith(options.compute_threads),
+          .at_codec_start = kernels::StayOnThisThread};
+}
+
+}  // namespace
 
 std::unique_ptr<Pipeline> Pipeline::Create(const Options& options, const std::string& device,
                                            std::uint64_t model_cache_bytes,
@@ -17,71 +61,42 @@ std::unique_ptr<Pipeline> Pipeline::Create(const Options& options, const std::st
   cache.device = device;
   cache.budget_bytes = model_cache_bytes;
   cache.feature_weights = feature_weights;
-  return std::make_unique<Pipeline>(options, std::make_unique<ModelCache>(std::move(cache)),
-                                    SystemClock());
+  cache.warm_up = WarmUp;
+  return std::make_unique<Pipeline>(options, std::move(cache), SystemClock());
 }
 
-Pipeline::Pipeline(const Options& options, std::unique_ptr<ModelCache> models, Clock& clock)
-    : models_(std::move(models)), clock_(clock) {
-  threads_.reserve(options.threads);
-  for (int i = 0; i < options.threads; ++i) {
-    threads_.emplace_back([this, threads = options.compute_threads] { Serve(threads); });
-  }
-}
+Pipeline::Pipeline(const Options& options, ModelCache::Options models, Clock& clock)
+    : clock_(clock),
+      background_(ComputeWith(options.compute_threads)),
+      models_(FreeingIn(background_, std::move(models))),
+      stages_(StagesOf(options), models_, clock) {}
 
-Pipeline::~Pipeline() {
-  {
-    absl::MutexLock lock(&mu_);
-    ending_ = true;
-    for (const Item& item : queue_) {
-      item.cancelled->store(true);
-    }
-  }
-  for (std::thread& thread : threads_) {
-    thread.join();
-  }
-}
+// First, because a load uses the cache; models freed from here on go with the background's queue.
+Pipeline::~Pipeline() { background_.Stop(); }
 
 void Pipeline::Submit(StylizeTask task, std::function<void(StylizeOutcome)> done) {
-  auto cancelled = task.cancelled;
-  Push({std::move(cancelled), [task = std::move(task), done = std::move(done)](
-                                  const ServeContext& context) { done(Stylize(task, context)); }});
+  stages_.Submit(MakeStylizeJob(std::move(task), clock_, std::move(done)));
 }
 
 void Pipeline::Submit(GenerateTask task, std::function<void(GenerateOutcome)> done) {
-  auto cancelled = task.cancelled;
-  Push({std::move(cancelled), [task = std::move(task), done = std::move(done)](
-                                  const ServeContext& context) { done(Generate(task, context)); }});
+  stages_.Submit(MakeGenerateJob(std::move(task), clock_, std::move(done)));
 }
 
-void Pipeline::Push(Item item) {
-  absl::MutexLock lock(&mu_);
-  queue_.push_back(std::move(item));
+void Pipeline::Submit(IdentityTask task, std::function<void(IdentityOutcome)> done) {
+  stages_.Submit(MakeIdentityJob(std::move(task), clock_, std::move(done)));
 }
 
-Pipeline::Figures Pipeline::figures() const {
-  const ModelCache::Figures figures = models_->figures();
-  return {.models = figures.models, .model_bytes = figures.bytes};
+void Pipeline::Load(ModelSource source, std::vector<std::uint32_t> warmup_sizes,
+                    absl::AnyInvocable<void() &&> done) {
+  background_.Post([this, source = std::move(source), sizes = std::move(warmup_sizes),
+                    done = std::move(done)]() mutable {
+    models_.Keep(source, sizes);
+    std::move(done)();
+  });
 }
 
-void Pipeline::Serve(int compute_threads) {
-  // OpenMP keeps its thread count per calling thread.
-  if (compute_threads > 0) {
-    at::set_num_threads(compute_threads);
-  }
-  while (true) {
-    Item item;
-    {
-      absl::MutexLock lock(&mu_);
-      mu_.Await(absl::Condition(this, &Pipeline::WorkOrEnd));
-      if (queue_.empty()) {
-        return;
-      }
-      item = std::move(queue_.front());
-      queue_.pop_front();
-    }
-    std::move(item.work)({.models = *models_, .clock = clock_, .compute = compute_});
-  }
+void Pipeline::Unload(ModelSource source) {
+  background_.Post([this, source = std::move(source)] { models_.Drop(source); });
 }
 
 }  // namespace atelier::worker

@@ -1,35 +1,30 @@
-// The serving threads: a fixed pool that takes tasks in order and makes their pictures. Free of
+// The serving side of a worker: takes tasks, makes their pictures, keeps the models. Free of
 // LibTorch and protobuf headers.
 #pragma once
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <filesystem>
 #include <functional>
 #include <memory>
 #include <string>
-#include <thread>
 #include <vector>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/functional/any_invocable.h"
-#include "absl/synchronization/mutex.h"
 #include "common/clock.h"
+#include "worker/serve/background.h"
+#include "worker/serve/model_cache.h"
+#include "worker/serve/queue/stage_threads.h"
 #include "worker/serve/task.h"
 
 namespace atelier::worker {
-
-class ModelCache;
-struct ServeContext;
 
 // Thread-safe.
 class Pipeline {
  public:
   struct Options {
-    // Two are enough: while one computes, the other decodes or encodes.
-    int threads = 2;
+    // Of those that decode, and as many that encode; 0: half as many as there are cores, 2 to 8.
+    int codec_threads = 0;
     // LibTorch's threads inside one operator; 0: LibTorch's choice. Results depend on this number
     // in the last bit.
     int compute_threads = 0;
@@ -41,45 +36,48 @@ class Pipeline {
                                           std::uint64_t model_cache_bytes,
                                           const std::filesystem::path& feature_weights);
 
-  Pipeline(const Options& options, std::unique_ptr<ModelCache> models, Clock& clock);
+  // `models.dispose` is replaced: models are freed in the background.
+  Pipeline(const Options& options, ModelCache::Options models, Clock& clock);
 
-  // Waits for the tasks at work; those still queued are answered CANCELLED.
+  // Waits for the tasks and the load at work; tasks still queued are answered CANCELLED, loads are
+  // dropped.
   ~Pipeline();
 
   Pipeline(const Pipeline&) = delete;
   Pipeline& operator=(const Pipeline&) = delete;
 
-  // Queues a task; never blocks. `done` is called once, on a thread of the pool, and may block it.
-  // The queue is as long as the credit that the link grants.
-  void Submit(StylizeTask task, std::function<void(StylizeOutcome)> done) ABSL_LOCKS_EXCLUDED(mu_);
-  void Submit(GenerateTask task, std::function<void(GenerateOutcome)> done)
-      ABSL_LOCKS_EXCLUDED(mu_);
+  // Takes a task over; never blocks. `done` is called once, on one of the serving threads, and may
+  // block it. What is held is bounded by the credit that the link grants.
+  void Submit(StylizeTask task, std::function<void(StylizeOutcome)> done);
+  void Submit(GenerateTask task, std::function<void(GenerateOutcome)> done);
+  void Submit(IdentityTask task, std::function<void(IdentityOutcome)> done);
 
-  struct Figures {
-    std::uint32_t models = 0;
-    std::uint64_t model_bytes = 0;
-  };
-  Figures figures() const;
+  // Nobody wants the result of the task with this flag any more. One that waits is answered at
+  // once, one at work before its next stage. Never blocks.
+  void Cancel(const CancelFlag& flag) { stages_.Cancel(flag); }
+
+  // Tasks that wait for the device.
+  std::size_t waiting() const { return stages_.waiting(); }
+
+  // ModelCache::Keep and Drop, one after the other in the background, so that serving other models
+  // goes on; never block. `done` is called after Keep, unless the pipeline ends before.
+  void Load(ModelSource source, std::vector<std::uint32_t> warmup_sizes,
+            absl::AnyInvocable<void() &&> done);
+  void Unload(ModelSource source);
+
+  // See ModelCache.
+  void Watch(const std::vector<ModelSource>& known, ModelCache::Observer observer) {
+    models_.Watch(known, std::move(observer));
+  }
+  std::vector<ModelSource> loaded() const { return models_.Loaded(); }
+  ModelCache::Figures figures() const { return models_.figures(); }
 
  private:
-  struct Item {
-    std::shared_ptr<std::atomic<bool>> cancelled;           // the task's
-    absl::AnyInvocable<void(const ServeContext&) &&> work;  // does the task and calls its `done`
-  };
-
-  void Push(Item item) ABSL_LOCKS_EXCLUDED(mu_);
-  void Serve(int compute_threads) ABSL_LOCKS_EXCLUDED(mu_);
-  bool WorkOrEnd() const ABSL_SHARED_LOCKS_REQUIRED(mu_) { return ending_ || !queue_.empty(); }
-
-  const std::unique_ptr<ModelCache> models_;
   Clock& clock_;
-  absl::Mutex compute_;
-
-  absl::Mutex mu_;
-  std::deque<Item> queue_ ABSL_GUARDED_BY(mu_);
-  bool ending_ ABSL_GUARDED_BY(mu_) = false;
-
-  std::vector<std::thread> threads_;
+  // In this order: jobs hold models, and models that are let go of are handed to the background.
+  Background background_;
+  ModelCache models_;
+  StageThreads stages_;
 };
 
 }  // namespace atelier::worker

@@ -1,10 +1,11 @@
 // One session of a serving worker and the tasks it holds.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
@@ -21,11 +22,14 @@ namespace atelier::worker {
 class ServeConnection final : public SessionHandler,
                               public std::enable_shared_from_this<ServeConnection> {
  public:
-  // Dials and greets; errors of Session::Open. `slots` is also the credit that the server gets.
+  // Dials and greets, and tells what is in memory; errors of Session::Open.
   static absl::StatusOr<std::shared_ptr<ServeConnection>> Open(Session::Options options,
                                                                Pipeline& pipeline);
 
-  ServeConnection(std::uint32_t slots, Pipeline& pipeline) : slots_(slots), pipeline_(pipeline) {}
+  // `hello` says how many tasks are held at a time; `told` are the models that the server hears of
+  // by it.
+  ServeConnection(const internal::v1::Hello& hello, std::vector<ModelSource> told,
+                  Pipeline& pipeline);
 
   enum class End {
     kDrained,  // everything at hand was answered
@@ -33,7 +37,8 @@ class ServeConnection final : public SessionHandler,
     kBroken,   // the session is gone, and its tasks with it
   };
 
-  // Grants credit and serves until the session breaks or a drain is done.
+  // Loads what the server wants in memory, then grants credit and serves until the session breaks
+  // or a drain is done.
   End Run(absl::Duration drain_timeout) ABSL_LOCKS_EXCLUDED(mu_);
 
   // Grants no more credit; Run returns once the tasks at hand are answered.
@@ -43,24 +48,49 @@ class ServeConnection final : public SessionHandler,
   void OnBroken(const absl::Status& why) override ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
-  // `Task`: StylizeTask or GenerateTask; `Outcome` the one that belongs to it.
+  // `Task`: StylizeTask, GenerateTask or IdentityTask; `Outcome` the one that belongs to it.
   template <typename Outcome, typename Task>
   void StartTask(std::uint64_t id, Task task) ABSL_LOCKS_EXCLUDED(mu_);
   template <typename Outcome>
   void FinishTask(std::uint64_t task_id, Outcome outcome) ABSL_LOCKS_EXCLUDED(mu_);
+  void CancelTask(std::uint64_t id) ABSL_LOCKS_EXCLUDED(mu_);
+
+  void WatchModels() ABSL_LOCKS_EXCLUDED(mu_);
+  void Preload() ABSL_LOCKS_EXCLUDED(mu_);
+  // A LoadModel or UnloadModel; answered by what the pipeline tells of the model.
+  void Order(const internal::v1::ServerMessage& message) ABSL_LOCKS_EXCLUDED(mu_);
+
   void GrantCredit(std::uint32_t tasks) ABSL_LOCKS_EXCLUDED(mu_);
+  // Never blocks.
+  void MakeRoomFor(const internal::v1::ModelSource& model) ABSL_LOCKS_EXCLUDED(mu_);
+
   bool DrainingOrBroken() const ABSL_SHARED_LOCKS_REQUIRED(mu_) { return draining_ || broken_; }
   bool IdleOrBroken() const ABSL_SHARED_LOCKS_REQUIRED(mu_) { return tasks_.empty() || broken_; }
+  bool PreloadedOrEnding() const ABSL_SHARED_LOCKS_REQUIRED(mu_) {
+    return preloads_ == 0 || DrainingOrBroken();
+  }
 
-  const std::uint32_t slots_;
+  const bool on_cpu_;
+  const std::vector<ModelSource> told_models_;
   Pipeline& pipeline_;
   // Set once, before credit is granted.
   std::unique_ptr<Session> session_;
 
   absl::Mutex mu_;
-  std::map<std::uint64_t, std::shared_ptr<std::atomic<bool>>> tasks_ ABSL_GUARDED_BY(mu_);
+  std::map<std::uint64_t, CancelFlag> tasks_ ABSL_GUARDED_BY(mu_);
+  // The latest tasks that were cancelled and are not here: a large one comes by another stream than
+  // its cancellation, which may overtake it. Most are of tasks that have ended.
+  std::deque<std::uint64_t> early_cancels_ ABSL_GUARDED_BY(mu_);
+  // How many tasks are held at a time.
+  std::uint32_t slots_ ABSL_GUARDED_BY(mu_);
   // How many more tasks the server may send.
   std::uint32_t credit_ ABSL_GUARDED_BY(mu_) = 0;
+  // Models that have to be loaded before credit is granted.
+  int preloads_ ABSL_GUARDED_BY(mu_) = 0;
+  // Orders that came before anybody watched the models.
+  std::vector<internal::v1::ServerMessage> early_orders_ ABSL_GUARDED_BY(mu_);
+  bool watching_ ABSL_GUARDED_BY(mu_) = false;
+  bool serving_ ABSL_GUARDED_BY(mu_) = false;  // credit was granted
   bool draining_ ABSL_GUARDED_BY(mu_) = false;
   bool broken_ ABSL_GUARDED_BY(mu_) = false;
 };

@@ -22,11 +22,11 @@ Session::Options SessionOptions(const ServeRole::Options& options, const Pipelin
     session.hello.set_memory_bytes(MachineMemoryBytes());
   }
   session.figures = [&pipeline] {
-    const Pipeline::Figures models = pipeline.figures();
+    const ModelCache::Figures models = pipeline.figures();
     internal::v1::WorkerFigures figures;
     figures.set_rss_bytes(ResidentBytes());
     figures.set_models_loaded(models.models);
-    figures.set_models_bytes(models.model_bytes);
+    figures.set_models_bytes(models.bytes);
     return figures;
   };
   return session;

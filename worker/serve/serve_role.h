@@ -23,7 +23,9 @@ class ServeRole {
     std::string address;  // "unix:PATH" or "HOST:PORT"
     std::string name;
     std::string device = "cpu";
-    std::uint32_t slots = 4;  // tasks it holds at a time
+    // Tasks it holds at a time: one for each stage that works, and one on its way. A model that is
+    // computed in batches raises it to what fills them, as long as the session lasts.
+    std::uint32_t slots = 4;
     // A broken session is opened anew after the first, and after further failures after doubled
     // delays up to the second.
     absl::Duration backoff_min = absl::Milliseconds(200);

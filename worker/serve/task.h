@@ -11,23 +11,39 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "common/image_header.h"
+#include "common/pixel_layout.h"
 #include "common/style_mix.h"
 #include "common/train_config.h"
 
 namespace atelier::worker {
 
-// Which weights to use. Two sources are the same model if all fields but the name are equal.
+// Which weights to use, and how their pictures are put together.
 struct ModelSource {
   std::string name;
   std::uint32_t version = 0;
   std::string directory;
   std::string weights_sha256;
+  std::uint32_t batch_max_size = 1;  // pictures computed together; 0 means 1
+  absl::Duration batch_max_delay;    // that a picture waits for others while the device is free
 };
+
+// The name says nothing about the weights, and batching may be set anew while a model is loaded.
+inline bool SameModel(const ModelSource& a, const ModelSource& b) {
+  return a.directory == b.directory && a.version == b.version &&
+         a.weights_sha256 == b.weights_sha256;
+}
+
+// Set by the link's side, from any thread, when nobody wants a task's result any more; which task
+// it is is told by the flag's address.
+using CancelFlag = std::shared_ptr<std::atomic<bool>>;
 
 struct StylizeTask {
   std::string request_id;  // for the log
   ModelSource model;
-  std::string image;  // encoded
+  std::string image;                           // as `layout` says
+  PixelLayout layout = PixelLayout::kEncoded;  // of the picture and of the result
+  std::uint32_t width = 0;                     // pixels; of a picture that is not encoded
+  std::uint32_t height = 0;
   absl::Time deadline = absl::InfiniteFuture();
   float strength = 1;  // 0..1
   bool preserve_color = false;
@@ -37,8 +53,8 @@ struct StylizeTask {
   std::optional<Precision> precision;  // unset: the model's
   std::vector<StyleShare> mix;         // of the model's classes; empty: its first
   std::string style_image;             // encoded; empty: none
-  // Set by the link's side, from any thread, when nobody wants the result any more.
-  std::shared_ptr<std::atomic<bool>> cancelled = std::make_shared<std::atomic<bool>>(false);
+  bool deterministic = false;          // not to be computed together with others
+  CancelFlag cancelled = std::make_shared<std::atomic<bool>>(false);
 };
 
 // What the outcome of every task tells.
@@ -56,11 +72,13 @@ struct OutcomeFacts {
 };
 
 struct StylizeOutcome : OutcomeFacts {
-  std::string image;  // encoded
-  ImageFormat format = ImageFormat::kJpeg;
+  std::string image;  // as `layout` says
+  PixelLayout layout = PixelLayout::kEncoded;
+  ImageFormat format = ImageFormat::kJpeg;  // of an encoded one
   int width = 0;
   int height = 0;
   absl::Duration decode;
+  std::uint32_t batch_size = 0;  // pictures in its dispatch, itself included; 0: none was computed
 };
 
 // Patterns from noise, all of one request.
@@ -77,8 +95,7 @@ struct GenerateTask {
   ImageFormat format = ImageFormat::kPng;
   int quality = 95;                    // 1..100
   std::optional<Precision> precision;  // unset: the model's
-  // As in StylizeTask.
-  std::shared_ptr<std::atomic<bool>> cancelled = std::make_shared<std::atomic<bool>>(false);
+  CancelFlag cancelled = std::make_shared<std::atomic<bool>>(false);
 };
 
 struct GeneratedPicture {
@@ -90,6 +107,30 @@ struct GeneratedPicture {
 struct GenerateOutcome : OutcomeFacts {
   std::vector<GeneratedPicture> pictures;
   ImageFormat format = ImageFormat::kPng;
+};
+
+// Work that returns what it is sent: for measuring what the way through the worker costs.
+struct IdentityTask {
+  std::string request_id;  // for the log; empty
+  std::string payload;
+  absl::Time deadline = absl::InfiniteFuture();
+  CancelFlag cancelled = std::make_shared<std::atomic<bool>>(false);
+};
+
+struct IdentityOutcome {
+  absl::Status status;  // CANCELLED or DEADLINE_EXCEEDED; there is no payload then
+  std::string log_detail;
+  std::string payload;
+};
+
+// A model came into memory or left it, or one that was to be kept could not be loaded.
+struct ModelEvent {
+  enum class State { kReady, kFailed, kUnloaded };
+  ModelSource model;
+  State state = State::kReady;
+  absl::Status status;      // of kFailed: a sentence free of paths
+  std::string log_detail;   // of kFailed: what the worker's own log should say besides
+  std::uint64_t bytes = 0;  // of kReady: its weights in memory
 };
 
 }  // namespace atelier::worker

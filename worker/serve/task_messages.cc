@@ -8,13 +8,6 @@
 namespace atelier::worker {
 namespace {
 
-ModelSource SourceOf(const internal::v1::ModelSource& source) {
-  return {.name = source.name(),
-          .version = source.version(),
-          .directory = source.directory(),
-          .weights_sha256 = source.weights_sha256()};
-}
-
 // What results of both kinds tell. False: there are no pictures to tell of.
 template <typename Result>
 bool FillFacts(std::uint64_t task_id, OutcomeFacts& facts, Result& result) {
@@ -31,7 +24,7 @@ bool FillFacts(std::uint64_t task_id, OutcomeFacts& facts, Result& result) {
     result.set_field(FieldOf(facts.status).value_or(""));
     return false;
   }
-  result.set_precision(ToProto(facts.precision));
+  result.set_precision(atelier::ToProto(facts.precision));
   return true;
 }
 
@@ -40,7 +33,7 @@ bool FillFacts(std::uint64_t task_id, OutcomeFacts& facts, Result& result) {
 StylizeTask ToStylizeTask(internal::v1::StylizeTask message, absl::Time now) {
   StylizeTask task;
   task.request_id = std::move(*message.mutable_request_id());
-  task.model = SourceOf(message.model());
+  task.model = ToModelSource(message.model());
   task.image = std::move(*message.mutable_image());
   task.deadline = now + absl::Milliseconds(message.deadline_ms());
   task.strength = message.strength();
@@ -53,6 +46,11 @@ StylizeTask ToStylizeTask(internal::v1::StylizeTask message, absl::Time now) {
     task.mix.push_back({.label = std::move(*share.mutable_label()), .weight = share.weight()});
   }
   task.style_image = std::move(*message.mutable_style_image());
+  // A value of a later contract stays what it is, and is refused where pictures are decoded.
+  task.layout = static_cast<PixelLayout>(message.layout());
+  task.width = message.width();
+  task.height = message.height();
+  task.deterministic = message.deterministic();
   return task;
 }
 
@@ -63,7 +61,11 @@ internal::v1::StylizeResult ToStylizeResult(std::uint64_t task_id, StylizeOutcom
     return result;
   }
   result.set_image(std::move(outcome.image));
-  result.set_format(ToProto(outcome.format));
+  result.set_layout(static_cast<internal::v1::PixelLayout>(outcome.layout));
+  if (outcome.layout == PixelLayout::kEncoded) {
+    result.set_format(atelier::ToProto(outcome.format));
+  }
+  result.set_batch_size(outcome.batch_size);
   result.set_width(static_cast<std::uint32_t>(outcome.width));
   result.set_height(static_cast<std::uint32_t>(outcome.height));
   return result;
@@ -72,7 +74,7 @@ internal::v1::StylizeResult ToStylizeResult(std::uint64_t task_id, StylizeOutcom
 GenerateTask ToGenerateTask(const internal::v1::GenerateTask& message, absl::Time now) {
   GenerateTask task;
   task.request_id = message.request_id();
-  task.model = SourceOf(message.model());
+  task.model = ToModelSource(message.model());
   task.deadline = now + absl::Milliseconds(message.deadline_ms());
   task.seeds.assign(message.seeds().begin(), message.seeds().end());
   if (message.has_interpolate_to()) {
@@ -93,7 +95,7 @@ internal::v1::GenerateResult ToGenerateResult(std::uint64_t task_id, GenerateOut
   if (!FillFacts(task_id, outcome, result)) {
     return result;
   }
-  result.set_format(ToProto(outcome.format));
+  result.set_format(atelier::ToProto(outcome.format));
   for (GeneratedPicture& picture : outcome.pictures) {
     internal::v1::GeneratedPicture& made = *result.add_pictures();
     made.set_image(std::move(picture.image));
@@ -101,6 +103,62 @@ internal::v1::GenerateResult ToGenerateResult(std::uint64_t task_id, GenerateOut
     made.set_height(static_cast<std::uint32_t>(picture.height));
   }
   return result;
+}
+
+IdentityTask ToIdentityTask(internal::v1::IdentityTask message, absl::Time now) {
+  IdentityTask task;
+  task.payload = std::move(*message.mutable_payload());
+  task.deadline = now + absl::Milliseconds(message.deadline_ms());
+  return task;
+}
+
+internal::v1::IdentityResult ToIdentityResult(std::uint64_t task_id, IdentityOutcome outcome) {
+  internal::v1::IdentityResult result;
+  result.set_task_id(task_id);
+  if (!outcome.status.ok()) {
+    result.set_code(static_cast<std::uint32_t>(outcome.status.code()));
+    result.set_message(std::string(outcome.status.message()));
+    return result;
+  }
+  result.set_payload(std::move(outcome.payload));
+  return result;
+}
+
+ModelSource ToModelSource(const internal::v1::ModelSource& message) {
+  return {.name = message.name(),
+          .version = message.version(),
+          .directory = message.directory(),
+          .weights_sha256 = message.weights_sha256(),
+          .batch_max_size = message.batch_max_size(),
+          .batch_max_delay = absl::Microseconds(message.batch_max_delay_us())};
+}
+
+internal::v1::ModelSource ToProto(const ModelSource& source) {
+  internal::v1::ModelSource message;
+  message.set_name(source.name);
+  message.set_version(source.version);
+  message.set_weights_sha256(source.weights_sha256);
+  return message;
+}
+
+internal::v1::ModelState ToModelState(const ModelEvent& event) {
+  internal::v1::ModelState state;
+  *state.mutable_model() = ToProto(event.model);
+  switch (event.state) {
+    case ModelEvent::State::kReady:
+      state.set_state(internal::v1::ModelState::STATE_READY);
+      state.set_bytes(event.bytes);
+      break;
+    case ModelEvent::State::kFailed:
+      state.set_state(internal::v1::ModelState::STATE_FAILED);
+      state.set_code(static_cast<std::uint32_t>(event.status.code()));
+      state.set_message(std::string(event.status.message()));
+      break;
+    case ModelEvent::State::kUnloaded:
+      state.set_state(internal::v1::ModelState::STATE_UNLOADED);
+      break;
+  }
+  return state;
 }
 
 }  // namespace atelier::worker

@@ -15,4 +15,12 @@ internal::v1::StylizeResult ToStylizeResult(std::uint64_t task_id, StylizeOutcom
 GenerateTask ToGenerateTask(const internal::v1::GenerateTask& message, absl::Time now);
 internal::v1::GenerateResult ToGenerateResult(std::uint64_t task_id, GenerateOutcome outcome);
 
+IdentityTask ToIdentityTask(internal::v1::IdentityTask message, absl::Time now);
+internal::v1::IdentityResult ToIdentityResult(std::uint64_t task_id, IdentityOutcome outcome);
+
+ModelSource ToModelSource(const internal::v1::ModelSource& message);
+// Name, version and checksum; where the files are the server knows.
+internal::v1::ModelSource ToProto(const ModelSource& source);
+internal::v1::ModelState ToModelState(const ModelEvent& event);
+
 }  // namespace atelier::worker

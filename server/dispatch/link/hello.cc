@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <string>
-#include <string_view>
 
 #include "absl/strings/str_cat.h"
+#include "common/device_name.h"
 #include "common/errors.h"
 #include "common/names.h"
 #include "common/status_macros.h"
@@ -14,20 +14,6 @@ namespace atelier::server {
 namespace {
 
 constexpr std::uint32_t kMaxSlots = 256;
-constexpr std::size_t kMaxDeviceIndexDigits = 3;
-
-bool IsDevice(std::string_view device) {
-  constexpr std::string_view kCuda = "cuda:";
-  if (device == "cpu") {
-    return true;
-  }
-  if (!device.starts_with(kCuda)) {
-    return false;
-  }
-  const std::string_view index = device.substr(kCuda.size());
-  return !index.empty() && index.size() <= kMaxDeviceIndexDigits &&
-         std::ranges::all_of(index, [](char c) { return c >= '0' && c <= '9'; });
-}
 
 }  // namespace
 

@@ -12,12 +12,13 @@
 #include "common/errors.h"
 #include "common/rpc/picture_enums.h"
 #include "common/status_macros.h"
+#include "server/dispatch/link/model_codec.h"
+#include "server/dispatch/link/sentences.h"
 
 namespace atelier::server {
 namespace {
 
 constexpr int kMaxWarnings = 16;
-constexpr std::size_t kMaxSentenceBytes = 512;
 constexpr std::uint32_t kHighestCode = 16;
 
 absl::Status Nonsense(const char* what) {
@@ -44,28 +45,25 @@ bool IsSide(std::uint32_t side) {
   return side >= 1 && side <= static_cast<std::uint32_t>(kMaxImageSide);
 }
 
-// Never cuts through a UTF-8 character: protobuf strings must stay valid.
-std::string Bounded(std::string sentence) {
-  std::size_t end = std::min(sentence.size(), kMaxSentenceBytes);
-  while (end > 0 && end < sentence.size() && (sentence[end] & 0xC0) == 0x80) {
-    --end;
-  }
-  sentence.resize(end);
-  return sentence;
+std::string FieldAtFault(const internal::v1::IdentityResult& /*result*/) { return ""; }
+
+template <typename Result>
+std::string FieldAtFault(const Result& result) {
+  return result.field();
 }
 
 template <typename Result>
 absl::Status FailureOf(const Result& result) {
   const auto code = static_cast<absl::StatusCode>(result.code());
-  const std::string sentence = Bounded(result.message());
+  const std::string sentence = BoundedSentence(result.message());
+  const std::string field = FieldAtFault(result);
   switch (code) {
     case absl::StatusCode::kInvalidArgument:
       // errors.h puts the field in front, as the worker has done already.
-      return result.field().empty()
-                 ? absl::InvalidArgumentError(sentence)
-                 : InvalidField(result.field(), sentence.starts_with(result.field() + ": ")
-                                                    ? sentence.substr(result.field().size() + 2)
-                                                    : sentence);
+      return field.empty() ? absl::InvalidArgumentError(sentence)
+                           : InvalidField(field, sentence.starts_with(field + ": ")
+                                                     ? sentence.substr(field.size() + 2)
+                                                     : sentence);
     case absl::StatusCode::kDataLoss:
     case absl::StatusCode::kFailedPrecondition:
     case absl::StatusCode::kResourceExhausted:
@@ -84,10 +82,7 @@ template <typename SomeWork, typename Task>
 void FillCommon(RequestId task, const SomeWork& work, absl::Duration left, Task& out) {
   out.set_task_id(task);
   out.set_request_id(work.request_id);
-  out.mutable_model()->set_name(work.model.name);
-  out.mutable_model()->set_version(work.model.version);
-  out.mutable_model()->set_directory(work.model.directory.string());
-  out.mutable_model()->set_weights_sha256(work.model.weights_sha256);
+  FillSource(work.model, *out.mutable_model());
   out.set_deadline_ms(
       static_cast<std::uint64_t>(std::max<std::int64_t>(0, absl::ToInt64Milliseconds(left))));
   out.set_format(ToProto(work.format));
@@ -109,6 +104,12 @@ void FillTask(RequestId task, const StylizeWork& work, absl::Duration left,
   out.set_strength(work.strength);
   out.set_preserve_color(work.preserve_color);
   out.set_size(work.size);
+  out.set_deterministic(work.deterministic);
+  if (work.layout != PixelLayout::kEncoded) {
+    out.set_layout(static_cast<internal::v1::PixelLayout>(work.layout));
+    out.set_width(work.width);
+    out.set_height(work.height);
+  }
 }
 
 void FillTask(RequestId task, const GenerateWork& work, absl::Duration left,
@@ -125,6 +126,15 @@ void FillTask(RequestId task, const GenerateWork& work, absl::Duration left,
     out.add_words(word);
   }
   out.set_size(work.size);
+}
+
+void FillTask(RequestId task, const IdentityWork& work, absl::Duration left,
+              internal::v1::ServerMessage& message) {
+  internal::v1::IdentityTask& out = *message.mutable_identity_task();
+  out.set_task_id(task);
+  out.set_payload(work.payload);
+  out.set_deadline_ms(
+      static_cast<std::uint64_t>(std::max<std::int64_t>(0, absl::ToInt64Milliseconds(left))));
 }
 
 // FAILED_PRECONDITION: no caller could be told such a picture.
@@ -150,7 +160,7 @@ absl::Status TakeFacts(const Result& result, OutcomeFacts& facts) {
   }
   facts.precision = *precision;
   for (int i = 0; i < std::min(result.warnings_size(), kMaxWarnings); ++i) {
-    facts.warnings.push_back(Bounded(result.warnings(i)));
+    facts.warnings.push_back(BoundedSentence(result.warnings(i)));
   }
   facts.load_s = result.load_s();
   facts.compute_s = result.compute_s();
@@ -158,8 +168,24 @@ absl::Status TakeFacts(const Result& result, OutcomeFacts& facts) {
   return absl::OkStatus();
 }
 
+// The same of a picture that is not encoded: as many bytes as its layout and size ask for.
+absl::Status CheckPixels(const internal::v1::StylizeResult& result) {
+  const std::uint64_t values = std::uint64_t{3} * result.width() * result.height();
+  const bool fp32 = result.layout() == internal::v1::PIXEL_LAYOUT_FP32_CHW;
+  if (!fp32 && result.layout() != internal::v1::PIXEL_LAYOUT_UINT8_HWC) {
+    return Nonsense("an unknown layout");
+  }
+  if (!IsSide(result.width()) || !IsSide(result.height())) {
+    return Nonsense("an impossible size");
+  }
+  return result.image().size() == values * (fp32 ? sizeof(float) : 1)
+             ? absl::OkStatus()
+             : Nonsense("not as many bytes as its size asks for");
+}
+
 absl::StatusOr<Outcome> Take(internal::v1::StylizeResult result) {
-  ATELIER_RETURN_IF_ERROR(CheckPicture(result, result.format()));
+  const bool encoded = result.layout() == internal::v1::PIXEL_LAYOUT_ENCODED;
+  ATELIER_RETURN_IF_ERROR(encoded ? CheckPicture(result, result.format()) : CheckPixels(result));
   StylizeOutcome outcome;
   ATELIER_RETURN_IF_ERROR(TakeFacts(result, outcome));
   if (!IsDuration(result.decode_s())) {
@@ -167,7 +193,11 @@ absl::StatusOr<Outcome> Take(internal::v1::StylizeResult result) {
   }
   outcome.decode_s = result.decode_s();
   outcome.image = std::move(*result.mutable_image());
-  outcome.format = *FromProto(result.format());  // CheckPicture has seen it
+  outcome.layout = static_cast<PixelLayout>(result.layout());
+  if (encoded) {
+    outcome.format = *FromProto(result.format());  // CheckPicture has seen it
+  }
+  outcome.batch_size = result.batch_size();
   outcome.width = result.width();
   outcome.height = result.height();
   return outcome;
@@ -182,6 +212,12 @@ absl::StatusOr<Outcome> Take(internal::v1::GenerateResult result) {
                                 .width = picture.width(),
                                 .height = picture.height()});
   }
+  return outcome;
+}
+
+absl::StatusOr<Outcome> Take(internal::v1::IdentityResult result) {
+  IdentityOutcome outcome;
+  outcome.payload = std::move(*result.mutable_payload());
   return outcome;
 }
 
@@ -210,6 +246,10 @@ absl::StatusOr<absl::StatusOr<Outcome>> OutcomeOf(internal::v1::StylizeResult re
 }
 
 absl::StatusOr<absl::StatusOr<Outcome>> OutcomeOf(internal::v1::GenerateResult result) {
+  return Answer(std::move(result));
+}
+
+absl::StatusOr<absl::StatusOr<Outcome>> OutcomeOf(internal::v1::IdentityResult result) {
   return Answer(std::move(result));
 }
 

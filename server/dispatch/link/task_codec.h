@@ -15,5 +15,6 @@ internal::v1::ServerMessage TaskMessage(RequestId task, const Work& work, absl::
 // Stylize or Generate may see get through; others become INTERNAL.
 absl::StatusOr<absl::StatusOr<Outcome>> OutcomeOf(internal::v1::StylizeResult result);
 absl::StatusOr<absl::StatusOr<Outcome>> OutcomeOf(internal::v1::GenerateResult result);
+absl::StatusOr<absl::StatusOr<Outcome>> OutcomeOf(internal::v1::IdentityResult result);
 
 }  // namespace atelier::server

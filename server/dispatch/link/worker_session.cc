@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "server/dispatch/link/hello.h"
+#include "server/dispatch/link/model_codec.h"
 #include "server/dispatch/link/task_codec.h"
 
 namespace atelier::server {
@@ -21,7 +22,11 @@ absl::Status Violation(const char* what) { return absl::FailedPreconditionError(
 
 WorkerSession::WorkerSession(WorkerId id, const Context& context,
                              std::shared_ptr<LinkTransport> control)
-    : id_(id), context_(context), control_(std::move(control)), last_heard_(context.clock->Now()) {}
+    : id_(id),
+      context_(context),
+      opened_at_(context.clock->Now()),
+      control_(std::move(control)),
+      last_heard_(opened_at_) {}
 
 void WorkerSession::OnMessage(Stream stream, WorkerMessage message) {
   const State state = Heard();
@@ -52,8 +57,14 @@ void WorkerSession::OnMessage(Stream stream, WorkerMessage message) {
       const RequestId task = message.generate_result().task_id();
       return OnResult(task, OutcomeOf(std::move(*message.mutable_generate_result())));
     }
+    case WorkerMessage::kIdentityResult: {
+      const RequestId task = message.identity_result().task_id();
+      return OnResult(task, OutcomeOf(std::move(*message.mutable_identity_result())));
+    }
     case WorkerMessage::kJobUpdate:
       return OnJobUpdate(message.job_update());
+    case WorkerMessage::kModelState:
+      return OnModelState(message.model_state());
     case WorkerMessage::kHello:
     case WorkerMessage::kBulkHello:
       return Close(Violation("The worker greeted twice."));
@@ -73,6 +84,10 @@ void WorkerSession::OnHello(internal::v1::Hello hello) {
   if (!protocol.ok()) {
     return Close(protocol.status());
   }
+  absl::StatusOr<std::vector<ModelKey>> loaded = LoadedOf(hello);
+  if (!loaded.ok()) {
+    return Close(loaded.status());
+  }
   const bool trains = hello.role() == internal::v1::WORKER_ROLE_TRAIN;
   spdlog::info("worker {} connected: build {}, device {}, {}", hello.name(), hello.build(),
                hello.device(), trains ? "trains " + hello.job_id() : "serves");
@@ -80,29 +95,40 @@ void WorkerSession::OnHello(internal::v1::Hello hello) {
       !context_.trainers->TrainerOpened(hello.job_id(), hello.fence(), shared_from_this())) {
     return Close(absl::PermissionDeniedError("This job was not given to this worker."));
   }
-  ServerMessage welcome;
-  welcome.mutable_welcome()->set_protocol(*protocol);
-  welcome.mutable_welcome()->set_session(id_);
-  welcome.mutable_welcome()->set_heartbeat_ms(
-      static_cast<std::uint32_t>(absl::ToInt64Milliseconds(context_.heartbeat)));
   bool closed_meanwhile = false;
   {
     const absl::MutexLock lock(&mutex_);
     hello_ = std::move(hello);
+    protocol_ = *protocol;
     closed_meanwhile = state_ == State::kClosed;
     if (!closed_meanwhile) {
       series_ = context_.probe->Add(hello_.name(), hello_.device(), hello_.memory_bytes());
       state_ = trains ? State::kTraining : State::kAwaitBulk;
     }
   }
-  if (!closed_meanwhile) {
-    Send(std::move(welcome));
-  }
   if (trains && closed_meanwhile) {
     context_.trainers->TrainerClosed(hello_.job_id(), hello_.fence());
   } else if (trains) {
+    SendWelcome({});
     SendJob();
+  } else if (!closed_meanwhile) {
+    context_.loader->AddWorker(id_, shared_from_this(), *loaded);
+    if (closed()) {
+      // Close may have come before AddWorker and found nothing to remove.
+      context_.loader->RemoveWorker(id_);
+    }
   }
+}
+
+void WorkerSession::SendWelcome(const std::vector<ModelVersion>& preload) {
+  ServerMessage message;
+  internal::v1::Welcome& welcome = *message.mutable_welcome();
+  welcome.set_protocol(protocol_);
+  welcome.set_session(id_);
+  welcome.set_heartbeat_ms(
+      static_cast<std::uint32_t>(absl::ToInt64Milliseconds(context_.heartbeat)));
+  AddPreload(preload, welcome);
+  Send(std::move(message));
 }
 
 void WorkerSession::SendJob() {
@@ -143,7 +169,7 @@ bool WorkerSession::AttachBulk(std::shared_ptr<LinkTransport> bulk) {
 }
 
 void WorkerSession::BeginServing() {
-  context_.dispatcher->AddWorker(id_, hello_.slots(), shared_from_this());
+  context_.dispatcher->AddWorker(id_, hello_.slots(), shared_from_this(), hello_.name());
   std::uint32_t credit = 0;
   bool closed_meanwhile = false;
   {
@@ -157,8 +183,31 @@ void WorkerSession::BeginServing() {
   if (closed_meanwhile) {
     // Close may have come before AddWorker and found nothing to remove.
     context_.dispatcher->RemoveWorker(id_);
-  } else if (credit > 0) {
+    return;
+  }
+  // The dispatcher did not know this worker when it told of these.
+  for (const std::string& weights : context_.loader->LoadedBy(id_)) {
+    context_.dispatcher->OnModelState(id_, weights, true);
+  }
+  if (credit > 0) {
     OnCredit(credit);
+  }
+}
+
+void WorkerSession::OnModelState(const internal::v1::ModelState& state) {
+  if (hello_.role() != internal::v1::WORKER_ROLE_SERVE) {
+    return Close(Violation("Only a serving worker has models to tell of."));
+  }
+  const absl::StatusOr<ModelReport> report = ReportOf(state);
+  if (!report.ok()) {
+    return Close(report.status());
+  }
+  if (absl::Status status = context_.loader->OnReport(id_, *report); !status.ok()) {
+    return Close(status);
+  }
+  if (report->state != ModelReport::State::kFailed) {
+    context_.dispatcher->OnModelState(id_, report->model.weights_sha256,
+                                      report->state == ModelReport::State::kReady);
   }
 }
 
@@ -221,12 +270,18 @@ void WorkerSession::StreamBroken(Stream stream) {
 
 void WorkerSession::CheckSilence(absl::Time now) {
   bool silent = false;
+  bool serves = false;
   {
     const absl::MutexLock lock(&mutex_);
     silent = state_ != State::kClosed && now - last_heard_ > context_.silence_limit;
+    serves = state_ == State::kAwaitBulk || state_ == State::kServing;
   }
-  if (silent) {
-    Close(absl::UnavailableError("The worker was silent for too long."));
+  if (!silent) {
+    return;
+  }
+  Close(absl::UnavailableError("The worker was silent for too long."));
+  if (serves && context_.workers != nullptr) {
+    context_.workers->WorkerHung(hello_.name(), opened_at_);
   }
 }
 
@@ -264,7 +319,8 @@ void WorkerSession::Close(const absl::Status& status) {
   if (before == State::kTraining) {
     context_.trainers->TrainerClosed(hello_.job_id(), hello_.fence());
   } else {
-    context_.dispatcher->RemoveWorker(id_);
+    context_.dispatcher->RemoveWorker(id_, status.ok() ? WorkerEnd::kLeft : WorkerEnd::kLost);
+    context_.loader->RemoveWorker(id_);
   }
 }
 
@@ -302,6 +358,14 @@ void WorkerSession::SendCancel(RequestId task) {
   ServerMessage message;
   message.mutable_cancel_task()->set_task_id(task);
   Send(std::move(message));
+}
+
+void WorkerSession::SendLoad(const ModelVersion& model) {
+  Send(LoadMessage(model));
+}
+
+void WorkerSession::SendUnload(const ModelVersion& model) {
+  Send(UnloadMessage(model));
 }
 
 void WorkerSession::SendStop(internal::v1::StopJob::Why why) {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
@@ -17,6 +18,8 @@
 #include "server/dispatch/link/link_transport.h"
 #include "server/dispatch/link/trainer_watcher.h"
 #include "server/dispatch/link/worker_probe.h"
+#include "server/dispatch/link/worker_watcher.h"
+#include "server/dispatch/model_loader.h"
 #include "server/jobs/trainer_port.h"
 
 namespace atelier::server {
@@ -33,14 +36,17 @@ inline constexpr std::size_t kBulkThreshold = 1 << 20;
 //   kAwaitHello ──► kAwaitBulk ──► kServing ──► kClosed        (any state may go to kClosed)
 //        └────────► kTraining ─────────────────────┘
 class WorkerSession final : public WorkerPort,
+                            public ModelPort,
                             public TrainerPort,
                             public std::enable_shared_from_this<WorkerSession> {
  public:
   // All outlive the session.
   struct Context {
     Dispatcher* dispatcher = nullptr;
+    ModelLoader* loader = nullptr;
     JobSink* jobs = nullptr;
     TrainerWatcher* trainers = nullptr;
+    WorkerWatcher* workers = nullptr;  // of serving workers that hang; nullptr: nobody to tell
     WorkerProbe* probe = nullptr;
     Clock* clock = nullptr;
     absl::Duration heartbeat = absl::Seconds(2);
@@ -75,6 +81,9 @@ class WorkerSession final : public WorkerPort,
   void SendTask(RequestId task, const Work& work, absl::Time deadline) override;
   void SendCancel(RequestId task) override;
   void SendStop(internal::v1::StopJob::Why why) override;
+  void SendWelcome(const std::vector<ModelVersion>& preload) override;
+  void SendLoad(const ModelVersion& model) override;
+  void SendUnload(const ModelVersion& model) override;
 
  private:
   enum class State { kAwaitHello, kAwaitBulk, kServing, kTraining, kClosed };
@@ -85,11 +94,13 @@ class WorkerSession final : public WorkerPort,
   void OnCredit(std::uint32_t tasks);
   void OnResult(RequestId task, absl::StatusOr<absl::StatusOr<Outcome>> outcome);
   void OnJobUpdate(const internal::v1::JobUpdate& update);
+  void OnModelState(const internal::v1::ModelState& state);
   void Send(internal::v1::ServerMessage message);
   State Heard();
 
   const WorkerId id_;
   const Context context_;
+  const absl::Time opened_at_;
 
   mutable absl::Mutex mutex_;
   State state_ ABSL_GUARDED_BY(mutex_) = State::kAwaitHello;
@@ -106,6 +117,7 @@ class WorkerSession final : public WorkerPort,
 
   // Written once, by the hello, before the state leaves kAwaitHello.
   internal::v1::Hello hello_;
+  std::uint32_t protocol_ = 0;
 };
 
 }  // namespace atelier::server

@@ -53,6 +53,17 @@ void Supervisor::KillAfter(ChildId id, absl::Duration kill_after) {
   }
 }
 
+void Supervisor::KillRun(ChildId id, absl::Time since) {
+  const absl::MutexLock lock(&mutex_);
+  auto process = processes_.find(id);
+  if (process == processes_.end() || process->second.pid == 0 ||
+      process->second.started_at >= since) {
+    return;
+  }
+  process->second.kill_at = absl::InfinitePast();
+  changed_.SignalAll();
+}
+
 void Supervisor::StopAll(absl::Duration kill_after) {
   {
     const absl::MutexLock lock(&mutex_);
@@ -123,7 +134,7 @@ std::optional<std::string> Supervisor::StartProcess(ChildId id, Process& process
     return std::string(pid.status().message());
   }
   process.pid = *pid;
-  process.kill_at = std::min(process.kill_at, now + process.child.time_limit);
+  process.kill_at = now + process.child.time_limit;
   process.waiter = std::thread([this, id, pid = *pid] {
     AwaitEnd(pid);
     const absl::MutexLock lock(&mutex_);

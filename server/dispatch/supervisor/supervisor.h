@@ -32,7 +32,7 @@ class Supervisor {
     absl::Duration backoff_min = absl::Milliseconds(200);
     absl::Duration backoff_max = absl::Seconds(10);
     // A run of this length sets the pause back to the first.
-    absl::Duration stable_after = absl::Seconds(30);
+    absl::Duration stable_after = absl::Minutes(1);
   };
 
   struct Child {
@@ -60,6 +60,10 @@ class Supervisor {
 
   // SIGKILL after `kill_after`, if that comes before an earlier call's; no restart.
   void KillAfter(ChildId id, absl::Duration kill_after);
+
+  // SIGKILL now, if it runs since before `since`; it is restarted as if it had ended by itself. No
+  // effect on a child that does not run at present, or was started later.
+  void KillRun(ChildId id, absl::Time since);
 
   // Terminates all children and waits until they are gone and told. Nothing can be started any
   // more.

@@ -6,7 +6,7 @@ namespace {
 constexpr std::size_t kMaxNameBytes = 63;
 
 std::vector<std::string> Command(const WorkerProgram& program, const char* role,
-                                 const std::string& name) {
+                                 const std::string& name, const std::string& device) {
   return {program.path.string(),
           "--role",
           role,
@@ -15,19 +15,22 @@ std::vector<std::string> Command(const WorkerProgram& program, const char* role,
           "--name",
           name,
           "--device",
-          "cpu"};
+          device};
 }
 
 }  // namespace
 
 std::vector<std::string> ServeCommand(const WorkerProgram& program, const std::string& name) {
-  return Command(program, "serve", name);
+  std::vector<std::string> command = Command(program, "serve", name, "cpu");
+  command.insert(command.end(),
+                 {"--model-cache-bytes", std::to_string(program.model_memory_bytes)});
+  return command;
 }
 
 std::vector<std::string> TrainCommand(const WorkerProgram& program, const std::string& job_id,
                                       std::uint64_t fence) {
-  std::vector<std::string> command =
-      Command(program, "train", ("train-" + job_id).substr(0, kMaxNameBytes));
+  std::vector<std::string> command = Command(
+      program, "train", ("train-" + job_id).substr(0, kMaxNameBytes), program.trainer_device);
   command.insert(command.end(), {"--job", job_id, "--fence", std::to_string(fence)});
   return command;
 }

@@ -11,6 +11,9 @@ namespace atelier::server {
 struct WorkerProgram {
   std::filesystem::path path;  // of atelier-worker
   std::string server;          // the link's address, "unix:/…"
+  // Where training computes, of IsDeviceChoice (common/device_name.h).
+  std::string trainer_device = "cpu";
+  std::uint64_t model_memory_bytes = 2ULL << 30U;  // for models, in each serving worker
 };
 
 // `name` matches [a-z0-9][a-z0-9_-]{0,62}.

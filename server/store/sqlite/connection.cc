@@ -93,6 +93,13 @@ SqliteStatement& SqliteStatement::BindBlob(int position, std::string_view bytes)
   return *this;
 }
 
+SqliteStatement& SqliteStatement::BindReal(int position, double value) {
+  if (status_.ok()) {
+    Keep(sqlite3_bind_double(statement_, position, value));
+  }
+  return *this;
+}
+
 SqliteStatement& SqliteStatement::BindNull(int position) {
   if (status_.ok()) {
     Keep(sqlite3_bind_null(statement_, position));
@@ -121,6 +128,8 @@ std::uint64_t SqliteStatement::Unsigned(int column) const {
 std::int64_t SqliteStatement::Signed(int column) const {
   return sqlite3_column_int64(statement_, column);
 }
+
+double SqliteStatement::Real(int column) const { return sqlite3_column_double(statement_, column); }
 
 std::string SqliteStatement::Text(int column) const {
   // The pointer first: asking for it may convert the value and so change its size.

@@ -33,6 +33,7 @@ class SqliteStatement {
   SqliteStatement& Bind(int position, std::optional<std::int64_t> value);  // nullopt: NULL
   SqliteStatement& Bind(int position, std::string_view text);
   SqliteStatement& BindBlob(int position, std::string_view bytes);
+  SqliteStatement& BindReal(int position, double value);
   SqliteStatement& BindNull(int position);
 
   // True: there is a row.
@@ -42,6 +43,7 @@ class SqliteStatement {
 
   std::uint64_t Unsigned(int column) const;
   std::int64_t Signed(int column) const;
+  double Real(int column) const;
   std::string Text(int column) const;  // of texts and blobs
   bool IsNull(int column) const;
 

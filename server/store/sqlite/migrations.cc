@@ -11,7 +11,7 @@ namespace {
 
 // Step N leads to layout N + 1. A released step is never changed: a new one is added behind it, and
 // a database of the layout before it joins tests/server/store.
-constexpr std::array<const char*, 2> kSteps = {
+constexpr std::array<const char*, 3> kSteps = {
     // Jobs. Times are microseconds since 1970, messages protobuf, warnings a JSON list.
     R"sql(
       CREATE TABLE jobs (
@@ -63,6 +63,18 @@ constexpr std::array<const char*, 2> kSteps = {
         label TEXT NOT NULL,
         version INTEGER NOT NULL,
         PRIMARY KEY (name, label)
+      );
+    )sql",
+    // A canary's share, deleted versions, and versions that are kept in memory (shipped ones too;
+    // sizes are decimal numbers with spaces between them).
+    R"sql(
+      ALTER TABLE labels ADD COLUMN traffic REAL NOT NULL DEFAULT 0;
+      ALTER TABLE models ADD COLUMN deleted INTEGER NOT NULL DEFAULT 0;
+      CREATE TABLE kept_models (
+        name TEXT NOT NULL,
+        version INTEGER NOT NULL,
+        warmup_sizes TEXT NOT NULL,
+        PRIMARY KEY (name, version)
       );
     )sql",
 };

@@ -1,4 +1,5 @@
 // The model tables of SqliteTransaction.
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "common/status_macros.h"
@@ -10,7 +11,7 @@ namespace {
 // The order of ReadModel. Capabilities are words, kept with spaces between them.
 #define ATELIER_MODEL_COLUMNS                                                    \
   "name, version, job_id, create_time, family, tier, capabilities, parameters, " \
-  "default_precision, weights_sha256, weights_bytes"
+  "default_precision, weights_sha256, weights_bytes, deleted"
 
 ModelRecord ReadModel(const SqliteStatement& row) {
   ModelRecord record;
@@ -25,7 +26,18 @@ ModelRecord ReadModel(const SqliteStatement& row) {
   record.default_precision = row.Text(8);
   record.weights_sha256 = row.Text(9);
   record.weights_bytes = row.Unsigned(10);
+  record.deleted = row.Signed(11) != 0;
   return record;
+}
+
+std::vector<std::uint32_t> ReadSizes(const std::string& text) {
+  std::vector<std::uint32_t> sizes;
+  for (const std::string& word : std::vector<std::string>(absl::StrSplit(text, ' '))) {
+    if (std::uint32_t size = 0; absl::SimpleAtoi(word, &size)) {
+      sizes.push_back(size);
+    }
+  }
+  return sizes;
 }
 
 }  // namespace
@@ -54,7 +66,7 @@ absl::StatusOr<std::optional<ModelRecord>> SqliteTransaction::FindModelOfJob(
 
 absl::StatusOr<std::vector<LabelRecord>> SqliteTransaction::ListLabels() {
   SqliteStatement statement =
-      connection_.Prepare("SELECT name, label, version FROM labels ORDER BY name, label");
+      connection_.Prepare("SELECT name, label, version, traffic FROM labels ORDER BY name, label");
   std::vector<LabelRecord> records;
   for (;;) {
     ATELIER_ASSIGN_OR_RETURN(const bool has_row, statement.Step());
@@ -63,13 +75,29 @@ absl::StatusOr<std::vector<LabelRecord>> SqliteTransaction::ListLabels() {
     }
     records.push_back({.name = statement.Text(0),
                        .label = statement.Text(1),
-                       .version = static_cast<std::uint32_t>(statement.Unsigned(2))});
+                       .version = static_cast<std::uint32_t>(statement.Unsigned(2)),
+                       .traffic = statement.Real(3)});
+  }
+}
+
+absl::StatusOr<std::vector<KeptRecord>> SqliteTransaction::ListKept() {
+  SqliteStatement statement = connection_.Prepare(
+      "SELECT name, version, warmup_sizes FROM kept_models ORDER BY name, version");
+  std::vector<KeptRecord> records;
+  for (;;) {
+    ATELIER_ASSIGN_OR_RETURN(const bool has_row, statement.Step());
+    if (!has_row) {
+      return records;
+    }
+    records.push_back({.name = statement.Text(0),
+                       .version = static_cast<std::uint32_t>(statement.Unsigned(1)),
+                       .warmup_sizes = ReadSizes(statement.Text(2))});
   }
 }
 
 absl::Status SqliteTransaction::InsertModel(const ModelRecord& record) {
   SqliteStatement statement = connection_.Prepare("INSERT INTO models (" ATELIER_MODEL_COLUMNS
-                                                  ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+                                                  ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
   statement.Bind(1, record.name).Bind(2, std::uint64_t{record.version});
   if (record.job_id.empty()) {
     statement.BindNull(3);
@@ -84,17 +112,56 @@ absl::Status SqliteTransaction::InsertModel(const ModelRecord& record) {
       .Bind(9, record.default_precision)
       .Bind(10, record.weights_sha256)
       .Bind(11, record.weights_bytes)
+      .Bind(12, std::uint64_t{record.deleted ? 1U : 0U})
       .Run();
+}
+
+absl::Status SqliteTransaction::MarkModelDeleted(std::string_view name, std::uint32_t version) {
+  ATELIER_RETURN_IF_ERROR(
+      connection_.Prepare("UPDATE models SET deleted = 1 WHERE name = ? AND version = ?")
+          .Bind(1, name)
+          .Bind(2, std::uint64_t{version})
+          .Run());
+  return connection_.changes() == 1
+             ? absl::OkStatus()
+             : absl::NotFoundError("the database has no such version of a model");
 }
 
 absl::Status SqliteTransaction::SetLabel(const LabelRecord& record) {
   return connection_
       .Prepare(
-          "INSERT INTO labels (name, label, version) VALUES (?, ?, ?) "
-          "ON CONFLICT (name, label) DO UPDATE SET version = excluded.version")
+          "INSERT INTO labels (name, label, version, traffic) VALUES (?, ?, ?, ?) "
+          "ON CONFLICT (name, label) DO UPDATE SET version = excluded.version, "
+          "traffic = excluded.traffic")
       .Bind(1, record.name)
       .Bind(2, record.label)
       .Bind(3, std::uint64_t{record.version})
+      .BindReal(4, record.traffic)
+      .Run();
+}
+
+absl::Status SqliteTransaction::RemoveLabel(std::string_view name, std::string_view label) {
+  return connection_.Prepare("DELETE FROM labels WHERE name = ? AND label = ?")
+      .Bind(1, name)
+      .Bind(2, label)
+      .Run();
+}
+
+absl::Status SqliteTransaction::SetKept(const KeptRecord& record) {
+  return connection_
+      .Prepare(
+          "INSERT INTO kept_models (name, version, warmup_sizes) VALUES (?, ?, ?) "
+          "ON CONFLICT (name, version) DO UPDATE SET warmup_sizes = excluded.warmup_sizes")
+      .Bind(1, record.name)
+      .Bind(2, std::uint64_t{record.version})
+      .Bind(3, absl::StrJoin(record.warmup_sizes, " "))
+      .Run();
+}
+
+absl::Status SqliteTransaction::RemoveKept(std::string_view name, std::uint32_t version) {
+  return connection_.Prepare("DELETE FROM kept_models WHERE name = ? AND version = ?")
+      .Bind(1, name)
+      .Bind(2, std::uint64_t{version})
       .Run();
 }
 

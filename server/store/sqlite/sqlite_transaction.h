@@ -27,8 +27,13 @@ class SqliteTransaction final : public Writer {
   absl::StatusOr<std::vector<ModelRecord>> ListModels() override;
   absl::StatusOr<std::optional<ModelRecord>> FindModelOfJob(std::string_view job_id) override;
   absl::StatusOr<std::vector<LabelRecord>> ListLabels() override;
+  absl::StatusOr<std::vector<KeptRecord>> ListKept() override;
   absl::Status InsertModel(const ModelRecord& record) override;
+  absl::Status MarkModelDeleted(std::string_view name, std::uint32_t version) override;
   absl::Status SetLabel(const LabelRecord& record) override;
+  absl::Status RemoveLabel(std::string_view name, std::string_view label) override;
+  absl::Status SetKept(const KeptRecord& record) override;
+  absl::Status RemoveKept(std::string_view name, std::uint32_t version) override;
 
  private:
   SqliteConnection& connection_;

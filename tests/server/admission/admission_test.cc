@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "common/errors.h"
+#include "server/admission/call_terms.h"
 #include "server/admission/controls.h"
 #include "tests/server/support/stylize_fakes.h"
 
@@ -42,6 +43,73 @@ TEST_F(AdmissionTest, AbsentControlsTakeTheirDefaults) {
   EXPECT_EQ(work->request_id, "made-here");
   EXPECT_EQ(work->model.version, 3U);
   EXPECT_EQ(work->image, PngHeader(64, 48));
+  EXPECT_EQ(work->layout, PixelLayout::kEncoded);
+  EXPECT_EQ(work->width, 64U);
+  EXPECT_EQ(work->height, 48U);
+  EXPECT_FALSE(work->deterministic);
+}
+
+TEST_F(AdmissionTest, TermsAreReadOfTheirFields) {
+  v1::StylizeRequest request = Good();
+  EXPECT_EQ(TermsOf(request)->priority, Priority::kNormal);
+  EXPECT_EQ(TermsOf(request)->timeout, absl::InfiniteDuration());
+  request.set_priority(v1::PRIORITY_HIGH);
+  request.set_timeout_ms(86'400'000);
+  EXPECT_TRUE(admission_.Admit(request).ok());
+  EXPECT_EQ(TermsOf(request)->priority, Priority::kHigh);
+  EXPECT_EQ(TermsOf(request)->timeout, absl::Hours(24));
+  request.set_priority(v1::PRIORITY_LOW);
+  request.set_timeout_ms(1);
+  EXPECT_EQ(TermsOf(request)->priority, Priority::kLow);
+  EXPECT_EQ(TermsOf(request)->timeout, absl::Milliseconds(1));
+}
+
+TEST_F(AdmissionTest, DeterministicIsPassedOn) {
+  v1::StylizeRequest request = Good();
+  request.set_deterministic(true);
+  EXPECT_TRUE(admission_.Admit(request)->deterministic);
+}
+
+TEST_F(AdmissionTest, PixelsHaveTheSizeThatIsTold) {
+  v1::StylizeRequest controls;
+  controls.set_model("oil");
+  const auto picture = [](std::uint64_t width, std::uint64_t height, std::size_t bytes) {
+    return Picture{.bytes = std::string(bytes, 'x'),
+                   .layout = PixelLayout::kUint8Hwc,
+                   .width = width,
+                   .height = height};
+  };
+  const auto work = admission_.Admit(controls, picture(20, 16, 20 * 16 * 3));
+  ASSERT_TRUE(work.ok()) << work.status();
+  EXPECT_EQ(work->layout, PixelLayout::kUint8Hwc);
+  EXPECT_EQ(work->width, 20U);
+  EXPECT_EQ(work->height, 16U);
+  const auto field = [&](Picture wrong) {
+    return FieldOf(admission_.Admit(controls, std::move(wrong)).status());
+  };
+  EXPECT_EQ(field(picture(20, 16, 20 * 16 * 3 - 1)), "image");
+  EXPECT_EQ(field(picture(20, 15, 20 * 15 * 3)), "image");
+  EXPECT_EQ(field(picture(4097, 16, 4097 * 16 * 3)), "image");
+  EXPECT_EQ(field(picture(0, 0, 0)), "image");
+  // Sides whose product is small once it has wrapped around 64 bits.
+  EXPECT_EQ(field(picture(1ULL << 32, 1ULL << 32, 0)), "image");
+  controls.set_format(v1::IMAGE_FORMAT_PNG);
+  EXPECT_EQ(field(picture(20, 16, 20 * 16 * 3)), "format");
+}
+
+TEST_F(AdmissionTest, ResultsOfPixelsFitIntoAMessage) {
+  v1::StylizeRequest controls;
+  controls.set_model("oil");
+  const auto picture = [] {
+    return Picture{.bytes = std::string(16 * 16 * 3 * 4, '\0'),
+                   .layout = PixelLayout::kFp32Chw,
+                   .width = 16,
+                   .height = 16};
+  };
+  controls.set_size(2048);  // 48 MiB
+  EXPECT_TRUE(admission_.Admit(controls, picture()).ok());
+  controls.set_size(4096);  // 192 MiB
+  EXPECT_EQ(FieldOf(admission_.Admit(controls, picture()).status()), "size");
 }
 
 TEST_F(AdmissionTest, ZeroAndFalseAreValuesOfTheirOwn) {
@@ -105,6 +173,9 @@ INSTANTIATE_TEST_SUITE_P(
         BadRequest{"seed", [](auto& r) { r.set_seed(0); }},
         BadRequest{"format", [](auto& r) { r.set_format(static_cast<v1::ImageFormat>(9)); }},
         BadRequest{"precision", [](auto& r) { r.set_precision(static_cast<v1::Precision>(9)); }},
+        BadRequest{"priority", [](auto& r) { r.set_priority(static_cast<v1::Priority>(9)); }},
+        BadRequest{"timeout_ms", [](auto& r) { r.set_timeout_ms(0); }},
+        BadRequest{"timeout_ms", [](auto& r) { r.set_timeout_ms(86'400'001); }},
         BadRequest{"request_id", [](auto& r) { r.set_request_id(""); }},
         BadRequest{"request_id", [](auto& r) { r.set_request_id("two\nlines"); }},
         BadRequest{"request_id", [](auto& r) { r.set_request_id(std::string(129, 'a')); }}));

@@ -80,6 +80,13 @@ TEST_F(GenerateAdmissionTest, SeedsCountUpAndWrapAround) {
   EXPECT_THAT(admission_.Admit(request)->seeds, ElementsAre(request.seed(), request.seed() + 1, 0));
 }
 
+TEST_F(GenerateAdmissionTest, SeedsThatAreGivenAreTaken) {
+  const auto work = admission_.Admit(Good(), {9, 3, 9});
+  ASSERT_TRUE(work.ok()) << work.status();
+  EXPECT_THAT(work->seeds, ElementsAre(9U, 3U, 9U));
+  EXPECT_EQ(work->labels.size(), 3U);
+}
+
 TEST_F(GenerateAdmissionTest, ASeedDrawsItsLabelWhateverTheRequest) {
   v1::GenerateRequest request = Good();
   std::set<std::uint32_t> drawn;

@@ -31,8 +31,9 @@ class HealthKeeperTest : public ::testing::Test {
   }
 
   absl::StatusCode EnqueueCode() {
-    auto request = std::make_unique<Request>(queue_.NextId(), testing::SampleWork(),
-                                             clock_.Now() + absl::Hours(1), answers_.Expect());
+    auto request =
+        std::make_unique<Request>(queue_.NextId(), testing::SampleWork(), RequestTraits(),
+                                  clock_.Now() + absl::Hours(1), answers_.Expect());
     return queue_.Enqueue(request).code();
   }
 
@@ -69,18 +70,22 @@ TEST_F(HealthKeeperTest, ServesWithoutWorkersForTheGraceThenRefusesUntilOneComes
   EXPECT_EQ(EnqueueCode(), absl::StatusCode::kUnavailable);
   EXPECT_EQ(answers_.count(), 0U) << "what waits goes on waiting";
 
-  dispatcher_.AddWorker(1, 1, std::make_shared<NullPort>());
+  dispatcher_.AddWorker(1, 1, std::make_shared<NullPort>(), "cpu-0");
   ASSERT_TRUE(PassTimeUntilServingIs(true));
   EXPECT_EQ(EnqueueCode(), absl::StatusCode::kOk);
   EXPECT_EQ(reports(), (std::vector<bool>{true, false, true}));
 }
 
-TEST_F(HealthKeeperTest, DrainIsForGood) {
+TEST_F(HealthKeeperTest, DrainIsForGoodAndTakesRequestsUntilTheyAreRefused) {
   keeper_.BeginDrain();
   EXPECT_FALSE(keeper_.health().serving());
   EXPECT_EQ(reports().back(), false);
+  EXPECT_EQ(EnqueueCode(), absl::StatusCode::kOk) << "whoever has not noticed yet is served";
+  clock_.Advance(absl::Hours(1));
+  EXPECT_EQ(EnqueueCode(), absl::StatusCode::kOk) << "also without a worker";
+  keeper_.RefuseWork();
   EXPECT_EQ(EnqueueCode(), absl::StatusCode::kUnavailable);
-  dispatcher_.AddWorker(1, 1, std::make_shared<NullPort>());
+  dispatcher_.AddWorker(1, 1, std::make_shared<NullPort>(), "cpu-0");
   clock_.Advance(absl::Hours(1));
   EXPECT_FALSE(keeper_.health().serving());
   EXPECT_EQ(EnqueueCode(), absl::StatusCode::kUnavailable);

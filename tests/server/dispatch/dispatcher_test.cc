@@ -56,8 +56,8 @@ class FakePort final : public WorkerPort {
 class DispatcherTest : public ::testing::Test {
  protected:
   RequestId Add(Answers& answers, absl::Duration left = absl::Seconds(10)) {
-    auto request = std::make_unique<Request>(queue_.NextId(), SampleWork(), clock_.Now() + left,
-                                             answers.Expect());
+    auto request = std::make_unique<Request>(queue_.NextId(), SampleWork(), RequestTraits(),
+                                             clock_.Now() + left, answers.Expect());
     const RequestId id = request->id();
     EXPECT_TRUE(queue_.Enqueue(request).ok());
     return id;
@@ -65,7 +65,7 @@ class DispatcherTest : public ::testing::Test {
 
   std::shared_ptr<FakePort> Connect(WorkerId id, std::uint32_t credit, std::uint32_t slots = 1) {
     auto port = std::make_shared<FakePort>();
-    dispatcher_.AddWorker(id, slots, port);
+    dispatcher_.AddWorker(id, slots, port, "cpu-" + std::to_string(id));
     EXPECT_TRUE(dispatcher_.AddCredit(id, credit).ok());
     return port;
   }
@@ -90,19 +90,27 @@ TEST_F(DispatcherTest, WorkWaitsForCreditAndNeverPassesIt) {
   EXPECT_THAT(port->tasks(), ElementsAre(a, b));
 }
 
-TEST_F(DispatcherTest, EveryPictureGoesOutAsABatchOfOne) {
+TEST_F(DispatcherTest, SizeOfBatchesIsWhatTheWorkerSays) {
   Answers answers;
-  Add(answers);
-  Add(answers);
+  const RequestId a = Add(answers);
+  const RequestId b = Add(answers);
   Connect(1, 2);
+  StylizeOutcome outcome = SampleOutcome();
+  ASSERT_TRUE(dispatcher_.OnResult(1, a, outcome).ok());
+  outcome.batch_size = 4;
+  ASSERT_TRUE(dispatcher_.OnResult(1, b, outcome).ok());
   const std::string metrics = prometheus::TextSerializer().Serialize(registry_.Collect());
-  EXPECT_THAT(metrics, HasSubstr("atelier_batch_size_count 2\n"));
-  EXPECT_THAT(metrics, HasSubstr("atelier_batch_size_bucket{le=\"1\"} 2\n"));
+  EXPECT_THAT(metrics, HasSubstr("atelier_dispatched_total 2\n"));
+  EXPECT_THAT(metrics, HasSubstr("atelier_batch_size_sum 5\n"));
+  EXPECT_THAT(metrics, HasSubstr("atelier_batch_size_bucket{le=\"1\"} 1\n"));
 }
 
 TEST_F(DispatcherTest, LeastLoadedWorkerIsPicked) {
   auto small = Connect(1, 4, 1);
   auto large = Connect(2, 4, 3);
+  for (const WorkerId id : {1, 2}) {
+    dispatcher_.OnModelState(id, testing::SampleModel().weights_sha256, true);
+  }
   Answers answers;
   for (int i = 0; i < 4; ++i) {
     Add(answers);
@@ -125,7 +133,7 @@ TEST_F(DispatcherTest, IdleWorkersTakeTurns) {
   EXPECT_EQ(two->tasks().size(), 2U);
 }
 
-TEST_F(DispatcherTest, TasksOfALostWorkerGoToAnotherInTheirOrderThenAreUnavailable) {
+TEST_F(DispatcherTest, TasksOfALostWorkerGoToAnotherOneByOneInTheirOrderThenAreUnavailable) {
   Answers first;
   Answers second;
   Answers third;
@@ -136,9 +144,11 @@ TEST_F(DispatcherTest, TasksOfALostWorkerGoToAnotherInTheirOrderThenAreUnavailab
   ASSERT_THAT(lost->tasks(), ElementsAre(a, b));
   dispatcher_.RemoveWorker(1);
   auto next = Connect(2, 3);
-  EXPECT_THAT(next->tasks(), ElementsAre(a, b, c));
+  EXPECT_THAT(next->tasks(), ElementsAre(a));
+  ASSERT_TRUE(dispatcher_.OnResult(2, a, SampleOutcome()).ok());
+  EXPECT_EQ(first.code(), absl::StatusCode::kOk);
+  EXPECT_THAT(next->tasks(), ElementsAre(a, b));
   dispatcher_.RemoveWorker(2);
-  EXPECT_EQ(first.code(), absl::StatusCode::kUnavailable);
   EXPECT_EQ(second.code(), absl::StatusCode::kUnavailable);
   EXPECT_EQ(third.count(), 0U);
   auto last = Connect(3, 3);
@@ -195,7 +205,7 @@ TEST_F(DispatcherTest, AnswerToAnotherQuestionIsAViolationAndTheTaskIsNotLost) {
   Answers answers;
   Connect(1, 1);
   const RequestId id = queue_.NextId();
-  auto request = std::make_unique<Request>(id, testing::SampleGenerateWork(2),
+  auto request = std::make_unique<Request>(id, testing::SampleGenerateWork(2), RequestTraits(),
                                            clock_.Now() + absl::Seconds(60), answers.Expect());
   ASSERT_TRUE(queue_.Enqueue(request).ok());
   EXPECT_EQ(dispatcher_.OnResult(1, id, SampleOutcome()).code(),
@@ -248,7 +258,7 @@ TEST_F(DispatcherTest, TellsSinceWhenThereIsNoWorker) {
 class BusyWorker {
  public:
   BusyWorker(Dispatcher& dispatcher, WorkerId id) : dispatcher_(dispatcher), id_(id) {
-    dispatcher_.AddWorker(id_, 2, port_);
+    dispatcher_.AddWorker(id_, 2, port_, "cpu-" + std::to_string(id_));
     thread_ = std::thread([this] { Work(); });
   }
   ~BusyWorker() {
@@ -287,9 +297,9 @@ TEST_F(DispatcherTest, EveryRequestIsAnsweredOnceWhileWorkersComeAndGo) {
     clients.emplace_back([&] {
       for (int i = 0; i < kPerClient; ++i) {
         const RequestId id = queue_.NextId();
-        auto request =
-            std::make_unique<Request>(id, SampleWork(), clock_.Now() + absl::Seconds(9),
-                                      [&](const absl::StatusOr<Outcome>&) { ++answered; });
+        auto request = std::make_unique<Request>(
+            id, SampleWork(), RequestTraits(), clock_.Now() + absl::Seconds(9),
+            [&](const absl::StatusOr<Outcome>&) { ++answered; });
         while (!queue_.Enqueue(request).ok()) {
           std::this_thread::yield();
         }

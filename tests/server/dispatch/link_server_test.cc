@@ -123,6 +123,7 @@ class LinkServerTest : public ::testing::Test {
     server_.reset();
     socket_ = *LinkSocket::Create(folder_ / "run");
     auto server = LinkServer::Create(*socket_, {.dispatcher = &dispatcher_,
+                                                .loader = &loader_,
                                                 .jobs = &jobs_,
                                                 .trainers = &trainers_,
                                                 .probe = &worker_probe_,
@@ -134,7 +135,7 @@ class LinkServerTest : public ::testing::Test {
 
   RequestId Add(Answers& answers, std::size_t image_bytes = 100) {
     auto request =
-        std::make_unique<Request>(queue_.NextId(), SampleWork(image_bytes),
+        std::make_unique<Request>(queue_.NextId(), SampleWork(image_bytes), RequestTraits(),
                                   SystemClock().Now() + absl::Minutes(5), answers.Expect());
     const RequestId id = request->id();
     EXPECT_TRUE(queue_.Enqueue(request).ok());
@@ -148,6 +149,8 @@ class LinkServerTest : public ::testing::Test {
   RequestQueue queue_{{.max_bytes = 1ULL << 30U}, SystemClock(), queue_probe_};
   DispatchProbe dispatch_probe_{registry_};
   Dispatcher dispatcher_{queue_, SystemClock(), dispatch_probe_};
+  testing::FakeRegistry models_;
+  ModelLoader loader_{models_};
   FakeJobs jobs_;
   FakeTrainers trainers_;
   std::unique_ptr<LinkSocket> socket_;

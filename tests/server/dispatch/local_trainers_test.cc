@@ -66,6 +66,18 @@ TEST_F(LocalTrainersTest, ProcessGetsItsLeaseOnTheCommandLine) {
             "--fence 7\n");
 }
 
+TEST_F(LocalTrainersTest, ProcessIsToldTheTrainersDevice) {
+  WorkerDoes("exit 0");
+  LocalTrainers trainers(
+      {.path = folder_ / "worker", .server = "unix:/run/w.sock", .trainer_device = "cuda:1"},
+      supervisor_, jobs_);
+  ASSERT_TRUE(trainers.Launch("oil-1", 7).ok());
+  ASSERT_TRUE(WaitUntil([&] { return jobs_.events().size() == 1; }));
+  std::ifstream file(folder_ / "arguments");
+  const std::string arguments{std::istreambuf_iterator<char>(file), {}};
+  EXPECT_NE(arguments.find("--device cuda:1 --job oil-1"), std::string::npos) << arguments;
+}
+
 TEST_F(LocalTrainersTest, ProcessThatNeverConnectsIsLostOnceItEnds) {
   WorkerDoes("exit 2");
   ASSERT_TRUE(trainers_.Launch("j", 1).ok());

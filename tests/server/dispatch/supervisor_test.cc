@@ -128,10 +128,31 @@ TEST_F(SupervisorTest, StableRunSetsThePauseBack) {
   KillLast(2);
   clock_.Advance(absl::Milliseconds(400));
   ASSERT_TRUE(WaitUntil([&] { return Lines(log()) == 3; }));
-  clock_.Advance(absl::Seconds(30));
+  clock_.Advance(absl::Minutes(1));
   KillLast(3);
   clock_.Advance(absl::Milliseconds(200));
   EXPECT_TRUE(WaitUntil([&] { return Lines(log()) == 4; }));
+}
+
+TEST_F(SupervisorTest, RunThatIsKilledIsStartedAgainAndALaterRunIsSpared) {
+  Supervisor::Child child = Script("echo $$ >> " + log() + "; exec sleep 1000");
+  child.restart = true;
+  const auto id = supervisor_.Start(child);
+  ASSERT_TRUE(WaitUntil([&] { return Lines(log()) == 1; }));
+  // Stopped: it would not even die of SIGTERM.
+  ASSERT_EQ(::kill(std::stoi(Contents(log())), SIGSTOP), 0);
+  clock_.Advance(absl::Seconds(1));
+  const absl::Time since = clock_.Now();
+  supervisor_.KillRun(*id, since);
+  ASSERT_TRUE(WaitUntil([&] { return ends_.reasons().size() == 1; }));
+  EXPECT_THAT(ends_.reasons(), ElementsAre("killed by signal 9"));
+  supervisor_.KillRun(*id, since);  // not running: must not hit the next run
+  clock_.Advance(absl::Milliseconds(200));
+  ASSERT_TRUE(WaitUntil([&] { return Lines(log()) == 2; }));
+  supervisor_.KillRun(*id, since);  // this run began after that
+  supervisor_.KillRun(*id + 1, since);
+  clock_.Advance(absl::Seconds(1));
+  EXPECT_EQ(ends_.reasons().size(), 1U);
 }
 
 TEST_F(SupervisorTest, TerminateLetsTheChildEndByItself) {

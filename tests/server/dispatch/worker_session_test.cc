@@ -48,8 +48,9 @@ class WorkerSessionTest : public ::testing::Test {
   }
 
   RequestId Add(Answers& answers, std::size_t image_bytes = 100) {
-    auto request = std::make_unique<Request>(queue_.NextId(), SampleWork(image_bytes),
-                                             clock_.Now() + absl::Minutes(10), answers.Expect());
+    auto request =
+        std::make_unique<Request>(queue_.NextId(), SampleWork(image_bytes), RequestTraits(),
+                                  clock_.Now() + absl::Minutes(10), answers.Expect());
     const RequestId id = request->id();
     EXPECT_TRUE(queue_.Enqueue(request).ok());
     return id;
@@ -64,11 +65,14 @@ class WorkerSessionTest : public ::testing::Test {
   RequestQueue queue_{{}, clock_, queue_probe_};
   DispatchProbe dispatch_probe_{registry_};
   Dispatcher dispatcher_{queue_, clock_, dispatch_probe_};
+  testing::FakeRegistry models_;
+  ModelLoader loader_{models_};
   FakeJobs jobs_;
   FakeTrainers trainers_;
   std::shared_ptr<FakeTransport> control_ = std::make_shared<FakeTransport>();
   std::shared_ptr<FakeTransport> bulk_ = std::make_shared<FakeTransport>();
   SessionTable table_{{.dispatcher = &dispatcher_,
+                       .loader = &loader_,
                        .jobs = &jobs_,
                        .trainers = &trainers_,
                        .probe = &worker_probe_,
@@ -259,6 +263,39 @@ TEST_F(WorkerSessionTest, SilentWorkerIsLostHeartbeatsKeepIt) {
   EXPECT_TRUE(WaitUntil([&] { return control_->closed_with(absl::StatusCode::kUnavailable); }));
   EXPECT_TRUE(WaitUntil([&] { return queue_.waiting() == 1; }));
   queue_.Cancel(id);
+}
+
+TEST_F(WorkerSessionTest, OnlyServingWorkersThatAreSilentAreToldAsHung) {
+  class HungWorkers final : public WorkerWatcher {
+   public:
+    void WorkerHung(const std::string& name, absl::Time connected_at) override {
+      hung.emplace_back(name, connected_at);
+    }
+    std::vector<std::pair<std::string, absl::Time>> hung;
+  };
+  HungWorkers watcher;
+  // Without a table, whose thread would look for silence too.
+  const WorkerSession::Context context{.dispatcher = &dispatcher_,
+                                       .loader = &loader_,
+                                       .jobs = &jobs_,
+                                       .trainers = &trainers_,
+                                       .workers = &watcher,
+                                       .probe = &worker_probe_,
+                                       .clock = &clock_};
+  const absl::Time start = clock_.Now();
+  const auto hello_less = std::make_shared<WorkerSession>(101, context, control_);
+  const auto broken = std::make_shared<WorkerSession>(102, context, control_);
+  broken->OnMessage(Stream::kControl, ServeHello());
+  broken->StreamBroken(Stream::kControl);
+  const auto hung = std::make_shared<WorkerSession>(103, context, control_);
+  hung->OnMessage(Stream::kControl, ServeHello());
+  clock_.Advance(absl::Seconds(11));
+  for (const auto& session : {hello_less, broken, hung}) {
+    session->CheckSilence(clock_.Now());
+    session->CheckSilence(clock_.Now());
+    EXPECT_TRUE(session->closed());
+  }
+  EXPECT_THAT(watcher.hung, ElementsAre(std::pair(std::string("cpu-0"), start)));
 }
 
 TEST_F(WorkerSessionTest, StreamsThatDoNotEndAfterTheCloseAreCut) {

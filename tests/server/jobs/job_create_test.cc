@@ -39,6 +39,21 @@ TEST_F(JobCreateTest, TheSameIdWithAnotherSpecExistsAlready) {
   EXPECT_TRUE(absl::IsAlreadyExists(manager_->CreateJob(other).status()));
 }
 
+TEST_F(JobCreateTest, Fp16NeedsTrainersThatMayHaveAGpu) {
+  v1::JobSpec spec = Spec("oil-1");
+  spec.mutable_train()->set_precision(v1::PRECISION_FP16);
+  Restart();
+  const absl::Status status = manager_->CreateJob(spec).status();
+  EXPECT_TRUE(absl::IsInvalidArgument(status));
+  EXPECT_EQ(FieldOf(status), "train.precision");
+  for (const char* device : {"cuda:0", "auto"}) {
+    options_.trainer_device = device;
+    Restart();
+    spec.set_job_id(device[0] == 'a' ? "oil-2" : "oil-3");
+    EXPECT_TRUE(manager_->CreateJob(spec).ok()) << device;
+  }
+}
+
 TEST_F(JobCreateTest, BadSpecsNameTheirField) {
   Restart();
   const std::vector<std::pair<std::string, std::function<void(v1::JobSpec&)>>> cases = {

@@ -84,7 +84,8 @@ class FakeLauncher final : public TrainerLauncher {
 // Publishes every job as the next version, or answers what the test wants. Thread-safe.
 class FakeModels final : public ModelRegistry {
  public:
-  absl::StatusOr<ModelVersion> Resolve(std::string_view reference) const override {
+  absl::StatusOr<ModelVersion> Resolve(std::string_view reference,
+                                       std::string_view /*request_id*/) const override {
     if (reference == "program") {
       ModelVersion program;
       program.name = "program";

@@ -11,6 +11,7 @@
 #include "common/status_macros.h"
 #include "server/models/model_files.h"
 #include "server/store/sqlite/sqlite_store.h"
+#include "tests/server/support/model_fakes.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/temp_dir.h"
 
@@ -19,24 +20,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-using testing::ElementsAre;
-using testing::HasSubstr;
-
-// A whole model folder; its weights are `text`.
-void WriteModel(const fs::path& folder, const std::string& text) {
-  fs::create_directories(folder);
-  std::ofstream(folder / "weights.safetensors") << text;
-  std::ofstream(folder / "card.md") << "# card";
-  ModelSpec spec;
-  spec.family = "faststyle";
-  spec.tier = "lite";
-  spec.architecture.generator = "lite";
-  spec.parameters = 42;
-  spec.default_precision = Precision::kBf16;
-  spec.weights_sha256 = Sha256Hex(text);
-  spec.weights_bytes = text.size();
-  ASSERT_TRUE(WriteModelSpec(folder, spec).ok());
-}
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using testing::WriteModel;
 
 // A store that can be told to refuse the next writes.
 class FaultyStore final : public store::Store {
@@ -55,7 +41,7 @@ class FaultyStore final : public store::Store {
   store::Store& inner_;
 };
 
-class ModelCatalogTest : public testing::Test {
+class ModelCatalogTest : public ::testing::Test {
  protected:
   ModelCatalogTest()
       : sqlite_(*store::SqliteStore::Open({.path = folder_ / "atelier.db"})), store_(*sqlite_) {

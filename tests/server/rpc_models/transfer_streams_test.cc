@@ -14,6 +14,7 @@
 #include "server/models/model_catalog.h"
 #include "server/rpc/model_service.h"
 #include "server/store/sqlite/sqlite_store.h"
+#include "tests/server/support/model_fakes.h"
 #include "tests/server/support/transfer_fakes.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/wait_until.h"
@@ -40,7 +41,7 @@ v1::ImportModelRequest Chunk(const std::string& bytes) {
   return request;
 }
 
-class TransferStreamsTest : public testing::Test {
+class TransferStreamsTest : public ::testing::Test {
  protected:
   TransferStreamsTest()
       : store_(*store::SqliteStore::Open({.path = folder_ / "atelier.db"})),
@@ -57,7 +58,7 @@ class TransferStreamsTest : public testing::Test {
   }
 
   void Serve(absl::Duration patience = absl::Seconds(60)) {
-    service_ = std::make_unique<ModelService>(*catalog_,
+    service_ = std::make_unique<ModelService>(*catalog_, loads_, manager_,
                                               TransferRoom{*transfer_, threads_, probe_, patience});
     int port = 0;
     grpc::ServerBuilder builder;
@@ -93,6 +94,8 @@ class TransferStreamsTest : public testing::Test {
   test::FakeConverter converter_;
   std::unique_ptr<store::SqliteStore> store_;
   std::unique_ptr<ModelCatalog> catalog_;
+  testing::FakeLoads loads_;
+  ModelManager manager_{{.catalog = catalog_.get(), .loads = &loads_}};
   std::unique_ptr<ModelTransfer> transfer_;
   TransferThreads threads_{kTransfers, SystemClock()};
   prometheus::Registry metrics_;

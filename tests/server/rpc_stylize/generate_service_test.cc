@@ -60,7 +60,7 @@ class GenerateServiceTest : public ::testing::Test {
   }
 
   void Connect(WorkerId id) {
-    dispatcher_.AddWorker(id, 1, port_);
+    dispatcher_.AddWorker(id, 1, port_, "cpu-0");
     ASSERT_TRUE(dispatcher_.AddCredit(id, 1).ok());
   }
   RequestId AwaitTask() {
@@ -78,7 +78,10 @@ class GenerateServiceTest : public ::testing::Test {
   GenerateAdmission admission_{models_,
                                {.request_id = [] { return std::string("made-here"); },
                                 .seed = [] { return std::uint64_t{40}; }}};
-  GenerateService service_{admission_, queue_, probe_, SystemClock()};
+  ResponseCache cache_{registry_};
+  ModelStatisticsTable statistics_{models_};
+  WorkDesk desk_{queue_, cache_, statistics_, SystemClock()};
+  GenerateService service_{admission_, desk_, probe_, SystemClock()};
   std::shared_ptr<testing::RecordingPort> port_ = std::make_shared<testing::RecordingPort>();
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<v1::GenerateService::Stub> stub_;

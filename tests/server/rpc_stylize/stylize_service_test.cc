@@ -65,7 +65,7 @@ class StylizeServiceTest : public ::testing::Test {
   }
 
   void Connect() {
-    dispatcher_.AddWorker(1, 1, port_);
+    dispatcher_.AddWorker(1, 1, port_, "cpu-0");
     ASSERT_TRUE(dispatcher_.AddCredit(1, 1).ok());
   }
   RequestId AwaitTask() {
@@ -82,7 +82,10 @@ class StylizeServiceTest : public ::testing::Test {
   DispatchProbe dispatch_probe_{registry_};
   Dispatcher dispatcher_{queue_, SystemClock(), dispatch_probe_};
   Admission admission_{models_, [] { return std::string("made-here"); }};
-  StylizeService service_{admission_, queue_, probe_, SystemClock()};
+  ResponseCache cache_{registry_};
+  ModelStatisticsTable statistics_{models_};
+  WorkDesk desk_{queue_, cache_, statistics_, SystemClock()};
+  StylizeService service_{admission_, desk_, probe_, SystemClock()};
   std::shared_ptr<testing::RecordingPort> port_ = std::make_shared<testing::RecordingPort>();
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<v1::StylizeService::Stub> stub_;
@@ -160,7 +163,7 @@ TEST_F(StylizeServiceTest, FortyMegabytesOfNoiseAreABadImage) {
 }
 
 TEST_F(StylizeServiceTest, FullQueueSaysWhenToRetry) {
-  auto waiting = std::make_unique<Request>(queue_.NextId(), testing::SampleWork(),
+  auto waiting = std::make_unique<Request>(queue_.NextId(), testing::SampleWork(), RequestTraits(),
                                            absl::Now() + absl::Minutes(1),
                                            [](const absl::StatusOr<Outcome>&) {});
   ASSERT_TRUE(queue_.Enqueue(waiting).ok());
@@ -187,6 +190,55 @@ TEST_F(StylizeServiceTest, DeadlineIsTheCallersOrSixtySeconds) {
   EXPECT_GT(port_->deadline(), absl::Now() + absl::Seconds(200));
   context.TryCancel();
   caller.join();
+}
+
+TEST_F(StylizeServiceTest, TheRequestsTimeoutCountsWhereItIsEarlier) {
+  Connect();
+  request_.set_timeout_ms(400);
+  Call();
+  AwaitTask();
+  EXPECT_LE(port_->deadline(), absl::Now() + absl::Milliseconds(400));
+  EXPECT_EQ(Join().code(), absl::StatusCode::kDeadlineExceeded);
+
+  // A long timeout without a deadline of gRPC's is what counts, and never longer than that one.
+  request_.set_timeout_ms(300'000);
+  for (const bool with_deadline : {false, true}) {
+    const RequestId before = port_->task();
+    ASSERT_TRUE(dispatcher_.AddCredit(1, 1).ok());
+    grpc::ClientContext context;
+    if (with_deadline) {
+      context.set_deadline(absl::ToChronoTime(absl::Now() + absl::Seconds(100)));
+    }
+    std::thread caller([&] { stub_->Stylize(&context, request_, &response_); });
+    ASSERT_TRUE(WaitUntil([&] { return port_->task() != before; }));
+    EXPECT_EQ(port_->deadline() > absl::Now() + absl::Seconds(200), !with_deadline);
+    context.TryCancel();
+    caller.join();
+  }
+}
+
+TEST_F(StylizeServiceTest, TheSameRequestIsAnsweredFromTheCache) {
+  cache_.SetMaxBytes(1 << 20);
+  Connect();
+  Call();
+  StylizeOutcome outcome = testing::SampleOutcome("first");
+  outcome.batch_size = 4;
+  outcome.compute_s = 0.5;
+  ASSERT_TRUE(dispatcher_.OnResult(1, AwaitTask(), outcome).ok());
+  ASSERT_TRUE(Join().ok());
+  EXPECT_FALSE(response_.cached());
+  EXPECT_EQ(response_.batch_size(), 4U);
+
+  queue_.Close(absl::UnavailableError("no worker would answer"));
+  grpc::ClientContext context;
+  v1::StylizeResponse again;
+  ASSERT_TRUE(stub_->Stylize(&context, request_, &again).ok());
+  EXPECT_TRUE(again.cached());
+  EXPECT_EQ(again.results(0).image(), "first");
+  EXPECT_EQ(again.timings().compute(), 0.5);
+  EXPECT_THAT(Metrics(), HasSubstr("atelier_stylize_seconds_count{stage=\"compute\"} 1"));
+  EXPECT_THAT(Metrics(), HasSubstr("atelier_stylize_seconds_count{stage=\"total\"} 2"));
+  EXPECT_THAT(Metrics(), HasSubstr("atelier_response_cache_hits_total 1"));
 }
 
 TEST_F(StylizeServiceTest, RequestThatNoWorkerTakesEndsAtItsDeadline) {

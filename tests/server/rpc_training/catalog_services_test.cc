@@ -9,19 +9,21 @@
 #include "common/rpc/grpc_status.h"
 #include "server/rpc/dataset_service.h"
 #include "server/rpc/model_service.h"
+#include "tests/server/support/model_fakes.h"
 #include "tests/support/temp_dir.h"
 
 namespace atelier::server {
 namespace {
 
-using testing::ElementsAre;
+using ::testing::ElementsAre;
 
 // Models "m" 1 to 3; version 2 is shipped and has a card.
 class ThreeModels final : public ModelRegistry {
  public:
   explicit ThreeModels(std::filesystem::path directory) : directory_(std::move(directory)) {}
 
-  absl::StatusOr<ModelVersion> Resolve(std::string_view reference) const override {
+  absl::StatusOr<ModelVersion> Resolve(std::string_view reference,
+                                       std::string_view /*request_id*/) const override {
     if (reference != "m@2") {
       return NotFoundResource("model", reference, "there is no such model");
     }
@@ -56,13 +58,13 @@ class ThreeModels final : public ModelRegistry {
   const std::filesystem::path directory_;
 };
 
-class CatalogServicesTest : public testing::Test {
+class CatalogServicesTest : public ::testing::Test {
  protected:
   CatalogServicesTest()
       : registry_(folder_.path()),
         transfer_(
             *ModelTransfer::Create({.models = &registry_, .directory = folder_ / "transfers"})),
-        models_(registry_, TransferRoom{*transfer_, threads_, probe_}) {
+        models_(registry_, loads_, manager_, TransferRoom{*transfer_, threads_, probe_}) {
     for (const char* name : {"c", "a/shirts", "b"}) {
       std::filesystem::create_directories(folder_ / "datasets" / name);
       std::ofstream(folder_ / "datasets" / name / "x.jpg") << "123";
@@ -112,6 +114,9 @@ class CatalogServicesTest : public testing::Test {
   TransferThreads threads_{1, SystemClock()};
   prometheus::Registry metrics_;
   TransferProbe probe_{metrics_};
+  testing::CatalogRoom room_;
+  testing::FakeLoads loads_;
+  ModelManager manager_{{.catalog = &room_.catalog(), .loads = &loads_}};
   ModelService models_;
   std::unique_ptr<DatasetCatalog> catalog_;
   std::unique_ptr<DatasetService> datasets_;

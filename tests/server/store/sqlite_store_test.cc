@@ -151,6 +151,35 @@ TEST_F(SqliteStoreTest, LayoutOneMigratesWithItsJobs) {
   EXPECT_TRUE(status.ok()) << status;
 }
 
+// The rows that a program with layout 2 could have left.
+TEST_F(SqliteStoreTest, LayoutTwoMigratesWithItsModelsAndLabels) {
+  {
+    const auto connection = *SqliteConnection::Open({.path = Options().path});
+    ASSERT_TRUE(Migrate(*connection, 2).ok());
+    ASSERT_TRUE(connection
+                    ->Execute("INSERT INTO models VALUES ('oil', 3, 'job-1', 1000000, 'faststyle', "
+                              "'lite', 'strength size', 42, 'fp32', 'ab', 5)")
+                    .ok());
+    ASSERT_TRUE(connection->Execute("INSERT INTO labels VALUES ('oil', 'stable', 3)").ok());
+  }
+  const auto store = *SqliteStore::Open(Options());
+  const absl::Status status = store->Write([](Writer& writer) -> absl::Status {
+    ATELIER_ASSIGN_OR_RETURN(const auto models, writer.ListModels());
+    EXPECT_EQ(models.size(), 1u);
+    EXPECT_EQ(models[0].job_id, "job-1");
+    EXPECT_EQ(models[0].parameters, 42u);
+    EXPECT_FALSE(models[0].deleted);
+    ATELIER_ASSIGN_OR_RETURN(const auto labels, writer.ListLabels());
+    EXPECT_EQ(labels.size(), 1u);
+    EXPECT_EQ(labels[0].version, 3u);
+    EXPECT_EQ(labels[0].traffic, 0.0);
+    ATELIER_ASSIGN_OR_RETURN(const auto kept, writer.ListKept());
+    EXPECT_TRUE(kept.empty());
+    return writer.MarkModelDeleted("oil", 3);
+  });
+  EXPECT_TRUE(status.ok()) << status;
+}
+
 TEST_F(SqliteStoreTest, ReopeningMigratesOnlyOnce) {
   for (int i = 0; i < 3; ++i) {
     ASSERT_TRUE(SqliteStore::Open(Options()).ok());

@@ -283,6 +283,82 @@ TEST_P(StoreContract, ALabelPointsAtOneVersion) {
                   .ok());
 }
 
+TEST_P(StoreContract, ALabelHasItsShareAndCanBeTakenAway) {
+  ASSERT_TRUE(store()
+                  .Write([](Writer& writer) -> absl::Status {
+                    ATELIER_RETURN_IF_ERROR(writer.SetLabel({"oil", "canary", 4, 0.125}));
+                    ATELIER_RETURN_IF_ERROR(writer.SetLabel({"oil", "stable", 3}));
+                    ATELIER_RETURN_IF_ERROR(writer.SetLabel({"ink", "canary", 1, 0.5}));
+                    ATELIER_RETURN_IF_ERROR(writer.RemoveLabel("ink", "canary"));
+                    return writer.RemoveLabel("ink", "canary");
+                  })
+                  .ok());
+  ASSERT_TRUE(store()
+                  .Write([](Writer& writer) -> absl::Status {
+                    ATELIER_ASSIGN_OR_RETURN(const auto labels, writer.ListLabels());
+                    EXPECT_EQ(labels.size(), 2u);
+                    EXPECT_EQ(labels[0].label, "canary");
+                    EXPECT_EQ(labels[0].version, 4u);
+                    EXPECT_EQ(labels[0].traffic, 0.125);
+                    EXPECT_EQ(labels[1].traffic, 0.0);
+                    return writer.SetLabel({"oil", "canary", 5});
+                  })
+                  .ok());
+  ASSERT_TRUE(store()
+                  .Read([](Reader& reader) -> absl::Status {
+                    EXPECT_EQ(reader.ListLabels()->front().traffic, 0.0);
+                    return absl::OkStatus();
+                  })
+                  .ok());
+}
+
+TEST_P(StoreContract, ADeletedVersionKeepsItsNumberAndItsJob) {
+  const auto remove = [this](std::uint32_t version) {
+    return store().Write([&](Writer& writer) { return writer.MarkModelDeleted("oil", version); });
+  };
+  ASSERT_TRUE(
+      store()
+          .Write([](Writer& writer) { return writer.InsertModel(Model("oil", 1, "job-1")); })
+          .ok());
+  EXPECT_TRUE(absl::IsNotFound(remove(2)));
+  EXPECT_TRUE(remove(1).ok());
+  EXPECT_TRUE(remove(1).ok());
+  ASSERT_TRUE(store()
+                  .Write([](Writer& writer) -> absl::Status {
+                    ATELIER_ASSIGN_OR_RETURN(const auto models, writer.ListModels());
+                    EXPECT_EQ(models.size(), 1u);
+                    EXPECT_TRUE(models[0].deleted);
+                    EXPECT_TRUE(writer.FindModelOfJob("job-1")->has_value());
+                    EXPECT_TRUE(absl::IsAlreadyExists(writer.InsertModel(Model("oil", 1, ""))));
+                    return absl::OkStatus();
+                  })
+                  .ok());
+}
+
+TEST_P(StoreContract, WhatIsKeptComesBackWithItsSizes) {
+  ASSERT_TRUE(store()
+                  .Write([](Writer& writer) -> absl::Status {
+                    ATELIER_RETURN_IF_ERROR(writer.SetKept({"oil", 2, {512}}));
+                    ATELIER_RETURN_IF_ERROR(writer.SetKept({"oil", 2, {256, 1024}}));
+                    ATELIER_RETURN_IF_ERROR(writer.SetKept({"ink", 1, {}}));
+                    ATELIER_RETURN_IF_ERROR(writer.SetKept({"ink", 3, {16}}));
+                    ATELIER_RETURN_IF_ERROR(writer.RemoveKept("ink", 3));
+                    return writer.RemoveKept("ink", 3);
+                  })
+                  .ok());
+  ASSERT_TRUE(store()
+                  .Read([](Reader& reader) -> absl::Status {
+                    ATELIER_ASSIGN_OR_RETURN(const auto kept, reader.ListKept());
+                    EXPECT_EQ(kept.size(), 2u);
+                    EXPECT_EQ(kept[0].name, "ink");
+                    EXPECT_EQ(kept[0].version, 1u);
+                    EXPECT_THAT(kept[0].warmup_sizes, IsEmpty());
+                    EXPECT_THAT(kept[1].warmup_sizes, ElementsAre(256u, 1024u));
+                    return absl::OkStatus();
+                  })
+                  .ok());
+}
+
 TEST_P(StoreContract, ManyThreadsReadAndWriteAtOnce) {
   Insert("a");
   constexpr int kThreads = 4;

@@ -87,16 +87,19 @@ class RecordingPort final : public WorkerPort {
 // Knows one model, and another if `other` has a name.
 class FakeRegistry final : public ModelRegistry {
  public:
-  absl::StatusOr<ModelVersion> Resolve(std::string_view reference) const override {
-    if (reference == model.name) {
+  absl::StatusOr<ModelVersion> Resolve(std::string_view reference,
+                                       std::string_view /*request_id*/) const override {
+    if (Means(reference, model)) {
       return model;
     }
-    if (!other.name.empty() && reference == other.name) {
+    if (!other.name.empty() && Means(reference, other)) {
       return other;
     }
     return NotFoundResource("model", reference, "there is no such model");
   }
-  std::vector<ModelVersion> List() const override { return {model}; }
+  std::vector<ModelVersion> List() const override {
+    return other.name.empty() ? std::vector{model} : std::vector{model, other};
+  }
   absl::StatusOr<std::uint32_t> Publish(std::string_view, std::string_view,
                                         const std::filesystem::path&) override {
     return absl::UnimplementedError("not in this fake");
@@ -104,6 +107,12 @@ class FakeRegistry final : public ModelRegistry {
 
   ModelVersion model = SampleModel();
   ModelVersion other;
+
+ private:
+  static bool Means(std::string_view reference, const ModelVersion& version) {
+    return reference == version.name ||
+           reference == version.name + "@" + std::to_string(version.version);
+  }
 };
 
 inline StylizeWork SampleWork(std::size_t image_bytes = 100) {

@@ -46,6 +46,12 @@ TEST(WorkerOptionsTest, ATrainerKnowsItsLease) {
   EXPECT_EQ(options.name, "train-cuda-1");
 }
 
+TEST(WorkerOptionsTest, DevicesAreNamedOrChosen) {
+  for (const char* device : {"cpu", "cuda:0", "cuda", "auto"}) {
+    EXPECT_EQ(MustParse({"--server", "h:1", "--device", device}).device, device);
+  }
+}
+
 TEST(WorkerOptionsTest, AConverterNeedsNoServer) {
   const WorkerOptions options = MustParse({"--role", "convert", "--task", "/t"});
   EXPECT_EQ(options.role, WorkerOptions::Role::kConvert);

@@ -139,6 +139,9 @@ grpc::Status PuppetServer::Listen(bool bulk, grpc::ServerContext* context,
       welcome.mutable_welcome()->set_protocol(1);
       welcome.mutable_welcome()->set_session(++sessions_);
       welcome.mutable_welcome()->set_heartbeat_ms(options_.heartbeat_ms);
+      for (const internal::v1::LoadModel& load : options_.preload) {
+        *welcome.mutable_welcome()->add_preload() = load;
+      }
       stream->Write(welcome);
     }
     lines_[bulk].context = context;

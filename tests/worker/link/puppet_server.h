@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
@@ -31,6 +32,8 @@ class PuppetServer final : public internal::v1::WorkerLink::Service {
     grpc::Status refusal = grpc::Status::OK;
     // Says nothing at all after Hello.
     bool silent = false;
+    // Of the Welcome.
+    std::vector<internal::v1::LoadModel> preload;
     // Does not answer the end of a stream until it is cut.
     bool never_ends = false;
   };

@@ -100,7 +100,7 @@ TEST(SessionTest, GreetsWithWhatItIsAndRepeatsTheSessionOnTheBulkStream) {
   const auto bulk = server.Await(WorkerMessage::kBulkHello);
   ASSERT_TRUE(bulk.has_value());
   EXPECT_TRUE(bulk->bulk);
-  EXPECT_EQ(bulk->message.bulk_hello().session(), session->id());
+  EXPECT_EQ(bulk->message.bulk_hello().session(), session->welcome().session());
 }
 
 TEST(SessionTest, EachStreamHasAConnectionOfItsOwn) {
@@ -327,7 +327,7 @@ TEST(SessionTest, AnotherSessionCanBeOpenedOnceTheServerIsBack) {
   Listener second;
   const auto fresh = MustOpen(server, second);
   ASSERT_NE(fresh, nullptr);
-  EXPECT_NE(fresh->id(), old->id());
+  EXPECT_NE(fresh->welcome().session(), old->welcome().session());
 }
 
 }  // namespace

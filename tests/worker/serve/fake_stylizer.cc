@@ -2,6 +2,7 @@
 
 #include <ATen/Functions.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "common/check.h"
@@ -21,7 +22,9 @@ class FakeStylizer final : public infer::Stylizer {
 
   absl::StatusOr<at::Tensor> Stylize(const at::Tensor& images,
                                      const infer::StylizeControls& controls) override {
-    models_.Compute();
+    if (absl::Status status = models_.Compute(static_cast<int>(images.size(0))); !status.ok()) {
+      return status;
+    }
     if (absl::Status status = controls.still_wanted(); !status.ok()) {
       return status;
     }
@@ -48,7 +51,9 @@ class FakePatternMaker final : public infer::PatternMaker {
   FakePatternMaker(FakeModels& models, std::uint64_t bytes) : models_(models), bytes_(bytes) {}
 
   absl::StatusOr<at::Tensor> Make(const infer::PatternOrder& order, Precision) override {
-    models_.Compute();
+    if (absl::Status status = models_.Compute(static_cast<int>(order.seeds.size())); !status.ok()) {
+      return status;
+    }
     std::vector<at::Tensor> squares;
     for (const std::uint64_t seed : order.seeds) {
       squares.push_back(at::full({side(), side(), 3}, static_cast<std::int64_t>(seed), at::kByte));
@@ -82,6 +87,11 @@ void FakeModels::HoldCompute(bool hold) {
   hold_compute_ = hold;
 }
 
+void FakeModels::StepCompute() {
+  absl::MutexLock lock(&mu_);
+  ++steps_;
+}
+
 void FakeModels::ThrowFromCompute(std::function<void()> thrower) {
   absl::MutexLock lock(&mu_);
   thrower_ = std::move(thrower);
@@ -107,10 +117,32 @@ int FakeModels::loading() {
   return loading_;
 }
 
-std::unique_ptr<worker::ModelCache> FakeModels::MakeCache(std::uint64_t bytes,
-                                                          std::uint64_t budget) {
+std::vector<int> FakeModels::batches() {
+  absl::MutexLock lock(&mu_);
+  return batches_;
+}
+
+std::vector<std::uint32_t> FakeModels::warmed() {
+  absl::MutexLock lock(&mu_);
+  return warmed_;
+}
+
+void FakeModels::FailWarmUps(absl::Status status) {
+  absl::MutexLock lock(&mu_);
+  warm_up_failure_ = std::move(status);
+}
+
+void FakeModels::FailBatchesAbove(int pictures) {
+  absl::MutexLock lock(&mu_);
+  largest_batch_ = pictures;
+}
+
+worker::ModelCache::Options FakeModels::CacheOptions(std::uint64_t bytes, std::uint64_t budget) {
   worker::ModelCache::Options options;
   options.budget_bytes = budget;
+  options.warm_up = [this](infer::Model&, const std::vector<std::uint32_t>& sizes) {
+    return WarmUp(sizes);
+  };
   options.load =
       [this,
        bytes](const infer::ModelOptions& wanted) -> absl::StatusOr<std::unique_ptr<infer::Model>> {
@@ -122,11 +154,16 @@ std::unique_ptr<worker::ModelCache> FakeModels::MakeCache(std::uint64_t bytes,
     }
     return std::make_unique<FakeStylizer>(*this, bytes);
   };
-  return std::make_unique<worker::ModelCache>(std::move(options));
+  return options;
 }
 
-std::unique_ptr<worker::Pipeline> FakeModels::MakePipeline(Clock& clock) {
-  return std::make_unique<worker::Pipeline>(worker::Pipeline::Options(), MakeCache(1000, 1 << 20),
+std::unique_ptr<worker::ModelCache> FakeModels::MakeCache(std::uint64_t bytes,
+                                                          std::uint64_t budget) {
+  return std::make_unique<worker::ModelCache>(CacheOptions(bytes, budget));
+}
+
+std::unique_ptr<worker::Pipeline> FakeModels::MakePipeline(Clock& clock, std::uint64_t budget) {
+  return std::make_unique<worker::Pipeline>(worker::Pipeline::Options(), CacheOptions(1000, budget),
                                             clock);
 }
 
@@ -139,19 +176,30 @@ absl::Status FakeModels::Load(const std::string& directory) {
   return failures_[directory];
 }
 
-void FakeModels::Compute() {
+absl::Status FakeModels::WarmUp(const std::vector<std::uint32_t>& sizes) {
+  absl::MutexLock lock(&mu_);
+  warmed_.insert(warmed_.end(), sizes.begin(), sizes.end());
+  return warm_up_failure_;
+}
+
+absl::Status FakeModels::Compute(int pictures) {
   std::function<void()> thrower;
+  bool too_many = false;
   {
     absl::MutexLock lock(&mu_);
     ++computing_;
-    mu_.Await(absl::Condition(+[](bool* hold) { return !*hold; }, &hold_compute_));
+    batches_.push_back(pictures);
+    mu_.Await(absl::Condition(this, &FakeModels::MayCompute));
+    steps_ = std::max(0, steps_ - 1);
     --computing_;
     ++computed_;
     thrower = thrower_;
+    too_many = pictures > largest_batch_;
   }
   if (thrower != nullptr) {
     thrower();
   }
+  return too_many ? absl::ResourceExhaustedError("too many pictures") : absl::OkStatus();
 }
 
 std::string EncodedPicture(ImageFormat format, int height, int width) {

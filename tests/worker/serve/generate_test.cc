@@ -11,6 +11,7 @@
 #include "common/errors.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/wait_until.h"
+#include "tests/worker/serve/await_outcome.h"
 #include "tests/worker/serve/fake_stylizer.h"
 #include "worker/image/codec.h"
 
@@ -26,7 +27,7 @@ std::string Directory() { return std::string(test::kPatternDirectory) + "/3"; }
 class GenerateTest : public ::testing::Test {
  protected:
   GenerateOutcome Run(const GenerateTask& task) {
-    return Generate(task, {.models = *cache_, .clock = clock_, .compute = compute_});
+    return test::AwaitOutcome<GenerateOutcome>(*pipeline_, task);
   }
 
   static GenerateTask Task() {
@@ -38,8 +39,7 @@ class GenerateTest : public ::testing::Test {
 
   test::FakeClock clock_;
   test::FakeModels models_;
-  std::unique_ptr<ModelCache> cache_ = models_.MakeCache(10, 100);
-  absl::Mutex compute_;
+  std::unique_ptr<Pipeline> pipeline_ = models_.MakePipeline(clock_);
 };
 
 TEST_F(GenerateTest, MakesAPictureForEverySeedInTheFormatAskedFor) {

@@ -132,5 +132,126 @@ TEST_F(ModelCacheTest, AModelInUseOutlivesItsPlaceInTheCache) {
   EXPECT_EQ((*used)->bytes(), 10);
 }
 
+// Everything that an observer was told, as "ready a".
+class Told {
+ public:
+  ModelCache::Observer Observer() {
+    return [this](const ModelEvent& event) {
+      absl::MutexLock lock(&mu_);
+      const char* state = event.state == ModelEvent::State::kReady    ? "ready "
+                          : event.state == ModelEvent::State::kFailed ? "failed "
+                                                                      : "unloaded ";
+      told_.push_back(state + event.model.directory);
+    };
+  }
+  std::vector<std::string> told() {
+    absl::MutexLock lock(&mu_);
+    return told_;
+  }
+
+ private:
+  absl::Mutex mu_;
+  std::vector<std::string> told_ ABSL_GUARDED_BY(mu_);
+};
+
+TEST_F(ModelCacheTest, AModelIsInMemoryOnceItsLoadHasEnded) {
+  const auto cache = models_.MakeCache(10, 100);
+  EXPECT_EQ(cache->InMemory(Source("a")), nullptr);
+  models_.HoldLoads(true);
+  std::thread slow([&] { EXPECT_TRUE(cache->Get(Source("a")).ok()); });
+  EXPECT_TRUE(test::WaitUntil([&] { return models_.loading() == 1; }));
+  EXPECT_EQ(cache->InMemory(Source("a")), nullptr);
+  models_.HoldLoads(false);
+  slow.join();
+  EXPECT_NE(cache->InMemory(Source("a")), nullptr);
+}
+
+TEST_F(ModelCacheTest, AKeptModelGoesAfterAllOthers) {
+  const auto cache = models_.MakeCache(/*bytes=*/10, /*budget=*/25);
+  cache->Keep(Source("kept"), {});
+  for (const char* directory : {"a", "b", "c"}) {
+    ASSERT_TRUE(cache->Get(Source(directory)).ok());
+    EXPECT_NE(cache->InMemory(Source("kept")), nullptr);
+  }
+  // Two that are kept and a third model: of the kept ones the one used longest ago goes.
+  cache->Keep(Source("c"), {});
+  ASSERT_TRUE(cache->Get(Source("d")).ok());
+  EXPECT_EQ(cache->InMemory(Source("kept")), nullptr);
+  EXPECT_NE(cache->InMemory(Source("c")), nullptr);
+}
+
+TEST_F(ModelCacheTest, ADroppedModelIsKeptNoMore) {
+  const auto cache = models_.MakeCache(/*bytes=*/10, /*budget=*/25);
+  cache->Keep(Source("a"), {});
+  cache->Drop(Source("a"));
+  for (const char* directory : {"a", "b", "c"}) {
+    ASSERT_TRUE(cache->Get(Source(directory)).ok());
+  }
+  EXPECT_EQ(cache->InMemory(Source("a")), nullptr);
+}
+
+TEST_F(ModelCacheTest, NobodyGetsAModelBeforeItIsWarm) {
+  ModelCache::Options options = models_.CacheOptions(10, 100);
+  ModelCache* inside = nullptr;
+  bool seen_cold = false;
+  options.warm_up = [&](infer::Model&, const std::vector<std::uint32_t>& sizes) {
+    EXPECT_THAT(sizes, ElementsAre(64, 128));
+    seen_cold = inside->InMemory(Source("a")) != nullptr;
+    return absl::OkStatus();
+  };
+  ModelCache cache(std::move(options));
+  inside = &cache;
+  cache.Keep(Source("a"), {64, 128});
+  EXPECT_FALSE(seen_cold);
+  EXPECT_NE(cache.InMemory(Source("a")), nullptr);
+}
+
+TEST_F(ModelCacheTest, AnObserverIsToldWhatComesAndGoesInOrder) {
+  const auto cache = models_.MakeCache(/*bytes=*/10, /*budget=*/25);
+  Told told;
+  cache->Watch({}, told.Observer());
+  models_.FailLoads("broken", absl::DataLossError("checksum"));
+  cache->Keep(Source("broken"), {});
+  cache->Keep(Source("a"), {});
+  cache->Keep(Source("a"), {});
+  ASSERT_TRUE(cache->Get(Source("b")).ok());
+  ASSERT_TRUE(cache->Get(Source("c")).ok());
+  EXPECT_FALSE(cache->Get(Source("broken")).ok());  // a task's caller is told, nobody else
+  cache->Drop(Source("a"));
+  cache->Drop(Source("never"));
+  EXPECT_THAT(told.told(), ElementsAre("failed broken", "ready a", "ready a", "ready b", "ready c",
+                                       "unloaded b", "unloaded a", "unloaded never"));
+}
+
+TEST_F(ModelCacheTest, ANewObserverIsToldWhatIsThereAndWhatOfItsKnownIsNot) {
+  const auto cache = models_.MakeCache(10, 100);
+  Told before;
+  cache->Watch({}, before.Observer());
+  ASSERT_TRUE(cache->Get(Source("a")).ok());
+  Told told;
+  cache->Watch({Source("a"), Source("gone")}, told.Observer());
+  EXPECT_THAT(told.told(), ElementsAre("unloaded gone", "ready a"));
+  cache->Watch({}, nullptr);
+  cache->Drop(Source("a"));
+  EXPECT_THAT(told.told(), ElementsAre("unloaded gone", "ready a"));
+  EXPECT_THAT(before.told(), ElementsAre("ready a"));
+}
+
+TEST_F(ModelCacheTest, AModelIsDisposedOfWhenItsLastUserLetsGo) {
+  ModelCache::Options options = models_.CacheOptions(10, 100);
+  int disposed = 0;
+  options.dispose = [&](const std::unique_ptr<infer::Model>& model) {
+    EXPECT_NE(model, nullptr);
+    ++disposed;
+  };
+  ModelCache cache(std::move(options));
+  auto used = cache.Get(Source("a"));
+  ASSERT_TRUE(used.ok());
+  cache.Drop(Source("a"));
+  EXPECT_EQ(disposed, 0);
+  used = absl::UnknownError("let go");
+  EXPECT_EQ(disposed, 1);
+}
+
 }  // namespace
 }  // namespace atelier::worker

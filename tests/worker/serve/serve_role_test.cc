@@ -9,8 +9,7 @@
 
 #include "tests/support/log_capture.h"
 #include "tests/support/wait_until.h"
-#include "tests/worker/link/puppet_server.h"
-#include "tests/worker/serve/fake_stylizer.h"
+#include "tests/worker/serve/serve_role_fixture.h"
 #include "worker/serve/serve_connection.h"
 
 namespace atelier::worker {
@@ -18,75 +17,8 @@ namespace {
 
 using internal::v1::ServerMessage;
 using internal::v1::WorkerMessage;
-using test::EncodedPicture;
-
-constexpr std::uint32_t kSlots = 4;
-
-class ServeRoleTest : public ::testing::Test {
- protected:
-  // The server has credit from here on.
-  void SetUp() override {
-    Start();
-    EXPECT_EQ(AwaitCredit(), kSlots);
-  }
-
-  void TearDown() override {
-    models_.HoldCompute(false);
-    role_->Shutdown();
-    if (thread_.joinable()) {
-      thread_.join();
-    }
-  }
-
-  void Start() {
-    ServeRole::Options options;
-    options.address = server_.address();
-    options.name = "serve-cpu";
-    options.slots = kSlots;
-    options.backoff_min = absl::Milliseconds(5);
-    options.backoff_max = absl::Milliseconds(50);
-    role_ = std::make_unique<ServeRole>(options, *pipeline_);
-    thread_ = std::thread([this] { exit_code_ = role_->Run(); });
-  }
-
-  int Join() {
-    thread_.join();
-    return exit_code_;
-  }
-
-  ServerMessage Task(std::uint64_t id, int side = 32) {
-    ServerMessage message;
-    internal::v1::StylizeTask* task = message.mutable_stylize_task();
-    task->set_task_id(id);
-    task->mutable_model()->set_name("m");
-    task->mutable_model()->set_version(1);
-    task->mutable_model()->set_directory("/m/1");
-    task->set_image(EncodedPicture(ImageFormat::kPng, side, side));
-    task->set_deadline_ms(60'000);
-    task->set_strength(1);
-    task->set_quality(95);
-    return message;
-  }
-
-  internal::v1::StylizeResult AwaitResult() {
-    const auto received = server_.Await(WorkerMessage::kStylizeResult);
-    EXPECT_TRUE(received.has_value());
-    return received.has_value() ? received->message.stylize_result()
-                                : internal::v1::StylizeResult();
-  }
-
-  std::uint32_t AwaitCredit() {
-    const auto received = server_.Await(WorkerMessage::kCredit);
-    return received.has_value() ? received->message.credit().tasks() : 0;
-  }
-
-  test::PuppetServer server_;
-  test::FakeModels models_;
-  std::unique_ptr<Pipeline> pipeline_ = models_.MakePipeline(SystemClock());
-  std::unique_ptr<ServeRole> role_;
-  std::thread thread_;
-  int exit_code_ = -1;
-};
+using test::kSlots;
+using test::ServeRoleTest;
 
 TEST_F(ServeRoleTest, GrantsItsSlotsAndOneMoreForEachResult) {
   server_.Send(Task(11));
@@ -152,6 +84,22 @@ TEST_F(ServeRoleTest, ADeadlineThatIsOverIsAnswered) {
   late.mutable_stylize_task()->set_deadline_ms(0);
   server_.Send(late);
   EXPECT_EQ(AwaitResult().code(), 4);
+}
+
+// A task of more than 1 MB comes by the bulk stream, its cancellation by the other one.
+TEST_F(ServeRoleTest, ACancellationThatOvertakesItsTaskCounts) {
+  models_.HoldCompute(true);
+  server_.Send(Task(1));
+  ASSERT_TRUE(test::WaitUntil([&] { return models_.computing() == 1; }));
+  ServerMessage cancel;
+  cancel.mutable_cancel_task()->set_task_id(2);
+  server_.Send(cancel);
+  server_.Send(Task(2));
+  const internal::v1::StylizeResult result = AwaitResult();
+  EXPECT_EQ(result.task_id(), 2U);
+  EXPECT_EQ(result.code(), static_cast<std::uint32_t>(absl::StatusCode::kCancelled));
+  models_.HoldCompute(false);
+  EXPECT_EQ(AwaitResult().code(), 0U);
 }
 
 TEST_F(ServeRoleTest, CancelledTasksAreAnsweredCancelledAndGiveTheirCreditBack) {

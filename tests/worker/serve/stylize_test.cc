@@ -5,7 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <fstream>
+#include <cstring>
 #include <functional>
 #include <limits>
 #include <new>
@@ -15,10 +15,9 @@
 
 #include "common/errors.h"
 #include "tests/support/fake_clock.h"
-#include "tests/support/temp_dir.h"
 #include "tests/support/wait_until.h"
+#include "tests/worker/serve/await_outcome.h"
 #include "tests/worker/serve/fake_stylizer.h"
-#include "tests/worker/serve/random_model.h"
 #include "worker/image/codec.h"
 
 namespace atelier::worker {
@@ -33,7 +32,7 @@ using ::testing::Not;
 class StylizeTest : public ::testing::Test {
  protected:
   StylizeOutcome Run(const StylizeTask& task) {
-    return Stylize(task, {.models = *cache_, .clock = clock_, .compute = compute_});
+    return test::AwaitOutcome<StylizeOutcome>(*pipeline_, task);
   }
 
   StylizeTask Task(std::string image) {
@@ -55,8 +54,7 @@ class StylizeTest : public ::testing::Test {
 
   test::FakeClock clock_;
   test::FakeModels models_;
-  std::unique_ptr<ModelCache> cache_ = models_.MakeCache(10, 100);
-  absl::Mutex compute_;
+  std::unique_ptr<Pipeline> pipeline_ = models_.MakePipeline(clock_);
 };
 
 TEST_F(StylizeTest, AnswersInTheFormatAndSizeOfTheInput) {
@@ -138,6 +136,56 @@ TEST_F(StylizeTest, AModelWithoutItsFeatureNetworkSaysWhatToDo) {
   EXPECT_EQ(outcome.status.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(std::string(outcome.status.message()), HasSubstr("--feature-weights"));
   EXPECT_THAT(std::string(outcome.status.message()), Not(HasSubstr("/share")));
+}
+
+TEST_F(StylizeTest, PixelsAreAnsweredInTheirLayoutWithAllControls) {
+  StylizeTask task = Task(std::string(40 * 80 * 3, '\x40'));
+  task.layout = PixelLayout::kUint8Hwc;
+  task.width = 80;
+  task.height = 40;
+  StylizeOutcome outcome = Run(task);
+  ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+  EXPECT_EQ(outcome.layout, PixelLayout::kUint8Hwc);
+  EXPECT_EQ(outcome.image, std::string(40 * 80 * 3, '\xbf'));
+
+  task.size = 40;
+  task.strength = 0;
+  outcome = Run(task);
+  EXPECT_EQ(outcome.width, 40);
+  EXPECT_EQ(outcome.height, 20);
+  EXPECT_EQ(outcome.image, std::string(20 * 40 * 3, '\x40'));
+
+  const std::vector<float> grey(std::size_t{40} * 80 * 3, 64 / 255.0F);
+  task = Task({reinterpret_cast<const char*>(grey.data()), grey.size() * sizeof(float)});
+  task.layout = PixelLayout::kFp32Chw;
+  task.width = 80;
+  task.height = 40;
+  task.preserve_color = true;
+  task.quality = 0;  // means nothing here
+  outcome = Run(task);
+  ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+  ASSERT_EQ(outcome.image.size(), task.image.size());
+  float first = 0;
+  std::memcpy(&first, outcome.image.data(), sizeof(first));
+  EXPECT_NEAR(first, 191 / 255.0, 1.5 / 255);
+}
+
+TEST_F(StylizeTest, PixelsThatCannotBeAreRefusedByName) {
+  StylizeTask task = Task(std::string(40 * 80 * 3, '\x40'));
+  task.layout = PixelLayout::kUint8Hwc;
+  task.width = 80;
+  task.height = 41;
+  EXPECT_EQ(FieldOf(Run(task).status), "image");
+  task.layout = static_cast<PixelLayout>(99);
+  EXPECT_EQ(FieldOf(Run(task).status), "image");
+  // Four times the bytes would not fit into a message.
+  task.layout = PixelLayout::kFp32Chw;
+  task.width = 64;
+  task.height = 64;
+  task.image = std::string(64 * 64 * 3 * sizeof(float), '\0');
+  task.size = 4096;
+  EXPECT_EQ(FieldOf(Run(task).status), "size");
+  EXPECT_THAT(models_.loads(), IsEmpty());
 }
 
 TEST_F(StylizeTest, SizeIsTheLongSideOfTheResult) {
@@ -335,64 +383,6 @@ TEST_F(StylizeTest, ThePoolAnswersEverythingEvenWhenItEnds) {
     models_.HoldCompute(false);
   }
   EXPECT_EQ(codes.size(), 5);
-}
-
-// The real model code with random weights.
-class RandomModelTest : public ::testing::Test {
- protected:
-  StylizeOutcome Run(const StylizeTask& task) {
-    return Stylize(task, {.models = cache_, .clock = SystemClock(), .compute = compute_});
-  }
-
-  StylizeTask Task() {
-    StylizeTask task;
-    task.model = {.name = "random",
-                  .version = 1,
-                  .directory = directory_.path().string(),
-                  .weights_sha256 = sha256_};
-    task.image = EncodedPicture(ImageFormat::kPng, 37, 53);
-    return task;
-  }
-
-  test::TempDir directory_;
-  std::string sha256_ = test::WriteRandomModel(directory_.path(), 1);
-  ModelCache cache_{ModelCache::Options()};
-  absl::Mutex compute_;
-};
-
-TEST_F(RandomModelTest, RestylesAnOddSizeTheSameWayEveryTime) {
-  const StylizeOutcome first = Run(Task());
-  ASSERT_TRUE(first.status.ok()) << first.status << " " << first.log_detail;
-  EXPECT_EQ(first.height, 37);
-  EXPECT_EQ(first.width, 53);
-  EXPECT_GT(first.decode, absl::ZeroDuration());
-  EXPECT_GT(first.load, absl::ZeroDuration());
-  EXPECT_GT(first.compute, absl::ZeroDuration());
-  EXPECT_GT(first.encode, absl::ZeroDuration());
-  EXPECT_EQ(Run(Task()).image, first.image);
-  EXPECT_GT(cache_.figures().bytes, 100'000);
-}
-
-TEST_F(RandomModelTest, AWrongChecksumIsDataLoss) {
-  StylizeTask task = Task();
-  task.model.weights_sha256 = std::string(64, '0');
-  EXPECT_EQ(Run(task).status.code(), absl::StatusCode::kDataLoss);
-}
-
-TEST_F(RandomModelTest, AFlippedByteInTheWeightsIsDataLoss) {
-  const auto file = directory_ / "weights.safetensors";
-  std::fstream weights(file, std::ios::in | std::ios::out | std::ios::binary);
-  weights.seekp(-5, std::ios::end);
-  weights.put('\x7f');
-  weights.close();
-  const StylizeOutcome outcome = Run(Task());
-  EXPECT_EQ(outcome.status.code(), absl::StatusCode::kDataLoss);
-  EXPECT_THAT(std::string(outcome.status.message()), Not(HasSubstr(directory_.path().string())));
-}
-
-TEST_F(RandomModelTest, MissingFilesAreDataLoss) {
-  std::filesystem::remove(directory_ / "weights.safetensors");
-  EXPECT_EQ(Run(Task()).status.code(), absl::StatusCode::kDataLoss);
 }
 
 }  // namespace

@@ -1,0 +1,228 @@
+#include "server/app/server_config.h"
+
+#include <unistd.h>
+
+#include <cmath>
+#include <cstdint>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "common/errors.h"
+#include "common/files.h"
+#include "common/host_port.h"
+#include "common/names.h"
+#include "common/rpc/proto_json.h"
+#include "common/status_macros.h"
+
+namespace atelier::server {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::uint64_t kMaxFileBytes = 1U << 20U;
+constexpr double kMaxMib = 1048576;
+constexpr double kMaxWaiting = 100000;
+constexpr int kMaxWarmupSizes = 8;
+
+// One value: OK when it is not set, or from `low` to `high`.
+absl::Status InRange(std::string_view key, bool set, double value, double low, double high) {
+  // Written so that NaN, which protobuf's JSON can say, is refused.
+  if (!set || (value >= low && value <= high)) {
+    return absl::OkStatus();
+  }
+  return InvalidField(key, absl::StrCat("must be from ", low, " to ", std::uint64_t(high)));
+}
+
+absl::Status CheckBatching(const std::string& key, const v1::Batching& batching) {
+  ATELIER_RETURN_IF_ERROR(
+      InRange(key + ".max_size", batching.has_max_size(), batching.max_size(), 1, 64));
+  return InRange(key + ".max_delay_ms", batching.has_max_delay_ms(), batching.max_delay_ms(), 0,
+                 1000);
+}
+
+absl::Status CheckModel(const std::string& name, const v1::ModelSettings& model) {
+  ATELIER_RETURN_IF_ERROR(CheckName("models", name));
+  const std::string key = "models." + name;
+  ATELIER_RETURN_IF_ERROR(CheckBatching(key + ".batching", model.batching()));
+  ATELIER_RETURN_IF_ERROR(
+      InRange(key + ".max_waiting", model.has_max_waiting(), model.max_waiting(), 1, kMaxWaiting));
+  if (model.warmup_sizes_size() > kMaxWarmupSizes) {
+    return InvalidField(key + ".warmup_sizes", "must be at most 8 sizes");
+  }
+  for (const std::uint32_t size : model.warmup_sizes()) {
+    ATELIER_RETURN_IF_ERROR(InRange(key + ".warmup_sizes", true, size, 16, 1024));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckLimits(const v1::QueueLimits& limits) {
+  ATELIER_RETURN_IF_ERROR(InRange("limits.max_waiting", limits.has_max_waiting(),
+                                  limits.max_waiting(), 1, kMaxWaiting));
+  ATELIER_RETURN_IF_ERROR(
+      InRange("limits.max_mib", limits.has_max_mib(), limits.max_mib(), 1, kMaxMib));
+  ATELIER_RETURN_IF_ERROR(InRange("limits.model_max_waiting", limits.has_model_max_waiting(),
+                                  limits.model_max_waiting(), 1, kMaxWaiting));
+  ATELIER_RETURN_IF_ERROR(InRange("limits.model_max_mib", limits.has_model_max_mib(),
+                                  limits.model_max_mib(), 1, kMaxMib));
+  ATELIER_RETURN_IF_ERROR(InRange("limits.client_max_waiting", limits.has_client_max_waiting(),
+                                  limits.client_max_waiting(), 1, kMaxWaiting));
+  return InRange("limits.client_max_mib", limits.has_client_max_mib(), limits.client_max_mib(), 1,
+                 kMaxMib);
+}
+
+absl::Status CheckAddresses(const v1::ServerConfig& config) {
+  if (config.has_listen()) {
+    ATELIER_RETURN_IF_ERROR(ParseHostPort("listen", config.listen()).status());
+  }
+  if (config.has_metrics_listen()) {
+    ATELIER_RETURN_IF_ERROR(ParseHostPort("metrics_listen", config.metrics_listen()).status());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckFiles(const v1::ServerConfig& config) {
+  if (config.has_shipped_models() && config.shipped_models().empty()) {
+    return InvalidField("shipped_models", "must be a folder, or \"none\"");
+  }
+  for (const auto& [name, folder] : config.datasets()) {
+    ATELIER_RETURN_IF_ERROR(CheckName("datasets", name));
+    if (folder.empty()) {
+      return InvalidField("datasets." + name, "must be a folder of pictures");
+    }
+  }
+  if (config.has_tls() && config.tls().certificate().empty()) {
+    return InvalidField("tls.certificate", "is required where there is \"tls\"");
+  }
+  if (config.has_tls() && config.tls().key().empty()) {
+    return InvalidField("tls.key", "is required where there is \"tls\"");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckLogLevel(const v1::ServerConfig& config) {
+  const std::string& level = config.log_level();
+  if (!config.has_log_level() || level == "debug" || level == "info" || level == "warn" ||
+      level == "error") {
+    return absl::OkStatus();
+  }
+  return InvalidField("log_level", "must be \"debug\", \"info\", \"warn\" or \"error\"");
+}
+
+void MakeAbsolute(std::string& path, const fs::path& folder) {
+  if (!path.empty() && path != "none") {
+    path = (folder / path).lexically_normal().string();
+  }
+}
+
+void MakeAbsolute(v1::ServerConfig& config, const fs::path& folder) {
+  if (config.has_shipped_models()) {
+    MakeAbsolute(*config.mutable_shipped_models(), folder);
+  }
+  for (auto& [name, path] : *config.mutable_datasets()) {
+    MakeAbsolute(path, folder);
+  }
+  if (config.has_tls()) {
+    MakeAbsolute(*config.mutable_tls()->mutable_certificate(), folder);
+    MakeAbsolute(*config.mutable_tls()->mutable_key(), folder);
+    MakeAbsolute(*config.mutable_tls()->mutable_client_ca(), folder);
+  }
+}
+
+// Those of config.proto.
+v1::ServerConfig Defaults() {
+  v1::ServerConfig config;
+  config.set_listen("127.0.0.1:8001");
+  config.set_metrics_listen("127.0.0.1:8002");
+  config.set_local_workers(1);
+  config.set_shipped_models((ShareDirectory() / "models").string());
+  config.set_worker_grace_s(30);
+  config.mutable_limits()->set_max_waiting(256);
+  config.mutable_limits()->set_max_mib(256);
+  config.mutable_batching()->set_max_size(8);
+  config.mutable_batching()->set_max_delay_ms(0);
+  config.mutable_response_cache()->set_max_mib(0);
+  config.mutable_drain()->set_grace_s(0);
+  config.mutable_drain()->set_timeout_s(60);
+  config.set_model_memory_mib(2048);
+  config.set_identity_model(false);
+  config.set_log_level("info");
+  return config;
+}
+
+// A limit of a model or a client is the server's unless it is said.
+void FillShares(v1::QueueLimits& limits) {
+  if (!limits.has_model_max_waiting()) {
+    limits.set_model_max_waiting(limits.max_waiting());
+  }
+  if (!limits.has_model_max_mib()) {
+    limits.set_model_max_mib(limits.max_mib());
+  }
+  if (!limits.has_client_max_waiting()) {
+    limits.set_client_max_waiting(limits.max_waiting());
+  }
+  if (!limits.has_client_max_mib()) {
+    limits.set_client_max_mib(limits.max_mib());
+  }
+}
+
+}  // namespace
+
+absl::Status CheckConfig(const v1::ServerConfig& config) {
+  ATELIER_RETURN_IF_ERROR(CheckAddresses(config));
+  ATELIER_RETURN_IF_ERROR(CheckFiles(config));
+  ATELIER_RETURN_IF_ERROR(
+      InRange("local_workers", config.has_local_workers(), config.local_workers(), 0, 64));
+  ATELIER_RETURN_IF_ERROR(InRange("worker_grace_s", config.has_worker_grace_s(),
+                                  config.worker_grace_s(), 0, kMaxWorkerGrace));
+  ATELIER_RETURN_IF_ERROR(CheckLimits(config.limits()));
+  ATELIER_RETURN_IF_ERROR(CheckBatching("batching", config.batching()));
+  for (const auto& [name, model] : config.models()) {
+    ATELIER_RETURN_IF_ERROR(CheckModel(name, model));
+  }
+  ATELIER_RETURN_IF_ERROR(InRange("response_cache.max_mib", config.response_cache().has_max_mib(),
+                                  config.response_cache().max_mib(), 0, kMaxMib));
+  const v1::DrainSettings& drain = config.drain();
+  ATELIER_RETURN_IF_ERROR(
+      InRange("drain.grace_s", drain.has_grace_s(), drain.grace_s(), 0, kMaxDrainGrace));
+  ATELIER_RETURN_IF_ERROR(
+      InRange("drain.timeout_s", drain.has_timeout_s(), drain.timeout_s(), 0, kMaxDrainTimeout));
+  ATELIER_RETURN_IF_ERROR(InRange("model_memory_mib", config.has_model_memory_mib(),
+                                  static_cast<double>(config.model_memory_mib()), 16, kMaxMib));
+  return CheckLogLevel(config);
+}
+
+absl::StatusOr<v1::ServerConfig> ParseConfig(std::string_view json, const fs::path& folder) {
+  v1::ServerConfig config;
+  ATELIER_RETURN_IF_ERROR(FromJson(json, config));
+  ATELIER_RETURN_IF_ERROR(CheckConfig(config));
+  MakeAbsolute(config, folder);
+  return config;
+}
+
+absl::StatusOr<v1::ServerConfig> ReadConfig(const fs::path& file) {
+  const std::string name = absl::StrCat("config: \"", file.filename().string(), "\" ");
+  const absl::StatusOr<std::string> text = ReadFile(file, kMaxFileBytes);
+  if (absl::IsNotFound(text.status())) {
+    return absl::NotFoundError(name + "is not there");
+  }
+  if (absl::IsResourceExhausted(text.status())) {
+    return absl::InvalidArgumentError(name + "is larger than 1 MiB");
+  }
+  if (!text.ok()) {
+    return ::access(file.c_str(), R_OK) != 0
+               ? absl::PermissionDeniedError(name + "may not be read by this program")
+               : absl::InternalError(name + "cannot be read");
+  }
+  return ParseConfig(*text, fs::absolute(file).parent_path());
+}
+
+v1::ServerConfig EffectiveConfig(const v1::ServerConfig& file,
+                                 const v1::ServerConfig& command_line) {
+  v1::ServerConfig config = Defaults();
+  config.MergeFrom(file);
+  config.MergeFrom(command_line);
+  FillShares(*config.mutable_limits());
+  return config;
+}
+
+}  // namespace atelier::server

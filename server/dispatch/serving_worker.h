@@ -1,0 +1,58 @@
+// What the dispatcher knows of one connected worker, and how it chooses among several.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "server/dispatch/worker_port.h"
+#include "server/queue/request_queue.h"
+
+namespace atelier::server {
+
+// The weights that a piece of work needs in memory; empty: none.
+std::string WeightsOf(const Work& work);
+
+struct ServingWorker {
+  struct Task {
+    std::shared_ptr<const Work> work;
+    std::string weights;
+    std::uint64_t fingerprint = 0;
+  };
+
+  std::shared_ptr<WorkerPort> port;
+  std::string name;
+  std::uint32_t slots = 1;
+  std::uint32_t credit = 0;
+  std::set<std::string> loaded;  // weights in its memory
+  std::map<RequestId, Task> in_work;
+  // Still in work there, but nobody waits any more; their fingerprints.
+  std::map<RequestId, std::uint64_t> abandoned;
+  // Comes next, once nothing else is in work; it gets nothing else until then.
+  std::optional<RequestQueue::Assignment> reserved;
+  bool exclusive = false;         // what is in work is to stay alone
+  bool trial = false;             // what is in work decides about its breaker
+  std::uint64_t last_picked = 0;  // counts up; equal load: the one that has waited longest
+
+  std::size_t tasks() const { return in_work.size() + abandoned.size(); }
+  bool idle() const { return tasks() == 0; }
+  bool Has(const std::string& weights) const;
+};
+
+// Which of `workers` (not empty) gets `next`: the one with the least
+//
+//   tasks in work / slots + (0 if it has the model's weights, otherwise 1)
+//
+// so that a worker that has the model is preferred unless it is busier by more than one full set of
+// slots: then it pays to load the model on another. At equal sums it is the one that has the model,
+// so that requests of one model come together and can be computed as a batch, then the one that has
+// waited longest for work. A request that must be alone goes to an idle worker, if there is one.
+ServingWorker* ChooseWorker(const std::vector<ServingWorker*>& workers,
+                            const RequestQueue::Assignment& next);
+
+}  // namespace atelier::server

@@ -1,0 +1,251 @@
+// A stream whose messages are answered in their order, several under way at a time: bounded and
+// flow-controlled.
+#pragma once
+
+#include <grpcpp/alarm.h>
+#include <grpcpp/server_context.h>
+#include <grpcpp/support/server_callback.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "common/rpc/grpc_status.h"
+
+namespace atelier::server {
+
+// One message and its answer.
+template <typename Request, typename Response>
+class StreamTurn {
+ public:
+  // Called once, on any thread, also before Start returns; must not block. OK: `response` is the
+  // answer. Anything else ends the stream with it, once the answers before it are sent.
+  using Done = absl::AnyInvocable<void(absl::Status) &&>;
+
+  virtual ~StreamTurn() = default;
+
+  // `request` is needed only during the call. Once.
+  virtual void Start(const Request& request, Done done) = 0;
+  // Nobody waits any more; `done` is still called, soon. Also before or during Start.
+  virtual void Cancel() = 0;
+
+  Response response;
+};
+
+struct OrderedStreamOptions {
+  // Messages that are read ahead of the answers: a client that does not read its answers is not
+  // read from either.
+  std::size_t window = 8;
+  // A client that sends nothing for so long although it has all its answers loses the stream
+  // (DEADLINE_EXCEEDED), as does one that does not read the answer that waits for it (CANCELLED:
+  // nothing else ends a write that nobody takes).
+  absl::Duration idle_limit = absl::Seconds(60);
+};
+
+// Answers come from any thread and may come late, hence the shared ownership: gRPC holds one share
+// until OnDone, every turn under way and the alarm another. gRPC never calls a reaction from within
+// StartRead, StartWrite or Finish, so these are called under the lock.
+template <typename Request, typename Response>
+class OrderedStream final : public grpc::ServerBidiReactor<Request, Response>,
+                            public std::enable_shared_from_this<OrderedStream<Request, Response>> {
+ public:
+  using Turn = StreamTurn<Request, Response>;
+  using MakeTurn = std::function<std::shared_ptr<Turn>()>;
+
+  // `make_turn` is called for one message after the other. gRPC owns what is returned.
+  static grpc::ServerBidiReactor<Request, Response>* Start(grpc::CallbackServerContext& context,
+                                                           const OrderedStreamOptions& options,
+                                                           MakeTurn make_turn) {
+    const auto stream =
+        std::shared_ptr<OrderedStream>(new OrderedStream(context, options, std::move(make_turn)));
+    const absl::MutexLock lock(&stream->mutex_);
+    stream->self_ = stream;
+    stream->WatchIdleness();
+    stream->GoOn();
+    return stream.get();
+  }
+
+ private:
+  struct Place {
+    std::shared_ptr<Turn> turn;
+    std::optional<absl::Status> status;  // once it has ended; guarded by the stream's lock
+  };
+  using Places = std::deque<std::shared_ptr<Place>>;
+
+  OrderedStream(grpc::CallbackServerContext& context, const OrderedStreamOptions& options,
+                MakeTurn make_turn)
+      : context_(context), options_(options), make_turn_(std::move(make_turn)) {}
+
+  void OnReadDone(bool ok) override ABSL_LOCKS_EXCLUDED(mutex_) {
+    std::shared_ptr<Place> place;
+    {
+      const absl::MutexLock lock(&mutex_);
+      ++moves_;
+      if (ok && end_ == std::nullopt) {
+        place = std::make_shared<Place>(Place{.turn = make_turn_()});
+        places_.push_back(place);
+      } else {
+        reading_ = false;
+        read_all_ = true;
+      }
+    }
+    if (place != nullptr) {
+      place->turn->Start(request_, [self = this->shared_from_this(), place](absl::Status status) {
+        self->OnAnswer(*place, std::move(status));
+      });
+      request_ = Request();  // Clear would keep the room of the largest picture so far
+      const absl::MutexLock lock(&mutex_);
+      reading_ = false;
+    }
+    Advance();
+  }
+
+  void OnAnswer(Place& place, absl::Status status) ABSL_LOCKS_EXCLUDED(mutex_) {
+    {
+      const absl::MutexLock lock(&mutex_);
+      place.status = std::move(status);
+    }
+    Advance();
+  }
+
+  void OnWriteDone(bool ok) override ABSL_LOCKS_EXCLUDED(mutex_) {
+    {
+      const absl::MutexLock lock(&mutex_);
+      ++moves_;
+      writing_ = false;
+      places_.pop_front();
+      if (!ok) {
+        Break();
+      }
+    }
+    Advance();
+  }
+
+  void OnCancel() override ABSL_LOCKS_EXCLUDED(mutex_) {
+    {
+      const absl::MutexLock lock(&mutex_);
+      Break();
+    }
+    Advance();
+  }
+
+  void OnDone() override ABSL_LOCKS_EXCLUDED(mutex_) {
+    std::shared_ptr<OrderedStream> self;
+    const absl::MutexLock lock(&mutex_);
+    self = std::move(self_);
+    over_ = true;
+    alarm_->Cancel();
+  }
+
+  void Break() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    if (!end_.has_value()) {
+      end_ = absl::CancelledError("The client went away.");
+    }
+  }
+
+  // Begins what can begin now; after the end, gives up the turns that nobody waits for.
+  void Advance() ABSL_LOCKS_EXCLUDED(mutex_) {
+    Places abandoned;
+    {
+      const absl::MutexLock lock(&mutex_);
+      GoOn();
+      if (finished_) {
+        abandoned.swap(places_);
+      }
+    }
+    for (const std::shared_ptr<Place>& place : abandoned) {
+      place->turn->Cancel();
+    }
+  }
+
+  void GoOn() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    if (finished_) {
+      return;
+    }
+    if (!writing_) {
+      WriteOrEnd();
+    }
+    if (!reading_ && !read_all_ && !end_.has_value() && places_.size() < options_.window) {
+      reading_ = true;
+      this->StartRead(&request_);
+    }
+  }
+
+  void WriteOrEnd() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    if (!end_.has_value() && places_.empty() && read_all_) {
+      end_ = absl::OkStatus();
+    }
+    if (!end_.has_value() && !places_.empty() && places_.front()->status.has_value()) {
+      if (places_.front()->status->ok()) {
+        writing_ = true;
+        return this->StartWrite(&places_.front()->turn->response);
+      }
+      end_ = *places_.front()->status;
+    }
+    if (end_.has_value()) {
+      finished_ = true;
+      this->Finish(ToGrpcStatus(*end_));
+    }
+  }
+
+  // Looks once every `idle_limit` whether anything has moved since the last look.
+  void WatchIdleness() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    moves_seen_ = moves_;
+    // A new one each time: the old one may be running its callback, which must stay as it is.
+    alarm_ = std::make_unique<grpc::Alarm>();
+    alarm_->Set(absl::ToChronoTime(absl::Now() + options_.idle_limit),
+                [self = this->shared_from_this()](bool /*fired*/) { self->OnAlarm(); });
+  }
+
+  void OnAlarm() ABSL_LOCKS_EXCLUDED(mutex_) {
+    {
+      const absl::MutexLock lock(&mutex_);
+      if (over_ || finished_) {
+        return;
+      }
+      const bool server_is_slow = !places_.empty() && !writing_;
+      if (moves_ != moves_seen_ || server_is_slow) {
+        return WatchIdleness();
+      }
+      if (!end_.has_value()) {
+        end_ = absl::DeadlineExceededError(absl::StrCat(
+            "Nothing was sent or read for ", absl::FormatDuration(options_.idle_limit), "."));
+      }
+      if (writing_) {
+        context_.TryCancel();  // nothing else ends a write that nobody reads
+      }
+    }
+    Advance();
+  }
+
+  grpc::CallbackServerContext& context_;  // alive until OnDone
+  const OrderedStreamOptions options_;
+  const MakeTurn make_turn_;
+  Request request_;  // in use while reading_
+
+  absl::Mutex mutex_;
+  std::shared_ptr<OrderedStream> self_ ABSL_GUARDED_BY(mutex_);
+  std::unique_ptr<grpc::Alarm> alarm_ ABSL_GUARDED_BY(mutex_);
+  Places places_ ABSL_GUARDED_BY(mutex_);                    // in the order of their messages
+  std::optional<absl::Status> end_ ABSL_GUARDED_BY(mutex_);  // how the stream will end
+  std::uint64_t moves_ ABSL_GUARDED_BY(mutex_) = 0;          // messages read and answers sent
+  std::uint64_t moves_seen_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool reading_ ABSL_GUARDED_BY(mutex_) = false;   // until the message is taken
+  bool writing_ ABSL_GUARDED_BY(mutex_) = false;   // the first turn's response
+  bool read_all_ ABSL_GUARDED_BY(mutex_) = false;  // the client has ended its side
+  bool finished_ ABSL_GUARDED_BY(mutex_) = false;  // Finish was called
+  bool over_ ABSL_GUARDED_BY(mutex_) = false;      // OnDone was
+};
+
+}  // namespace atelier::server

@@ -1,0 +1,114 @@
+#include "server/rpc/stylize_stream.h"
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/errors.h"
+#include "server/rpc/queued_call.h"
+#include "server/rpc/stylize_kind.h"
+
+namespace atelier::server {
+namespace {
+
+using Stream = OrderedStream<v1::StylizeStreamRequest, v1::StylizeStreamResponse>;
+
+// What the messages of one stream share. Touched by one message after the other.
+struct Shared {
+  StylizeRoom room;
+  grpc::CallbackServerContext& context;  // alive while turns are started
+  v1::StylizeRequest controls;           // of the first message, without its pictures
+  std::uint64_t next_index = 0;
+};
+
+// The whole request of a message that may have its controls from the first one.
+v1::StylizeRequest Completed(const v1::StylizeRequest& own, const v1::StylizeRequest& controls) {
+  if (!own.model().empty()) {
+    return own;
+  }
+  v1::StylizeRequest request = controls;
+  request.set_image(own.image());
+  if (own.has_request_id()) {
+    request.set_request_id(own.request_id());
+  }
+  return request;
+}
+
+class StylizeTurn final : public Stream::Turn {
+ public:
+  explicit StylizeTurn(std::shared_ptr<Shared> shared)
+      : shared_(std::move(shared)), id_(shared_->room.desk.NextId()) {}
+
+  void Start(const v1::StylizeStreamRequest& message, Done done) override {
+    const std::uint64_t index = shared_->next_index++;
+    response.set_index(index);
+    if (index == 0) {
+      if (message.request().model().empty()) {
+        return std::move(done)(InvalidField(
+            "request.model", "is required in the first message, whose controls hold for the rest"));
+      }
+      shared_->controls = message.request();
+      shared_->controls.clear_image();
+      shared_->controls.clear_request_id();
+    }
+    const v1::StylizeRequest request = Completed(message.request(), shared_->controls);
+    const StylizeRoom& room = shared_->room;
+    absl::StatusOr<StylizeWork> work = room.admission.Admit(request);
+    if (!work.ok()) {
+      room.probe.Refused(work.status());
+      return Answer(work.status(), std::move(done));
+    }
+    if (index == 0) {
+      // A video that changed its model on the way, with a canary or a promotion, would flicker.
+      shared_->controls.set_model(absl::StrCat(work->model.name, "@", work->model.version));
+    }
+    AnnounceReply<StylizeKind>(*work, *response.mutable_response());
+    const WorkTerms terms = TermsOfCall(shared_->context, *TermsOf(request), room.clock.Now());
+    // The stream keeps this turn until `done` was called.
+    room.desk.Submit(id_, *std::move(work), terms,
+                     [this, done = std::move(done)](WorkAnswer answer) mutable {
+                       if (!answer.outcome.ok()) {
+                         return Answer(answer.outcome.status(), std::move(done));
+                       }
+                       FillReply<StylizeKind>(std::move(answer), shared_->room.probe,
+                                              *response.mutable_response());
+                       Answer(absl::OkStatus(), std::move(done));
+                     });
+    if (cancelled_) {
+      room.desk.Cancel(id_);  // Cancel came before the queue knew the request
+    }
+  }
+
+  void Cancel() override {
+    cancelled_ = true;
+    shared_->room.desk.Cancel(id_);
+  }
+
+ private:
+  void Answer(const absl::Status& status, Done done) {
+    shared_->room.probe.Answered(status.code());
+    if (!status.ok()) {
+      *response.mutable_error() = ToRpcStatus(status);
+    }
+    std::move(done)(absl::OkStatus());
+  }
+
+  const std::shared_ptr<Shared> shared_;
+  const RequestId id_;
+  std::atomic<bool> cancelled_ = false;
+};
+
+}  // namespace
+
+grpc::ServerBidiReactor<v1::StylizeStreamRequest, v1::StylizeStreamResponse>* StartStylizeStream(
+    const StylizeRoom& room, grpc::CallbackServerContext& context,
+    const OrderedStreamOptions& options) {
+  const auto shared = std::make_shared<Shared>(Shared{.room = room, .context = context});
+  return Stream::Start(context, options,
+                       [shared] { return std::make_shared<StylizeTurn>(shared); });
+}
+
+}  // namespace atelier::server

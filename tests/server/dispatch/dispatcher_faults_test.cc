@@ -1,0 +1,271 @@
+// Workers that die, hang, fail and come back; who gets a model's requests.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "prometheus/registry.h"
+#include "prometheus/text_serializer.h"
+#include "server/dispatch/dispatcher.h"
+#include "tests/server/support/stylize_fakes.h"
+#include "tests/support/fake_clock.h"
+#include "tests/support/wait_until.h"
+
+namespace atelier::server {
+namespace {
+
+using test::FakeClock;
+using test::WaitUntil;
+using testing::Answers;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+using testing::SampleOutcome;
+using testing::SampleWork;
+
+class TaskList final : public WorkerPort {
+ public:
+  void SendTask(RequestId task, const Work&, absl::Time) override {
+    const absl::MutexLock lock(&mutex_);
+    tasks_.push_back(task);
+  }
+  void SendCancel(RequestId) override {}
+
+  std::vector<RequestId> tasks() const {
+    const absl::MutexLock lock(&mutex_);
+    return tasks_;
+  }
+
+ private:
+  mutable absl::Mutex mutex_;
+  std::vector<RequestId> tasks_ ABSL_GUARDED_BY(mutex_);
+};
+
+class DispatcherFaultsTest : public ::testing::Test {
+ protected:
+  RequestId Add(Answers& answers, std::uint64_t fingerprint = 0,
+                const std::string& weights = "ab") {
+    StylizeWork work = SampleWork();
+    work.model.weights_sha256 = weights;
+    auto request = std::make_unique<Request>(queue_.NextId(), std::move(work),
+                                             RequestTraits{.fingerprint = fingerprint},
+                                             clock_.Now() + absl::Hours(1), answers.Expect());
+    const RequestId id = request->id();
+    EXPECT_TRUE(queue_.Enqueue(request).ok());
+    return id;
+  }
+
+  // Worker `id` is called w-`id`, unless it is the successor of another.
+  std::shared_ptr<TaskList> Connect(WorkerId id, std::uint32_t credit = 8, std::uint32_t slots = 2,
+                                    const std::string& name = "") {
+    auto port = std::make_shared<TaskList>();
+    dispatcher_.AddWorker(id, slots, port, name.empty() ? "w-" + std::to_string(id) : name);
+    EXPECT_TRUE(dispatcher_.AddCredit(id, credit).ok());
+    return port;
+  }
+  void Finish(WorkerId worker, RequestId task) {
+    EXPECT_TRUE(dispatcher_.OnResult(worker, task, SampleOutcome()).ok());
+  }
+  void Fail(WorkerId worker, RequestId task) {
+    EXPECT_TRUE(dispatcher_.OnResult(worker, task, absl::InternalError("broken")).ok());
+  }
+  std::string Metrics() { return prometheus::TextSerializer().Serialize(registry_.Collect()); }
+
+  FakeClock clock_;
+  prometheus::Registry registry_;
+  QueueProbe probe_{registry_};
+  RequestQueue queue_{{}, clock_, probe_};
+  DispatchProbe dispatch_probe_{registry_};
+  Dispatcher dispatcher_{queue_, clock_, dispatch_probe_};
+};
+
+TEST_F(DispatcherFaultsTest, MembersOfADeadBatchAreRetriedAloneAndOthersGoOnBesideThem) {
+  Answers answers;
+  Connect(1);
+  const RequestId a = Add(answers);
+  const RequestId b = Add(answers);
+  dispatcher_.RemoveWorker(1);
+  auto second = Connect(2);
+  auto third = Connect(3);
+  EXPECT_THAT(second->tasks(), ElementsAre(a));
+  EXPECT_THAT(third->tasks(), ElementsAre(b));
+  const RequestId c = Add(answers);
+  EXPECT_EQ(queue_.waiting(), 1U) << "nothing is put beside those that are alone";
+  Finish(3, b);
+  EXPECT_THAT(third->tasks(), ElementsAre(b, c));
+  EXPECT_THAT(Metrics(), HasSubstr("atelier_strikes_total 0"));
+}
+
+TEST_F(DispatcherFaultsTest, BusyWorkerIsEmptiedForOneThatMustBeAlone) {
+  Answers answers;
+  auto port = Connect(1, 8, 4);
+  const RequestId a = Add(answers);
+  const RequestId b = Add(answers);
+  queue_.Strike(7);
+  const RequestId alone = Add(answers, 7);
+  const RequestId later = Add(answers);
+  Finish(1, a);
+  EXPECT_THAT(port->tasks(), ElementsAre(a, b)) << "nothing new until it is empty";
+  Finish(1, b);
+  EXPECT_THAT(port->tasks(), ElementsAre(a, b, alone));
+  Finish(1, alone);
+  EXPECT_THAT(port->tasks(), ElementsAre(a, b, alone, later));
+}
+
+TEST_F(DispatcherFaultsTest, ReservationEndsWithItsRequestAndWithItsWorker) {
+  Answers first;
+  Answers alone_answer;
+  Answers last;
+  auto port = Connect(1, 8, 4);
+  const RequestId a = Add(first);
+  queue_.Strike(7);
+  const RequestId alone = Add(alone_answer, 7);
+  const RequestId b = Add(last);
+  EXPECT_THAT(port->tasks(), ElementsAre(a));
+  queue_.Cancel(alone);
+  EXPECT_THAT(port->tasks(), ElementsAre(a, b));
+
+  Answers again;
+  const RequestId second = Add(again, 7);
+  dispatcher_.RemoveWorker(1);
+  auto next = Connect(2);
+  // It never reached the first worker: neither a retry nor a strike.
+  EXPECT_EQ(next->tasks().size(), 1U);
+  Finish(2, a);
+  Finish(2, b);
+  EXPECT_THAT(next->tasks(), ElementsAre(a, b, second));
+  EXPECT_THAT(Metrics(), HasSubstr("atelier_strikes_total 1"));
+}
+
+TEST_F(DispatcherFaultsTest, OnlyWhatWasAloneOnADeadWorkerGetsAStrikeAndTwoRefuseIt) {
+  Answers culprit;
+  Answers innocent;
+  Connect(1);
+  const RequestId bad = Add(culprit, 7);
+  const RequestId good = Add(innocent, 8);
+  dispatcher_.RemoveWorker(1);
+  auto port = Connect(2);
+  EXPECT_THAT(port->tasks(), ElementsAre(bad));
+  dispatcher_.RemoveWorker(2);
+  EXPECT_EQ(culprit.code(), absl::StatusCode::kUnavailable) << "two losses, one strike";
+  port = Connect(3);
+  EXPECT_THAT(port->tasks(), ElementsAre(good));
+  Finish(3, good);
+  EXPECT_EQ(innocent.code(), absl::StatusCode::kOk);
+
+  Answers again;
+  Add(again, 7);
+  dispatcher_.RemoveWorker(3);
+  EXPECT_EQ(again.code(), absl::StatusCode::kFailedPrecondition) << "the second strike";
+  EXPECT_THAT(Metrics(), HasSubstr("atelier_strikes_total 2"));
+}
+
+TEST_F(DispatcherFaultsTest, CancelledCulpritGetsItsStrikeToo) {
+  Answers answers;
+  Connect(1);
+  const RequestId bad = Add(answers, 7);
+  queue_.Cancel(bad);
+  dispatcher_.RemoveWorker(1);
+  EXPECT_THAT(Metrics(), HasSubstr("atelier_strikes_total 1"));
+}
+
+TEST_F(DispatcherFaultsTest, WorkerThatSaysGoodByeIsNobodysFault) {
+  Answers answers;
+  Connect(1);
+  const RequestId a = Add(answers, 7);
+  dispatcher_.RemoveWorker(1, WorkerEnd::kLeft);
+  auto next = Connect(2);
+  const RequestId b = Add(answers);
+  EXPECT_THAT(next->tasks(), ElementsAre(a, b)) << "not alone";
+  EXPECT_THAT(Metrics(), HasSubstr("atelier_strikes_total 0"));
+}
+
+TEST_F(DispatcherFaultsTest, WorkerThatFailsThriceGetsNothingThenOneTrialThatDecides) {
+  Answers answers;
+  auto port = Connect(1, 100);
+  for (int i = 0; i < 3; ++i) {
+    Fail(1, Add(answers));
+  }
+  EXPECT_THAT(Metrics(), HasSubstr("atelier_worker_breaker_state{worker=\"w-1\"} 2"));
+  const RequestId a = Add(answers);
+  const RequestId b = Add(answers);
+  EXPECT_EQ(port->tasks().size(), 3U);
+  clock_.Advance(absl::Seconds(1) - absl::Nanoseconds(1));
+  EXPECT_EQ(port->tasks().size(), 3U);
+  clock_.Advance(absl::Nanoseconds(1));
+  ASSERT_TRUE(WaitUntil([&] { return port->tasks().size() == 4; })) << "nobody else wakes it";
+  EXPECT_EQ(port->tasks().back(), a);
+  EXPECT_EQ(queue_.waiting(), 1U) << "one at a time";
+  EXPECT_THAT(Metrics(), HasSubstr("atelier_worker_breaker_state{worker=\"w-1\"} 1"));
+  Fail(1, a);
+  clock_.Advance(absl::Seconds(1));
+  EXPECT_EQ(port->tasks().size(), 4U) << "the pause is twice as long now";
+  clock_.Advance(absl::Seconds(1));
+  ASSERT_TRUE(WaitUntil([&] { return port->tasks().size() == 5; }));
+  Finish(1, b);
+  EXPECT_THAT(Metrics(), HasSubstr("atelier_worker_breaker_state{worker=\"w-1\"} 0"));
+  Add(answers);
+  Add(answers);
+  EXPECT_EQ(port->tasks().size(), 7U);
+}
+
+TEST_F(DispatcherFaultsTest, BreakerOutlivesTheWorkersProcessAndOthersTakeTheWork) {
+  Answers answers;
+  for (WorkerId id = 1; id <= 3; ++id) {
+    Connect(id, 8, 2, "cpu-0");
+    dispatcher_.RemoveWorker(id);
+  }
+  auto back = Connect(4, 8, 2, "cpu-0");
+  const RequestId a = Add(answers);
+  EXPECT_THAT(back->tasks(), IsEmpty());
+  auto other = Connect(5, 8, 2, "cpu-1");
+  EXPECT_THAT(other->tasks(), ElementsAre(a));
+}
+
+TEST_F(DispatcherFaultsTest, WorkerThatHasTheModelIsPreferredByUpToOneSetOfSlots) {
+  Answers answers;
+  auto has = Connect(1, 20, 2);
+  dispatcher_.OnModelState(1, "oil", true);
+  auto lacks = Connect(2, 20, 2);
+  for (int i = 0; i < 3; ++i) {
+    Add(answers, 0, "oil");
+  }
+  EXPECT_EQ(has->tasks().size(), 3U);
+  EXPECT_EQ(lacks->tasks().size(), 0U);
+  // Busier by more than two slots: now the other loads it too.
+  Add(answers, 0, "oil");
+  EXPECT_EQ(lacks->tasks().size(), 1U);
+  // And is as good as the first from then on.
+  Add(answers, 0, "oil");
+  EXPECT_EQ(lacks->tasks().size(), 2U);
+}
+
+TEST_F(DispatcherFaultsTest, RequestsOfOneModelKeepTogetherAndAnUnloadedModelIsForgotten) {
+  Answers answers;
+  auto one = Connect(1, 20, 4);
+  auto two = Connect(2, 20, 4);
+  dispatcher_.OnModelState(1, "oil", true);
+  dispatcher_.OnModelState(2, "ink", true);
+  const RequestId oil_1 = Add(answers, 0, "oil");
+  const RequestId ink_1 = Add(answers, 0, "ink");
+  const RequestId oil_2 = Add(answers, 0, "oil");
+  const RequestId ink_2 = Add(answers, 0, "ink");
+  EXPECT_THAT(one->tasks(), ElementsAre(oil_1, oil_2));
+  EXPECT_THAT(two->tasks(), ElementsAre(ink_1, ink_2));
+  for (const RequestId id : {oil_1, oil_2}) {
+    Finish(1, id);
+  }
+  for (const RequestId id : {ink_1, ink_2}) {
+    Finish(2, id);
+  }
+  dispatcher_.OnModelState(1, "oil", false);
+  dispatcher_.OnModelState(2, "oil", true);
+  const RequestId moved = Add(answers, 0, "oil");
+  EXPECT_EQ(two->tasks().back(), moved);
+}
+
+}  // namespace
+}  // namespace atelier::server

@@ -1,0 +1,337 @@
+#include "server/dispatch/model_loader.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/synchronization/mutex.h"
+#include "common/errors.h"
+
+namespace atelier::server {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using ::testing::UnorderedElementsAre;
+
+ModelVersion Oil(std::uint32_t version) {
+  ModelVersion model;
+  model.name = "oil";
+  model.version = version;
+  model.weights_sha256 = std::string(64, static_cast<char>('a' + version));
+  return model;
+}
+
+// Knows the models that the test puts in.
+class FakeRegistry final : public ModelRegistry {
+ public:
+  absl::StatusOr<ModelVersion> Resolve(std::string_view reference,
+                                       std::string_view /*request_id*/) const override {
+    return NotFoundResource("model", reference, "nothing is asked here");
+  }
+  std::vector<ModelVersion> List() const override {
+    const absl::MutexLock lock(&mutex_);
+    return models_;
+  }
+  absl::StatusOr<std::uint32_t> Publish(std::string_view, std::string_view,
+                                        const std::filesystem::path&) override {
+    return absl::UnimplementedError("not in this fake");
+  }
+  void Add(ModelVersion model, bool kept) {
+    model.kept = kept;
+    const absl::MutexLock lock(&mutex_);
+    models_.push_back(std::move(model));
+  }
+
+ private:
+  mutable absl::Mutex mutex_;
+  std::vector<ModelVersion> models_ ABSL_GUARDED_BY(mutex_);
+};
+
+// Writes down what it is sent: "welcome 1,2", "load 1", "unload 1".
+class FakePort final : public ModelPort {
+ public:
+  void SendWelcome(const std::vector<ModelVersion>& preload) override {
+    std::string line = "welcome ";
+    for (const ModelVersion& model : preload) {
+      line += std::to_string(model.version) + ",";
+    }
+    Add(line.substr(0, line.size() - 1));
+  }
+  void SendLoad(const ModelVersion& model) override {
+    Add("load " + std::to_string(model.version));
+  }
+  void SendUnload(const ModelVersion& model) override {
+    Add("unload " + std::to_string(model.version));
+  }
+  std::vector<std::string> sent() const {
+    const absl::MutexLock lock(&mutex_);
+    return sent_;
+  }
+
+ private:
+  void Add(std::string line) {
+    const absl::MutexLock lock(&mutex_);
+    sent_.push_back(std::move(line));
+  }
+  mutable absl::Mutex mutex_;
+  std::vector<std::string> sent_ ABSL_GUARDED_BY(mutex_);
+};
+
+class ModelLoaderTest : public ::testing::Test {
+ protected:
+  std::shared_ptr<FakePort> Connect(WorkerId id, const std::vector<ModelVersion>& loaded = {}) {
+    auto port = std::make_shared<FakePort>();
+    std::vector<ModelKey> keys;
+    for (const ModelVersion& model : loaded) {
+      keys.push_back(KeyOf(model));
+    }
+    loader_.AddWorker(id, port, keys);
+    return port;
+  }
+  absl::Status Report(WorkerId id, const ModelVersion& model, ModelReport::State state,
+                      absl::Status failure = absl::OkStatus()) {
+    return loader_.OnReport(id,
+                            {.model = KeyOf(model), .state = state, .failure = std::move(failure)});
+  }
+  void Ready(WorkerId id, const ModelVersion& model) {
+    EXPECT_TRUE(Report(id, model, ModelReport::State::kReady).ok());
+  }
+  void Unloaded(WorkerId id, const ModelVersion& model) {
+    EXPECT_TRUE(Report(id, model, ModelReport::State::kUnloaded).ok());
+  }
+  void Failed(WorkerId id, const ModelVersion& model) {
+    EXPECT_TRUE(
+        Report(id, model, ModelReport::State::kFailed, absl::DataLossError("damaged")).ok());
+  }
+  // Into `answer`, once it comes.
+  ModelLoads::Done Into(std::optional<absl::Status>& answer) {
+    return [&answer](absl::Status status) {
+      EXPECT_FALSE(answer.has_value()) << "one answer only";
+      answer = std::move(status);
+    };
+  }
+
+  FakeRegistry registry_;
+  ModelLoader loader_{registry_};
+};
+
+TEST_F(ModelLoaderTest, ALoadIsDoneWhenEveryWorkerHasIt) {
+  auto one = Connect(1);
+  auto two = Connect(2, {Oil(1)});
+  std::optional<absl::Status> answer;
+  loader_.Load(Oil(1), Into(answer));
+  EXPECT_THAT(one->sent(), ElementsAre("welcome", "load 1"));
+  EXPECT_THAT(two->sent(), ElementsAre("welcome", "load 1")) << "to be warmed and kept";
+  EXPECT_EQ(loader_.LoadedWorkers(Oil(1)), 1U);
+  Ready(2, Oil(1));
+  Ready(1, Oil(2));
+  EXPECT_FALSE(answer.has_value());
+  Ready(1, Oil(1));
+  ASSERT_TRUE(answer.has_value());
+  EXPECT_TRUE(answer->ok());
+  EXPECT_EQ(loader_.LoadedWorkers(Oil(1)), 2U);
+  EXPECT_EQ(loader_.LoadedWorkers(Oil(2)), 1U);
+  EXPECT_THAT(loader_.LoadedBy(1),
+              UnorderedElementsAre(Oil(1).weights_sha256, Oil(2).weights_sha256));
+}
+
+TEST_F(ModelLoaderTest, WithoutWorkersALoadIsUnavailableAndAnUnloadDone) {
+  std::optional<absl::Status> load;
+  std::optional<absl::Status> unload;
+  loader_.Load(Oil(1), Into(load));
+  loader_.Unload(Oil(1), Into(unload));
+  EXPECT_TRUE(absl::IsUnavailable(*load));
+  EXPECT_TRUE(unload->ok());
+}
+
+TEST_F(ModelLoaderTest, TheFirstFailureEndsALoadAndTakesItBackWhereItWasNew) {
+  auto had_it = Connect(1, {Oil(1)});
+  auto fresh = Connect(2);
+  auto failing = Connect(3);
+  std::optional<absl::Status> answer;
+  loader_.Load(Oil(1), Into(answer));
+  Ready(2, Oil(1));
+  Failed(3, Oil(1));
+  ASSERT_TRUE(answer.has_value());
+  EXPECT_TRUE(absl::IsDataLoss(*answer));
+  EXPECT_EQ(answer->message(), "damaged");
+  EXPECT_THAT(had_it->sent(), ElementsAre("welcome", "load 1"));
+  EXPECT_THAT(fresh->sent(), ElementsAre("welcome", "load 1", "unload 1"));
+  EXPECT_THAT(failing->sent(), ElementsAre("welcome", "load 1", "unload 1"));
+  Ready(1, Oil(1));  // late
+}
+
+TEST_F(ModelLoaderTest, AFailureEndsAllLoadsOfThatVersionAndTakesBackOnce) {
+  auto one = Connect(1);
+  auto two = Connect(2);
+  std::optional<absl::Status> first;
+  std::optional<absl::Status> second;
+  std::optional<absl::Status> other;
+  loader_.Load(Oil(1), Into(first));
+  Ready(1, Oil(1));
+  loader_.Load(Oil(1), Into(second));
+  loader_.Load(Oil(2), Into(other));
+  Failed(2, Oil(1));
+  EXPECT_TRUE(absl::IsDataLoss(*first));
+  EXPECT_TRUE(absl::IsDataLoss(*second));
+  EXPECT_FALSE(other.has_value());
+  EXPECT_THAT(one->sent(), ElementsAre("welcome", "load 1", "load 1", "load 2", "unload 1"))
+      << "the first load brought it there";
+  EXPECT_THAT(two->sent(), ElementsAre("welcome", "load 1", "load 1", "load 2", "unload 1"));
+}
+
+TEST_F(ModelLoaderTest, AnUnloadIsDoneWhenNoWorkerHasIt) {
+  auto one = Connect(1, {Oil(1)});
+  auto two = Connect(2);
+  std::optional<absl::Status> answer;
+  loader_.Unload(Oil(1), Into(answer));
+  EXPECT_THAT(one->sent(), ElementsAre("welcome", "unload 1"));
+  Unloaded(2, Oil(1));
+  EXPECT_FALSE(answer.has_value());
+  Unloaded(1, Oil(1));
+  ASSERT_TRUE(answer.has_value());
+  EXPECT_TRUE(answer->ok());
+  EXPECT_EQ(loader_.LoadedWorkers(Oil(1)), 0U);
+}
+
+TEST_F(ModelLoaderTest, AWorkerThatIsLostNoLongerCounts) {
+  Connect(1);
+  Connect(2);
+  std::optional<absl::Status> load;
+  std::optional<absl::Status> unload;
+  loader_.Load(Oil(1), Into(load));
+  loader_.Unload(Oil(2), Into(unload));
+  Ready(1, Oil(1));
+  Unloaded(1, Oil(2));
+  loader_.RemoveWorker(2);
+  EXPECT_TRUE(load->ok());
+  EXPECT_TRUE(unload->ok());
+  EXPECT_EQ(loader_.Workers(), 1U);
+
+  std::optional<absl::Status> lost;
+  loader_.Load(Oil(3), Into(lost));
+  loader_.RemoveWorker(1);
+  loader_.RemoveWorker(1);
+  EXPECT_TRUE(absl::IsUnavailable(*lost));
+  EXPECT_EQ(loader_.LoadedWorkers(Oil(1)), 0U);
+}
+
+TEST_F(ModelLoaderTest, AWorkerIsWelcomedWithWhatIsKeptAndWhatIsBeingLoaded) {
+  registry_.Add(Oil(1), /*kept=*/true);
+  registry_.Add(Oil(2), /*kept=*/false);
+  registry_.Add(Oil(3), /*kept=*/true);
+  auto one = Connect(1);
+  EXPECT_THAT(one->sent(), ElementsAre("welcome 1,3"));
+  std::optional<absl::Status> answer;
+  loader_.Load(Oil(2), Into(answer));
+  std::optional<absl::Status> unload;
+  loader_.Unload(Oil(4), Into(unload));
+  auto two = Connect(2);
+  EXPECT_THAT(two->sent(), ElementsAre("welcome 1,2,3"));
+  Ready(1, Oil(2));
+  EXPECT_FALSE(answer.has_value()) << "the worker that came meanwhile counts too";
+  Ready(2, Oil(2));
+  EXPECT_TRUE(answer->ok());
+  Unloaded(1, Oil(4));
+  EXPECT_TRUE(unload->ok()) << "it never had that";
+}
+
+TEST_F(ModelLoaderTest, WhatIsForgottenIsNotAnswered) {
+  Connect(1);
+  bool called = false;
+  const ModelLoads::Ticket ticket = loader_.Load(Oil(1), [&](absl::Status) { called = true; });
+  loader_.Forget(ticket);
+  loader_.Forget(ticket);
+  Ready(1, Oil(1));
+  EXPECT_FALSE(called);
+  EXPECT_EQ(loader_.LoadedWorkers(Oil(1)), 1U);
+}
+
+TEST_F(ModelLoaderTest, AModelThatWasEvictedIsNoLongerCounted) {
+  Connect(1);
+  Ready(1, Oil(1));
+  Unloaded(1, Oil(1));
+  EXPECT_EQ(loader_.LoadedWorkers(Oil(1)), 0U);
+  Failed(1, Oil(1));
+  EXPECT_TRUE(Report(7, Oil(1), ModelReport::State::kReady).ok()) << "one that is gone";
+}
+
+TEST_F(ModelLoaderTest, VersionsWithEqualWeightsAreTwo) {
+  ModelVersion twin = Oil(1);
+  twin.version = 2;
+  Connect(1, {Oil(1)});
+  EXPECT_EQ(loader_.LoadedWorkers(twin), 0U);
+  std::optional<absl::Status> answer;
+  loader_.Unload(twin, Into(answer));
+  Unloaded(1, twin);
+  EXPECT_TRUE(answer->ok());
+  EXPECT_EQ(loader_.LoadedWorkers(Oil(1)), 1U);
+}
+
+TEST_F(ModelLoaderTest, AWorkerThatClaimsTooMuchIsBroken) {
+  Connect(1);
+  for (std::uint32_t version = 1; version <= ModelLoader::kMaxModels; ++version) {
+    ModelVersion model = Oil(1);
+    model.version = version;
+    Ready(1, model);
+  }
+  ModelVersion one_more = Oil(1);
+  one_more.version = ModelLoader::kMaxModels + 1;
+  EXPECT_TRUE(absl::IsFailedPrecondition(Report(1, one_more, ModelReport::State::kReady)));
+}
+
+TEST_F(ModelLoaderTest, AWorkerThatRepeatsItselfForEverIsBroken) {
+  for (const auto state : {ModelReport::State::kReady, ModelReport::State::kUnloaded}) {
+    Connect(1, {Oil(1)});
+    const ModelVersion model = state == ModelReport::State::kReady ? Oil(1) : Oil(2);
+    for (std::uint32_t i = 0; i < ModelLoader::kMaxRepeats; ++i) {
+      ASSERT_TRUE(Report(1, model, state).ok());
+    }
+    EXPECT_TRUE(absl::IsFailedPrecondition(Report(1, model, state)));
+    loader_.RemoveWorker(1);
+  }
+  // Requests for a damaged model may fail as often as they are made; news start the count anew.
+  Connect(1);
+  for (std::uint32_t i = 0; i < 2 * ModelLoader::kMaxRepeats; ++i) {
+    Failed(1, Oil(1));
+    Ready(1, Oil(2));
+    Unloaded(1, Oil(2));
+  }
+}
+
+TEST_F(ModelLoaderTest, WorkersComeAndGoWhileModelsAreLoaded) {
+  registry_.Add(Oil(1), /*kept=*/true);
+  std::atomic<int> answers = 0;
+  constexpr int kRounds = 200;
+  std::thread workers([&] {
+    for (int i = 0; i < kRounds; ++i) {
+      const WorkerId id = static_cast<WorkerId>(i) + 1;
+      Connect(id);
+      Ready(id, Oil(2));
+      Unloaded(id, Oil(2));
+      loader_.RemoveWorker(id);
+    }
+  });
+  std::thread managers([&] {
+    for (int i = 0; i < kRounds; ++i) {
+      loader_.Load(Oil(2), [&](const absl::Status&) { ++answers; });
+      loader_.Unload(Oil(2), [&](const absl::Status&) { ++answers; });
+      loader_.LoadedWorkers(Oil(2));
+    }
+  });
+  workers.join();
+  managers.join();
+  EXPECT_EQ(answers, 2 * kRounds) << "no worker is left, so nothing waits";
+  EXPECT_EQ(loader_.Workers(), 0U);
+  EXPECT_THAT(loader_.LoadedBy(1), IsEmpty());
+}
+
+}  // namespace
+}  // namespace atelier::server

@@ -1,0 +1,356 @@
+#include "server/models/model_manager.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/synchronization/mutex.h"
+#include "absl/synchronization/notification.h"
+#include "common/errors.h"
+#include "tests/server/support/model_fakes.h"
+#include "tests/support/wait_until.h"
+
+namespace atelier::server {
+namespace {
+
+namespace fs = std::filesystem;
+using test::WaitUntil;
+using testing::CatalogRoom;
+using ::testing::ElementsAre;
+using testing::FakeLoads;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using testing::NameAtVersion;
+
+// One answer that the test waits for.
+template <typename T>
+class Expected {
+ public:
+  Reply<T> reply() {
+    return Reply<T>([this](absl::StatusOr<T> answer) {
+      answer_ = std::move(answer);
+      done_.Notify();
+    });
+  }
+  bool came() const { return done_.HasBeenNotified(); }
+  const absl::StatusOr<T>& Wait() {
+    EXPECT_TRUE(done_.WaitForNotificationWithTimeout(absl::Seconds(20)));
+    return answer_;
+  }
+
+ private:
+  absl::Notification done_;
+  absl::StatusOr<T> answer_ = absl::UnknownError("no answer came");
+};
+
+class ModelManagerTest : public ::testing::Test {
+ protected:
+  ModelManagerTest() {
+    room_.Publish("oil", "one");
+    Start();
+  }
+  ~ModelManagerTest() override { manager_.reset(); }
+
+  void Start() {
+    manager_ = std::make_unique<ModelManager>(
+        ModelManager::Options{.catalog = &room_.catalog(),
+                              .loads = &loads_,
+                              .clock = &room_.clock(),
+                              .in_use = [this](const std::string& model) {
+                                const absl::MutexLock lock(&mutex_);
+                                return busy_.contains(model);
+                              }});
+  }
+
+  absl::Time Deadline() { return room_.clock().Now() + absl::Minutes(1); }
+
+  absl::StatusOr<ModelVersion> Load(const std::string& reference,
+                                    std::vector<std::uint32_t> sizes = {}) {
+    Expected<ModelVersion> loaded;
+    manager_->Load(reference, std::move(sizes), Deadline(), loaded.reply());
+    return loaded.Wait();
+  }
+  absl::StatusOr<ModelVersion> Unload(const std::string& reference) {
+    Expected<ModelVersion> unloaded;
+    manager_->Unload(reference, Deadline(), unloaded.reply());
+    return unloaded.Wait();
+  }
+  absl::StatusOr<ModelManager::Promotion> Promote(const std::string& reference) {
+    Expected<ModelManager::Promotion> promoted;
+    manager_->Promote(reference, {}, Deadline(), promoted.reply());
+    return promoted.Wait();
+  }
+  absl::Status Delete(const std::string& reference) {
+    Expected<ModelVersion> deleted;
+    manager_->Delete(reference, deleted.reply());
+    return deleted.Wait().status();
+  }
+  // Returns when everything that was asked for before is done.
+  void Settle() {
+    Expected<ModelVersion> last;
+    manager_->Load("nothing", {}, Deadline(), last.reply());
+    last.Wait();
+  }
+  void SetBusy(const std::string& model, bool busy) {
+    const absl::MutexLock lock(&mutex_);
+    busy ? static_cast<void>(busy_.insert(model)) : static_cast<void>(busy_.erase(model));
+  }
+  // Time passes in small steps until `condition` holds, which takes at most `limit`.
+  bool After(absl::Duration limit, const std::function<bool()>& condition) {
+    const absl::Time end = room_.clock().Now() + limit;
+    while (room_.clock().Now() < end) {
+      Settle();
+      if (condition()) {
+        return true;
+      }
+      room_.clock().Advance(absl::Milliseconds(100));
+    }
+    Settle();
+    return condition();
+  }
+  bool WasAsked(const std::string& what) {
+    const std::vector<std::string> asked = loads_.asked();
+    return std::ranges::count(asked, what) > 0;
+  }
+  std::vector<std::string> Kept() {
+    std::vector<std::string> kept;
+    for (const ModelVersion& model : room_.catalog().List()) {
+      if (model.kept) {
+        kept.push_back(NameAtVersion(model));
+      }
+    }
+    return kept;
+  }
+
+  CatalogRoom room_;
+  FakeLoads loads_;
+  absl::Mutex mutex_;
+  std::set<std::string> busy_ ABSL_GUARDED_BY(mutex_);
+  std::unique_ptr<ModelManager> manager_;
+};
+
+TEST_F(ModelManagerTest, WhatIsLoadedIsKeptOnceTheWorkersHaveIt) {
+  loads_.Hold();
+  Expected<ModelVersion> loaded;
+  manager_->Load("oil", {512, 64}, Deadline(), loaded.reply());
+  Settle();
+  EXPECT_THAT(loads_.asked(), ElementsAre("load oil@1"));
+  EXPECT_THAT(loads_.last_sizes(), ElementsAre(512U, 64U));
+  EXPECT_FALSE(loaded.came());
+  EXPECT_THAT(Kept(), IsEmpty());
+  loads_.Answer(absl::OkStatus());
+  ASSERT_TRUE(loaded.Wait().ok()) << loaded.Wait().status();
+  EXPECT_TRUE(loaded.Wait()->kept);
+  EXPECT_THAT(Kept(), ElementsAre("oil@1"));
+}
+
+TEST_F(ModelManagerTest, ALoadThatFailsOrCannotBeKeepsNothing) {
+  loads_.Fail(absl::ResourceExhaustedError("too large"));
+  EXPECT_TRUE(absl::IsResourceExhausted(Load("oil").status()));
+  EXPECT_TRUE(absl::IsNotFound(Load("ink").status()));
+  EXPECT_EQ(FieldOf(Load("../etc").status()), "model");
+  for (const std::vector<std::uint32_t>& sizes :
+       std::vector<std::vector<std::uint32_t>>{{15}, {1025}, std::vector<std::uint32_t>(9, 64)}) {
+    EXPECT_EQ(FieldOf(Load("oil", sizes).status()), "warmup_sizes");
+  }
+  EXPECT_THAT(loads_.asked(), ElementsAre("load oil@1"));
+  EXPECT_THAT(Kept(), IsEmpty());
+}
+
+TEST_F(ModelManagerTest, ALoadThatTakesTooLongIsGivenUpAndOthersGoOn) {
+  loads_.Hold();
+  Expected<ModelVersion> slow;
+  manager_->Load("oil", {}, room_.clock().Now() + absl::Seconds(5), slow.reply());
+  Settle();
+  EXPECT_TRUE(After(absl::Seconds(6), [&] { return slow.came(); }));
+  EXPECT_TRUE(absl::IsDeadlineExceeded(slow.Wait().status()));
+  EXPECT_EQ(loads_.waiting(), 0U) << "forgotten";
+  EXPECT_THAT(Kept(), IsEmpty());
+}
+
+TEST_F(ModelManagerTest, NobodyWaitsLongerThanThePatience) {
+  loads_.Hold();
+  Expected<ModelVersion> endless;
+  manager_->Load("oil", {}, absl::InfiniteFuture(), endless.reply());
+  EXPECT_TRUE(After(absl::Minutes(3), [&] { return endless.came(); }));
+  EXPECT_TRUE(absl::IsDeadlineExceeded(endless.Wait().status()));
+}
+
+TEST_F(ModelManagerTest, UnloadingKeepsItNoLonger) {
+  ASSERT_TRUE(Load("oil").ok());
+  const auto unloaded = Unload("oil@1");
+  ASSERT_TRUE(unloaded.ok());
+  EXPECT_FALSE(unloaded->kept);
+  EXPECT_THAT(loads_.asked(), ElementsAre("load oil@1", "unload oil@1"));
+  EXPECT_TRUE(Unload("oil").ok()) << "again";
+  EXPECT_TRUE(absl::IsNotFound(Unload("ink").status()));
+}
+
+TEST_F(ModelManagerTest, PromotingLoadsFirstThenMovesThenDropsTheOneBeforeOnceIdle) {
+  ASSERT_TRUE(Promote("oil@1").ok());
+  room_.Publish("oil", "two");
+  loads_.Hold();
+  SetBusy("oil@1", true);
+  Expected<ModelManager::Promotion> promoted;
+  manager_->Promote("oil@2", {}, Deadline(), promoted.reply());
+  Settle();
+  EXPECT_TRUE(WasAsked("load oil@2"));
+  EXPECT_EQ(room_.Means("oil"), "oil@1") << "until it is warm";
+  loads_.Answer(absl::OkStatus());
+  ASSERT_TRUE(promoted.Wait().ok());
+  EXPECT_EQ(promoted.Wait()->previous_version, 1U);
+  EXPECT_THAT(promoted.Wait()->model.labels, ElementsAre("stable"));
+  EXPECT_EQ(room_.Means("oil"), "oil@2");
+  EXPECT_THAT(Kept(), ElementsAre("oil@2"));
+  EXPECT_FALSE(After(absl::Seconds(20), [&] { return WasAsked("unload oil@1"); }))
+      << "its requests are not answered yet";
+  SetBusy("oil@1", false);
+  EXPECT_TRUE(After(absl::Seconds(2), [&] { return WasAsked("unload oil@1"); }));
+}
+
+TEST_F(ModelManagerTest, AVersionWhoseRequestsNeverEndIsDroppedAllTheSame) {
+  ASSERT_TRUE(Promote("oil@1").ok());
+  room_.Publish("oil", "two");
+  SetBusy("oil@1", true);
+  ASSERT_TRUE(Promote("oil@2").ok());
+  EXPECT_TRUE(After(absl::Seconds(125), [&] { return WasAsked("unload oil@1"); }));
+}
+
+TEST_F(ModelManagerTest, APromotionThatFailsChangesNothing) {
+  ASSERT_TRUE(Promote("oil@1").ok());
+  room_.Publish("oil", "two");
+  loads_.Fail(absl::DataLossError("damaged"));
+  EXPECT_TRUE(absl::IsDataLoss(Promote("oil@2").status()));
+  EXPECT_EQ(FieldOf(Promote("oil").status()), "model") << "does not say which";
+  EXPECT_TRUE(absl::IsNotFound(Promote("oil@9").status()));
+  EXPECT_EQ(room_.Means("oil"), "oil@1");
+  EXPECT_THAT(Kept(), ElementsAre("oil@1"));
+  EXPECT_FALSE(After(absl::Seconds(5), [&] { return WasAsked("unload oil@1"); }));
+}
+
+TEST_F(ModelManagerTest, GoingBackAtOnceDoesNotLoseTheVersionThatWasOnItsWayOut) {
+  ASSERT_TRUE(Promote("oil@1").ok());
+  room_.Publish("oil", "two");
+  ASSERT_TRUE(Promote("oil@2").ok());
+  const auto back = Promote("oil@previous");
+  ASSERT_TRUE(back.ok());
+  EXPECT_EQ(NameAtVersion(back->model), "oil@1");
+  EXPECT_EQ(back->previous_version, 2U);
+  EXPECT_TRUE(After(absl::Seconds(3), [&] { return WasAsked("unload oil@2"); }));
+  EXPECT_FALSE(WasAsked("unload oil@1"));
+}
+
+TEST_F(ModelManagerTest, TheVersionBeforeStaysWhileItIsTheCanary) {
+  ASSERT_TRUE(Promote("oil@1").ok());
+  room_.Publish("oil", "two");
+  ASSERT_TRUE(room_.catalog().SetLabel("oil@1", "canary", 0.5).ok());
+  ASSERT_TRUE(Promote("oil@2").ok());
+  EXPECT_FALSE(After(absl::Seconds(5), [&] { return WasAsked("unload oil@1"); }));
+}
+
+TEST_F(ModelManagerTest, ADeletedVersionLeavesMemoryAndDiskOnceIdle) {
+  room_.Publish("oil", "two");
+  SetBusy("oil@1", true);
+  ASSERT_TRUE(Delete("oil@1").ok());
+  EXPECT_EQ(room_.Means("oil@1"), "");
+  const fs::path files = room_.models() / "oil/1";
+  EXPECT_FALSE(After(absl::Seconds(5), [&] { return !fs::exists(files); }));
+  loads_.Hold();
+  SetBusy("oil@1", false);
+  EXPECT_TRUE(After(absl::Seconds(2), [&] { return WasAsked("unload oil@1"); }));
+  EXPECT_TRUE(fs::exists(files)) << "a worker may still read them";
+  loads_.Answer(absl::OkStatus());
+  EXPECT_TRUE(After(absl::Seconds(1), [&] { return !fs::exists(files); }));
+}
+
+TEST_F(ModelManagerTest, WhatIsDeletedMustBeNamedByItsNumber) {
+  for (const char* reference : {"oil", "oil@stable", "oil@latest", "", "oil@0"}) {
+    EXPECT_EQ(FieldOf(Delete(reference)), "model") << reference;
+  }
+  EXPECT_EQ(room_.Means("oil"), "oil@1");
+}
+
+TEST_F(ModelManagerTest, ANewVersionIsMeantOnceItIsWarm) {
+  ASSERT_TRUE(Load("oil").ok());
+  loads_.Hold();
+  room_.Publish("oil", "two");
+  Settle();
+  EXPECT_TRUE(WasAsked("load oil@2"));
+  EXPECT_EQ(room_.Means("oil"), "oil@1");
+  loads_.Answer(absl::OkStatus());
+  EXPECT_TRUE(After(absl::Seconds(1), [&] { return room_.Means("oil") == "oil@2"; }));
+  EXPECT_THAT(Kept(), ElementsAre("oil@2")) << "in the place of the one before";
+  EXPECT_TRUE(After(absl::Seconds(3), [&] { return WasAsked("unload oil@1"); }));
+}
+
+TEST_F(ModelManagerTest, ANewVersionThatDoesNotLoadIsMeantAfterAWhile) {
+  ASSERT_TRUE(Load("oil").ok());
+  loads_.Hold();
+  room_.Publish("oil", "two");
+  EXPECT_FALSE(After(absl::Seconds(29), [&] { return room_.Means("oil") == "oil@2"; }));
+  EXPECT_TRUE(After(absl::Seconds(2), [&] { return room_.Means("oil") == "oil@2"; }));
+}
+
+TEST_F(ModelManagerTest, ANewVersionOfAModelThatIsInNoMemoryIsMeantAtOnce) {
+  room_.Publish("oil", "two");
+  EXPECT_EQ(room_.Means("oil"), "oil@2");
+  Settle();
+  EXPECT_THAT(loads_.asked(), IsEmpty());
+}
+
+TEST_F(ModelManagerTest, SettingsThatKeepAModelLoadItAndDropItWhenTheyNoLongerDo) {
+  ServingSettings settings;
+  settings.models["oil"] = {.keep = true, .warmup_sizes = {128}};
+  manager_->SetSettings(settings);
+  Settle();
+  EXPECT_THAT(loads_.asked(), ElementsAre("load oil@1"));
+  EXPECT_THAT(loads_.last_sizes(), ElementsAre(128U));
+  manager_->SetSettings(settings);
+  Settle();
+  EXPECT_EQ(loads_.asked().size(), 1U) << "nothing new";
+  manager_->SetSettings({});
+  EXPECT_TRUE(After(absl::Seconds(5), [&] { return Kept().empty(); }));
+  EXPECT_FALSE(After(absl::Seconds(5), [&] { return WasAsked("unload oil@1"); }))
+      << "the name still means it";
+}
+
+TEST_F(ModelManagerTest, ALabelThatMovesWhatIsKeptLoadsIt) {
+  ServingSettings settings;
+  settings.models["oil"].keep = true;
+  manager_->SetSettings(settings);
+  ASSERT_TRUE(Promote("oil@1").ok());
+  room_.Publish("oil", "two");
+  Expected<ModelVersion> canary;
+  manager_->SetLabel("oil@2", "canary", 0.1, canary.reply());
+  EXPECT_TRUE(canary.Wait()->kept);
+  EXPECT_TRUE(WasAsked("load oil@2"));
+  Expected<ModelVersion> removed;
+  manager_->RemoveLabel("oil@2", "canary", removed.reply());
+  EXPECT_FALSE(removed.Wait()->kept);
+  EXPECT_TRUE(After(absl::Seconds(3), [&] { return WasAsked("unload oil@2"); }));
+  Expected<ModelVersion> bare;
+  manager_->SetLabel("oil", "mine", 0, bare.reply());
+  EXPECT_EQ(FieldOf(bare.Wait().status()), "model");
+}
+
+TEST_F(ModelManagerTest, StoppingAnswersWhatIsUnderWayAndWhatComesLater) {
+  loads_.Hold();
+  Expected<ModelVersion> under_way;
+  manager_->Load("oil", {}, Deadline(), under_way.reply());
+  Settle();
+  manager_->Stop();
+  EXPECT_TRUE(absl::IsUnavailable(under_way.Wait().status()));
+  EXPECT_EQ(loads_.waiting(), 0U);
+  EXPECT_TRUE(absl::IsUnavailable(Load("oil").status()));
+  EXPECT_TRUE(absl::IsUnavailable(Delete("oil@1")));
+  manager_->Stop();
+}
+
+}  // namespace
+}  // namespace atelier::server
