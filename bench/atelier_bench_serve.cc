@@ -32,7 +32,7 @@ int Main(int argc, char** argv) {
   app.require_subcommand(1);
   Lengths lengths;
   double seconds = 60;
-  app.add_option("--seconds", seconds, "How long each load lasts")->check(CLI::Range(1, 3600));
+  app.add_option("--seconds", seconds, "How long each load lasts")->check(CLI::Range(1.0, 3600.0));
   app.add_option("--reloads", lengths.reloads, "Promotions of \"reload\"")
       ->check(CLI::Range(1, 100'000));
   app.add_option("--restarts", lengths.restarts, "Restarts of \"rolling\"")

@@ -42,7 +42,7 @@ def measure(kind, arguments, address, clients):
     if kind == "python":
         command = [sys.executable, HERE / "peers/infer_client.py", address, "identity", "INPUT0", clients, arguments.seconds]
     else:
-        command = [arguments.bin / "atelier-bench-serve", "infer", address, "--clients", clients, "--seconds", arguments.seconds]
+        command = [arguments.bin / "atelier-bench-serve", "infer", address, "--clients", clients, "--seconds", f"{arguments.seconds:g}"]
     environment = os.environ | {"PYTHONPATH": arguments.client}
     done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, text=True, check=True, env=environment)
     return json.loads(done.stdout)

@@ -71,6 +71,7 @@ absl::Status RunReload(const std::filesystem::path& root, const Lengths& lengths
   const StartCall call = StylizeCalls(channels, {request}, kDeadline);
   const auto stub = v1::ModelService::NewStub(channels.back());
 
+  ClosedLoop(1, absl::ZeroDuration(), call);  // returns once a worker is there
   for (const int version : {1, 2, 1}) {
     ATELIER_RETURN_IF_ERROR(Promote(*stub, version));
   }

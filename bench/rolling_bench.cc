@@ -53,7 +53,7 @@ absl::Status RunRolling(const std::filesystem::path& root, const Lengths& length
   for (int i = 0; i < 2; ++i) {
     options[i] = {.data = root / ("data-" + std::to_string(i)),
                   .models = models,
-                  .arguments = {"--drain-grace", "1"}};
+                  .arguments = {"--drain-grace", "1s"}};
     ATELIER_ASSIGN_OR_RETURN(servers[i], ServerProcess::Start(options[i]));
   }
   const std::string target = "ipv4:" + servers[0]->address() + "," + servers[1]->address();

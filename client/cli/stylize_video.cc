@@ -85,10 +85,10 @@ absl::StatusOr<v1::StylizeResponse> StylizeVideo::Take(v1::StylizeStreamResponse
     frame = std::move(under_way->second);
     under_way_.erase(under_way);
   }
-  absl::StatusOr<v1::StylizeResponse> response = std::move(*answer.mutable_response());
-  if (answer.has_error()) {
-    response = FromRpcStatus(answer.error());
-  }
+  // `has_error` first: `mutable_response` makes the answer a response.
+  absl::StatusOr<v1::StylizeResponse> response =
+      answer.has_error() ? absl::StatusOr<v1::StylizeResponse>(FromRpcStatus(answer.error()))
+                         : std::move(*answer.mutable_response());
   if (absl::IsResourceExhausted(response.status())) {
     v1::StylizeRequest again = Controls();
     again.set_image(std::move(frame));

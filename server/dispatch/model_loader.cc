@@ -3,39 +3,43 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+
 namespace atelier::server {
 
 ModelKey KeyOf(const ModelVersion& model) {
   return {.name = model.name, .version = model.version, .weights_sha256 = model.weights_sha256};
 }
 
+// Microseconds: no number of an earlier server, whose orders a worker may still be working off.
+ModelLoader::ModelLoader(const ModelRegistry& models)
+    : models_(models), next_ticket_(static_cast<Ticket>(absl::ToUnixMicros(absl::Now()))) {}
+
 void ModelLoader::AddWorker(WorkerId id, std::shared_ptr<ModelPort> port,
                             const std::vector<ModelKey>& loaded) {
   const absl::MutexLock lock(&mutex_);
-  std::map<ModelKey, ModelVersion> preload;
-  for (ModelVersion& model : models_.List()) {
-    if (model.kept) {
-      preload.emplace(KeyOf(model), std::move(model));
-    }
-  }
   Worker& worker = workers_[id];
   worker.port = std::move(port);
   worker.loaded = {loaded.begin(), loaded.end()};
+  std::vector<LoadOrder> preload;
+  std::set<ModelKey> ordered;
   for (auto& [ticket, operation] : operations_) {
     if (operation.loads) {
-      preload.insert_or_assign(operation.key, operation.model);
+      preload.push_back({.model = operation.model, .number = ticket});
+      ordered.insert(operation.key);
       operation.waiting.insert(id);
       if (!worker.loaded.contains(operation.key)) {
         operation.fresh.insert(id);
       }
     }
   }
-  std::vector<ModelVersion> models;
-  models.reserve(preload.size());
-  for (auto& [key, model] : preload) {
-    models.push_back(std::move(model));
+  for (ModelVersion& model : models_.List()) {
+    if (model.kept && !ordered.contains(KeyOf(model))) {
+      preload.push_back({.model = std::move(model)});
+    }
   }
-  worker.port->SendWelcome(models);
+  worker.port->SendWelcome(preload);
 }
 
 absl::Status ModelLoader::OnReport(WorkerId id, const ModelReport& report) {
@@ -79,9 +83,10 @@ bool ModelLoader::Learn(Worker& worker, const ModelReport& report) {
 void ModelLoader::Advance(WorkerId id, const ModelReport& report, Answers& answers) {
   for (auto it = operations_.begin(); it != operations_.end();) {
     Operation& operation = it->second;
-    const bool answers_it = operation.key == report.model && operation.waiting.contains(id) &&
-                            operation.loads == (report.state != ModelReport::State::kUnloaded);
-    if (!answers_it) {
+    const bool answers_it =
+        operation.loads ? it->first == report.order && report.state != ModelReport::State::kUnloaded
+                        : report.state == ModelReport::State::kUnloaded;
+    if (!answers_it || operation.key != report.model || !operation.waiting.contains(id)) {
       ++it;
       continue;
     }
@@ -136,7 +141,7 @@ ModelLoads::Ticket ModelLoader::Load(const ModelVersion& model, Done done) {
         if (!worker.loaded.contains(operation.key)) {
           operation.fresh.insert(id);
         }
-        worker.port->SendLoad(model);
+        worker.port->SendLoad({.model = model, .number = ticket});
       }
       return ticket;
     }

@@ -36,6 +36,14 @@ struct ModelReport {
   ModelKey model;
   State state = State::kReady;
   absl::Status failure;  // of kFailed
+  // Of the LoadOrder that this answers; 0: nobody asked.
+  std::uint64_t order = 0;
+};
+
+// A load that a worker is told to do.
+struct LoadOrder {
+  ModelVersion model;
+  std::uint64_t number = 0;  // 0: nobody waits for its answer
 };
 
 // How the loader reaches a connected serving worker. Thread-safe. Methods only queue a message and
@@ -44,8 +52,8 @@ class ModelPort {
  public:
   virtual ~ModelPort() = default;
   // The first message of all: the worker loads and warms these before it grants credit.
-  virtual void SendWelcome(const std::vector<ModelVersion>& preload) = 0;
-  virtual void SendLoad(const ModelVersion& model) = 0;
+  virtual void SendWelcome(const std::vector<LoadOrder>& preload) = 0;
+  virtual void SendLoad(const LoadOrder& order) = 0;
   virtual void SendUnload(const ModelVersion& model) = 0;
 };
 
@@ -58,7 +66,7 @@ class ModelLoader final : public ModelLoads {
   static constexpr std::uint32_t kMaxRepeats = 1024;
 
   // `models` says what is kept; outlives the loader.
-  explicit ModelLoader(const ModelRegistry& models) : models_(models) {}
+  explicit ModelLoader(const ModelRegistry& models);
 
   // A serving worker that has `loaded` in memory already. Welcomes it: what is kept and what is
   // being loaded are its preload.
@@ -105,7 +113,8 @@ class ModelLoader final : public ModelLoads {
 
   // Whether `report` tells anything new; keeps the books.
   bool Learn(Worker& worker, const ModelReport& report) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // `id` has answered, or cannot any more; `failure` ends a load.
+  // `id` has told of a model. A load is answered only by what carries its ticket: a worker may have
+  // the model ready for a task, and not be warm yet. A failure ends it.
   void Advance(WorkerId id, const ModelReport& report, Answers& answers)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Operations::iterator Finish(Operations::iterator operation, absl::Status status, Answers& answers)
@@ -117,7 +126,7 @@ class ModelLoader final : public ModelLoads {
   mutable absl::Mutex mutex_;
   std::map<WorkerId, Worker> workers_ ABSL_GUARDED_BY(mutex_);
   Operations operations_ ABSL_GUARDED_BY(mutex_);
-  Ticket next_ticket_ ABSL_GUARDED_BY(mutex_) = 1;
+  Ticket next_ticket_ ABSL_GUARDED_BY(mutex_);  // also the number of a load's order
 };
 
 }  // namespace atelier::server

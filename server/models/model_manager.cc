@@ -95,6 +95,7 @@ void ModelManager::Unload(std::string reference, absl::Time deadline, Reply<Mode
     if (const absl::Status released = options_.catalog->Release(*model); !released.ok()) {
       return reply(released);
     }
+    OvertakeLoads(*model);
     Begin(Step::kUnload, *model, deadline,
           [this, model = *model, reply = std::move(reply)](const absl::Status& unloaded) mutable {
             reply(unloaded.ok() ? Present(model) : unloaded);
@@ -111,7 +112,8 @@ void ModelManager::Promote(std::string reference, std::vector<std::uint32_t> war
     if (!model.ok()) {
       return reply(model.status());
     }
-    Begin(Step::kLoad, *model, deadline,
+    OvertakePromotions(model->name, model->version);
+    Begin(Step::kPromote, *model, deadline,
           [this, model = *model, reply = std::move(reply)](const absl::Status& loaded) mutable {
             if (!loaded.ok()) {
               return reply(loaded);
@@ -141,7 +143,11 @@ void ModelManager::SetLabel(std::string reference, std::string label, double tra
   ChangeLabel(
       std::move(reference),
       [this, label = std::move(label), traffic](const std::string& model) {
-        return options_.catalog->SetLabel(model, label, traffic);
+        auto changed = options_.catalog->SetLabel(model, label, traffic);
+        if (changed.ok() && label == kStableLabel) {
+          OvertakePromotions(changed->name, changed->version);
+        }
+        return changed;
       },
       std::move(reply));
 }
@@ -151,7 +157,11 @@ void ModelManager::RemoveLabel(std::string reference, std::string label,
   ChangeLabel(
       std::move(reference),
       [this, label = std::move(label)](const std::string& model) {
-        return options_.catalog->RemoveLabel(model, label);
+        auto changed = options_.catalog->RemoveLabel(model, label);
+        if (changed.ok() && label == kStableLabel) {
+          OvertakePromotions(changed->name, 0);
+        }
+        return changed;
       },
       std::move(reply));
 }
@@ -207,7 +217,7 @@ void ModelManager::TakeOver(const ModelVersion& next) {
   if (!model.ok()) {
     return;  // deleted already
   }
-  Begin(Step::kLoad, *model, options_.clock->Now() + options_.takeover_limit,
+  Begin(Step::kFollow, *model, options_.clock->Now() + options_.takeover_limit,
         [this, model = *model](const absl::Status& loaded) {
           if (!loaded.ok()) {
             spdlog::warn("{} takes over without having been loaded: {}", NameAtVersion(model),
@@ -245,43 +255,6 @@ absl::Time ModelManager::NextDue(absl::Time now) const {
     due = std::min(due, wait.deadline);
   }
   return due;
-}
-
-void ModelManager::Begin(Step step, const ModelVersion& model, absl::Time deadline, Then then) {
-  const std::uint64_t id = next_wait_++;
-  Wait& wait = waits_[id];
-  wait.deadline = std::min(deadline, options_.clock->Now() + options_.patience);
-  wait.then = std::move(then);
-  auto done = [this, work = work_, id](absl::Status status) {
-    work->Add([this, id, status = std::move(status)] {
-      if (auto ended = waits_.extract(id); !ended.empty()) {
-        ended.mapped().then(status);
-      }
-    });
-  };
-  if (step == Step::kLoad) {
-    StayLoaded(model);
-    wait.ticket = options_.loads->Load(model, std::move(done));
-  } else {
-    wait.ticket = options_.loads->Unload(model, std::move(done));
-  }
-}
-
-void ModelManager::ExpireWaits(absl::Time now) {
-  std::vector<Wait> expired;
-  for (auto it = waits_.begin(); it != waits_.end();) {
-    if (it->second.deadline > now) {
-      ++it;
-      continue;
-    }
-    expired.push_back(std::move(it->second));
-    it = waits_.erase(it);
-  }
-  for (Wait& wait : expired) {
-    options_.loads->Forget(wait.ticket);
-    wait.then(absl::DeadlineExceededError(
-        "Not all workers were done with the model in time; they go on."));
-  }
 }
 
 void ModelManager::DropWhenIdle(const ModelVersion& model, bool deletes) {
@@ -322,7 +295,7 @@ bool ModelManager::TryDrop(Drop& drop, absl::Time now) {
 }
 
 void ModelManager::LoadQuietly(const ModelVersion& model) {
-  Begin(Step::kLoad, model, options_.clock->Now() + options_.takeover_limit,
+  Begin(Step::kFollow, model, options_.clock->Now() + options_.takeover_limit,
         [model](const absl::Status& loaded) {
           if (!loaded.ok()) {
             spdlog::warn("{} is to be kept in memory and was not loaded: {}", NameAtVersion(model),

@@ -79,11 +79,17 @@ class ModelManager final : public PublicationObserver {
  private:
   using Then = absl::AnyInvocable<void(const absl::Status&)>;
 
+  // kFollow: a load that no operator asked for.
+  enum class Step { kLoad, kPromote, kFollow, kUnload };
+
   // A load or an unload under way.
   struct Wait {
+    Step step = Step::kFollow;
+    ModelVersion model;
     ModelLoads::Ticket ticket = 0;
     absl::Time deadline;
     Then then;
+    bool overtaken = false;  // an operator has ordered the contrary since
   };
 
   // A version on its way out of memory.
@@ -101,8 +107,13 @@ class ModelManager final : public PublicationObserver {
   // False: it has to stay a little longer.
   bool TryDrop(Drop& drop, absl::Time now);
 
-  enum class Step { kLoad, kUnload };
+  // `then` gets ABORTED when it was overtaken.
   void Begin(Step step, const ModelVersion& model, absl::Time deadline, Then then);
+  // The last order of an operator counts, however long those before it take. These are for one that
+  // unloads, and one that makes this version of `name` (0: none) the stable one: what is under way
+  // and contradicts it will change nothing.
+  void OvertakeLoads(const ModelVersion& unloaded);
+  void OvertakePromotions(const std::string& name, std::uint32_t stable);
   void DropWhenIdle(const ModelVersion& model, bool deletes);
   void StayLoaded(const ModelVersion& model);
   void LoadQuietly(const ModelVersion& model);

@@ -96,18 +96,21 @@ TEST(DrainTest, NewSettingsHoldForTheRequestsThatFollow) {
   Service service({.data_dir = directory / "data",
                    .shipped_models = MakeShippedModels(directory / "models"),
                    .more = {"--config", file.string()}});
-  // Fits nothing: pictures of any client may take 1 MiB, and this one has more.
-  const std::string large = MakePicture(1400, 1400, 1, ".png");
-  ASSERT_GT(large.size(), 1U << 20U);
-  std::ofstream(file) << R"({"limits":{"client_max_mib":1}})";
+  // Whether the second of two equal requests is answered from the cache.
+  const auto cached = [&service] {
+    const v1::StylizeRequest request = StylizeRequestFor("random", MakePicture(96, 80, 1));
+    EXPECT_TRUE(service.client().Stylize(request).ok());
+    const auto again = service.client().Stylize(request);
+    EXPECT_TRUE(again.ok()) << again.status();
+    return again.ok() && again->cached();
+  };
+  EXPECT_FALSE(cached());
+  std::ofstream(file) << R"({"response_cache":{"max_mib":16}})";
   ASSERT_TRUE(service.client().ReloadConfig().ok());
-  EXPECT_EQ(service.client().Stylize(StylizeRequestFor("random", large)).status().code(),
-            absl::StatusCode::kResourceExhausted);
-  std::ofstream(file) << R"({"limits":{"client_max_mib":64}})";
+  EXPECT_TRUE(cached());
+  std::ofstream(file) << R"({"response_cache":{"max_mib":0}})";
   ASSERT_TRUE(service.client().ReloadConfig().ok());
-  const auto response =
-      service.client().Stylize(StylizeRequestFor("random", large), absl::Minutes(5));
-  EXPECT_TRUE(response.ok()) << response.status();
+  EXPECT_FALSE(cached());
 }
 
 }  // namespace

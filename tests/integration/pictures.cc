@@ -65,6 +65,8 @@ v1::CreateJobRequest TinyJob(const std::string& job_id, const std::string& outpu
   train->set_batch_size(1);
   train->set_image_size(64);
   train->set_seed(1);
+  // bf16, the default, is computed in software where the CPU lacks it: minutes for a test.
+  train->set_precision(v1::PRECISION_FP32);
   train->set_checkpoint_every_steps(5);
   train->set_sample_every_epochs(2);
   train->mutable_faststyle()->set_style_size(96);

@@ -8,6 +8,7 @@
 #include <signal.h>
 
 #include <atomic>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <thread>
@@ -21,6 +22,7 @@
 #include "common/rpc/grpc_status.h"
 #include "tests/integration/pictures.h"
 #include "tests/integration/service.h"
+#include "tests/support/resident_memory.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/wait_until.h"
 
@@ -111,6 +113,25 @@ class ServingProgramsTest : public ::testing::Test {
     ASSERT_TRUE(
         WaitUntil([&] { return CpuTimeOf(worker) > before + absl::Milliseconds(300); }, kPatience));
   }
+  // The same of whichever of them gets work: one that has the model is preferred.
+  static pid_t AwaitABusyOne(const std::vector<pid_t>& workers) {
+    std::vector<absl::Duration> before;
+    for (const pid_t worker : workers) {
+      before.push_back(CpuTimeOf(worker));
+    }
+    pid_t busy = 0;
+    EXPECT_TRUE(WaitUntil(
+        [&] {
+          for (std::size_t i = 0; i < workers.size(); ++i) {
+            if (CpuTimeOf(workers[i]) > before[i] + absl::Milliseconds(300)) {
+              busy = workers[i];
+            }
+          }
+          return busy != 0;
+        },
+        kPatience));
+    return busy;
+  }
   void AwaitQuiet() const {
     EXPECT_TRUE(WaitUntil([&] { return service_->Metric("atelier_queue_bytes") == 0.0; },
                           absl::Seconds(30)))
@@ -133,8 +154,7 @@ TEST_F(ServingProgramsTest, AKilledWorkerCostsNoPictureOfManyUnderWay) {
   for (int i = 0; i < 16; ++i) {
     calls.push_back(Small(i));
   }
-  AwaitBusy(workers[0]);
-  ASSERT_EQ(::kill(workers[0], SIGKILL), 0);
+  ASSERT_EQ(::kill(AwaitABusyOne(workers), SIGKILL), 0);
   for (const auto& call : calls) {
     EXPECT_EQ(call->Join(), absl::OkStatus());
   }
@@ -150,13 +170,13 @@ TEST_F(ServingProgramsTest, AWorkerThatHangsLosesItsPicturesToAnotherAndIsReplac
   for (int i = 0; i < 4; ++i) {
     calls.push_back(Slow(i));
   }
-  AwaitBusy(workers[0]);
-  ASSERT_EQ(::kill(workers[0], SIGSTOP), 0);
+  const pid_t hung = AwaitABusyOne(workers);
+  ASSERT_EQ(::kill(hung, SIGSTOP), 0);
   for (const auto& call : calls) {
     EXPECT_EQ(call->Join(), absl::OkStatus());
   }
-  EXPECT_TRUE(WaitUntil([&] { return CommandLineOf(workers[0]).empty() && Workers().size() == 2; },
-                        kPatience))
+  EXPECT_TRUE(
+      WaitUntil([&] { return CommandLineOf(hung).empty() && Workers().size() == 2; }, kPatience))
       << service_->process().Stderr();
 }
 
@@ -249,6 +269,47 @@ TEST_F(ServingProgramsTest, ClientsThatAreKilledLeaveNothingBehind) {
   AwaitQuiet();
   EXPECT_EQ(Small(1)->Join(), absl::OkStatus());
   EXPECT_EQ(service_->Worker(WorkerKind::kServe), worker);
+}
+
+// A stream whose answers come at once, from the cache, to a client that sends and never reads.
+TEST_F(ServingProgramsTest, AStreamThatIsNeverReadHoldsNoMoreThanItsWindow) {
+  ASSERT_TRUE(
+      WriteFileAtomically(folder_ / "server.json", R"({"response_cache": {"max_mib": 200}})").ok());
+  Start({"--local-workers", "1", "--config", (folder_ / "server.json").string()});
+  v1::StylizeStreamRequest message;
+  *message.mutable_request() = StylizeRequestFor("random", MakePicture(kSlowSide, kSlowSide, 1));
+  message.mutable_request()->set_format(v1::IMAGE_FORMAT_PNG);
+  Call first(*stub_, message.request());
+  ASSERT_EQ(first.Join(), absl::OkStatus());
+  const auto answer_bytes = static_cast<std::int64_t>(first.response().ByteSizeLong());
+  ASSERT_GT(answer_bytes, 4 << 20);
+  const auto hits = [&] {
+    return service_->Metric("atelier_response_cache_hits_total").value_or(-1);
+  };
+  const std::int64_t before = ResidentBytesOf(service_->process().pid());
+
+  constexpr int kWindow = 8;
+  constexpr int kSent = 64;
+  grpc::ClientContext context;
+  const auto stream = stub_->StylizeStream(&context);
+  std::thread writer([&] {
+    for (int i = 0; i < kSent && stream->Write(message); ++i) {
+    }
+  });
+  EXPECT_TRUE(WaitUntil([&] { return hits() >= kWindow; }, kPatience));
+  // Time enough for the rest, if anybody read it; and others are answered.
+  for (int i = 0; i < kWindow; ++i) {
+    Call other(*stub_, message.request());
+    EXPECT_EQ(other.Join(), absl::OkStatus());
+    EXPECT_TRUE(other.response().cached());
+  }
+  // Small change: an answer may be on its way, out of the window already.
+  EXPECT_LE(hits() - kWindow, kWindow + 4);
+  EXPECT_LT(ResidentBytesOf(service_->process().pid()) - before, kSent / 2 * answer_bytes);
+  context.TryCancel();
+  writer.join();
+  EXPECT_EQ(Small(1)->Join(), absl::OkStatus());
+  AwaitQuiet();
 }
 
 }  // namespace

@@ -166,6 +166,7 @@ TEST_F(TrainProgramsTest, AModelIsDistilledOrQuantizedMeasuredAndServed) {
   distil.set_steps(2);
   distil.set_image_size(64);
   distil.set_batch_size(1);
+  distil.set_precision(v1::PRECISION_FP32);
   Create(service, request);
   EXPECT_EQ(Watch(service, "small-1").back().state().state(), v1::JOB_STATE_SUCCEEDED);
   const v1::Job job = Get(service, "small-1");

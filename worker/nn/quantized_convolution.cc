@@ -92,7 +92,7 @@ torch::Tensor QuantizedConvolutionImpl::forward(const torch::Tensor& x) {
   // more than a step, and by far. The plain form is right everywhere, and no faster than fp32.
   static const bool adds_in_32_bits = at::cpu::is_avx512_vnni_supported();
   if (!adds_in_32_bits) {
-    return Reference(x.detach().to(torch::kFloat));
+    return Reference(x.detach().to(torch::kFloat)).contiguous(torch::MemoryFormat::ChannelsLast);
   }
   static const auto convolve = FindOperator<Convolve>("onednn::qconv2d_pointwise");
   const torch::Tensor input =

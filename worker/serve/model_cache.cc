@@ -36,10 +36,11 @@ absl::StatusOr<std::shared_ptr<infer::Model>> ModelCache::Get(const ModelSource&
       return entry->model;
     }
   }
-  return Load(entry, /*keep=*/false, {});
+  return Load(entry, std::nullopt);
 }
 
-void ModelCache::Keep(const ModelSource& source, const std::vector<std::uint32_t>& sizes) {
+void ModelCache::Keep(const ModelSource& source, const std::vector<std::uint32_t>& sizes,
+                      std::uint64_t order) {
   EntryPtr entry;
   bool is_new = false;
   {
@@ -47,13 +48,13 @@ void ModelCache::Keep(const ModelSource& source, const std::vector<std::uint32_t
     std::tie(entry, is_new) = FindOrAdd(source);
   }
   if (is_new) {
-    Load(entry, /*keep=*/true, sizes).IgnoreError();
+    Load(entry, Wish{.sizes = sizes, .order = order}).IgnoreError();
   } else {
-    KeepLoaded(entry, sizes);
+    KeepLoaded(entry, {.sizes = sizes, .order = order});
   }
 }
 
-void ModelCache::KeepLoaded(const EntryPtr& entry, const Sizes& sizes) {
+void ModelCache::KeepLoaded(const EntryPtr& entry, const Wish& wish) {
   Sizes cold;
   absl::Status status;
   std::shared_ptr<infer::Model> model;
@@ -63,7 +64,7 @@ void ModelCache::KeepLoaded(const EntryPtr& entry, const Sizes& sizes) {
     entry->kept = true;
     status = entry->status;
     model = entry->model;
-    std::ranges::copy_if(sizes, std::back_inserter(cold), [&](std::uint32_t size) {
+    std::ranges::copy_if(wish.sizes, std::back_inserter(cold), [&](std::uint32_t size) {
       return std::ranges::find(entry->warm, size) == entry->warm.end();
     });
   }
@@ -77,9 +78,9 @@ void ModelCache::KeepLoaded(const EntryPtr& entry, const Sizes& sizes) {
     }
     if (status.ok()) {
       entry->warm.insert(entry->warm.end(), cold.begin(), cold.end());
-      Ready(*entry);
+      Ready(*entry, wish.order);
     } else {
-      Failed(entry->source, status);
+      Failed(entry->source, status, wish.order);
     }
   }
   Deliver();
@@ -112,7 +113,7 @@ void ModelCache::Watch(const std::vector<ModelSource>& known, Observer observer)
     }
     for (const EntryPtr& entry : entries_) {
       if (!entry->loading) {
-        Ready(*entry);
+        Ready(*entry, /*order=*/0);
       }
     }
   }
@@ -146,8 +147,9 @@ std::pair<ModelCache::EntryPtr, bool> ModelCache::FindOrAdd(const ModelSource& s
   return {std::move(entry), true};
 }
 
-absl::StatusOr<std::shared_ptr<infer::Model>> ModelCache::Load(const EntryPtr& entry, bool keep,
-                                                               const Sizes& sizes) {
+absl::StatusOr<std::shared_ptr<infer::Model>> ModelCache::Load(const EntryPtr& entry,
+                                                               const std::optional<Wish>& wish) {
+  const Sizes sizes = wish.has_value() ? wish->sizes : Sizes();
   absl::StatusOr<std::shared_ptr<infer::Model>> loaded = LoadWarm(entry->source, sizes);
   // Freed after the lock is released: giving back hundreds of megabytes takes a while.
   std::vector<EntryPtr> dropped;
@@ -157,15 +159,15 @@ absl::StatusOr<std::shared_ptr<infer::Model>> ModelCache::Load(const EntryPtr& e
     entry->status = loaded.status();
     if (loaded.ok()) {
       entry->model = *loaded;
-      entry->kept = entry->kept || keep;
+      entry->kept = entry->kept || wish.has_value();
       entry->warm = sizes;
-      Ready(*entry);
+      Ready(*entry, wish.has_value() ? wish->order : 0);
       Evict(dropped);
     } else {
       entries_.remove(entry);
       // Whoever needed it for a task tells its caller.
-      if (keep) {
-        Failed(entry->source, loaded.status());
+      if (wish.has_value()) {
+        Failed(entry->source, loaded.status(), wish->order);
       }
     }
   }
@@ -232,16 +234,19 @@ ModelCache::Figures ModelCache::Count() const {
   return figures;
 }
 
-void ModelCache::Ready(const Entry& entry) {
-  events_.push_back(
-      {.model = entry.source, .state = ModelEvent::State::kReady, .bytes = entry.model->bytes()});
+void ModelCache::Ready(const Entry& entry, std::uint64_t order) {
+  events_.push_back({.model = entry.source,
+                     .state = ModelEvent::State::kReady,
+                     .bytes = entry.model->bytes(),
+                     .order = order});
 }
 
-void ModelCache::Failed(const ModelSource& source, const absl::Status& error) {
+void ModelCache::Failed(const ModelSource& source, const absl::Status& error, std::uint64_t order) {
   events_.push_back({.model = source,
                      .state = ModelEvent::State::kFailed,
                      .status = ToldModelError(source, error),
-                     .log_detail = std::string(error.message())});
+                     .log_detail = std::string(error.message()),
+                     .order = order});
 }
 
 void ModelCache::Unloaded(const ModelSource& source) {

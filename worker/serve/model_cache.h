@@ -7,6 +7,7 @@
 #include <functional>
 #include <list>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -57,8 +58,9 @@ class ModelCache final : public ModelProvider {
 
   // Loads the model if need be, warms it for pictures of these sizes (squares, pixels) before
   // anybody gets it, and keeps it: models that were not asked for in this way are dropped before
-  // it. Blocks meanwhile. The observer hears of the outcome in any case.
-  void Keep(const ModelSource& source, const std::vector<std::uint32_t>& sizes)
+  // it. Blocks meanwhile. The observer hears of the outcome in any case, by an event with this
+  // `order`.
+  void Keep(const ModelSource& source, const std::vector<std::uint32_t>& sizes, std::uint64_t order)
       ABSL_LOCKS_EXCLUDED(mu_, deliver_mu_);
 
   // Takes the model out, after its load if it is being loaded; whoever uses it goes on. The
@@ -95,11 +97,16 @@ class ModelCache final : public ModelProvider {
 
   // The entry of the model, moved to the front; true: it is new, and the caller loads it.
   std::pair<EntryPtr, bool> FindOrAdd(const ModelSource& source) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // What Keep asks for.
+  struct Wish {
+    Sizes sizes;
+    std::uint64_t order = 0;
+  };
   // Keep for a model that somebody else has loaded or is loading.
-  void KeepLoaded(const EntryPtr& entry, const Sizes& sizes) ABSL_LOCKS_EXCLUDED(mu_, deliver_mu_);
-  // Loads what FindOrAdd has added. `keep`: what Keep asks for.
-  absl::StatusOr<std::shared_ptr<infer::Model>> Load(const EntryPtr& entry, bool keep,
-                                                     const Sizes& sizes)
+  void KeepLoaded(const EntryPtr& entry, const Wish& wish) ABSL_LOCKS_EXCLUDED(mu_, deliver_mu_);
+  // Loads what FindOrAdd has added. Without a wish: for a task.
+  absl::StatusOr<std::shared_ptr<infer::Model>> Load(const EntryPtr& entry,
+                                                     const std::optional<Wish>& wish)
       ABSL_LOCKS_EXCLUDED(mu_, deliver_mu_);
   absl::StatusOr<std::shared_ptr<infer::Model>> LoadWarm(const ModelSource& source,
                                                          const Sizes& sizes) const;
@@ -110,8 +117,8 @@ class ModelCache final : public ModelProvider {
   void Evict(std::vector<EntryPtr>& dropped) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Figures Count() const ABSL_SHARED_LOCKS_REQUIRED(mu_);
 
-  void Ready(const Entry& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void Failed(const ModelSource& source, const absl::Status& error)
+  void Ready(const Entry& entry, std::uint64_t order) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void Failed(const ModelSource& source, const absl::Status& error, std::uint64_t order)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Unloaded(const ModelSource& source) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Hands the events to the observer.

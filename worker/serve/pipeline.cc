@@ -87,10 +87,10 @@ void Pipeline::Submit(IdentityTask task, std::function<void(IdentityOutcome)> do
 }
 
 void Pipeline::Load(ModelSource source, std::vector<std::uint32_t> warmup_sizes,
-                    absl::AnyInvocable<void() &&> done) {
-  background_.Post([this, source = std::move(source), sizes = std::move(warmup_sizes),
+                    std::uint64_t order, absl::AnyInvocable<void() &&> done) {
+  background_.Post([this, source = std::move(source), sizes = std::move(warmup_sizes), order,
                     done = std::move(done)]() mutable {
-    models_.Keep(source, sizes);
+    models_.Keep(source, sizes, order);
     std::move(done)();
   });
 }

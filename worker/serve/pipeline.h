@@ -61,7 +61,7 @@ class Pipeline {
 
   // ModelCache::Keep and Drop, one after the other in the background, so that serving other models
   // goes on; never block. `done` is called after Keep, unless the pipeline ends before.
-  void Load(ModelSource source, std::vector<std::uint32_t> warmup_sizes,
+  void Load(ModelSource source, std::vector<std::uint32_t> warmup_sizes, std::uint64_t order,
             absl::AnyInvocable<void() &&> done);
   void Unload(ModelSource source);
 

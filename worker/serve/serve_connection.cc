@@ -245,7 +245,7 @@ void ServeConnection::Preload() {
   for (const internal::v1::LoadModel& load : welcome.preload()) {
     MakeRoomFor(load.model());
     pipeline_.Load(ToModelSource(load.model()),
-                   {load.warmup_sizes().begin(), load.warmup_sizes().end()},
+                   {load.warmup_sizes().begin(), load.warmup_sizes().end()}, load.order(),
                    [self = shared_from_this()] {
                      absl::MutexLock lock(&self->mu_);
                      --self->preloads_;
@@ -269,7 +269,7 @@ void ServeConnection::Order(const ServerMessage& message) {
   const internal::v1::LoadModel& load = message.load_model();
   MakeRoomFor(load.model());
   pipeline_.Load(ToModelSource(load.model()),
-                 {load.warmup_sizes().begin(), load.warmup_sizes().end()}, [] {});
+                 {load.warmup_sizes().begin(), load.warmup_sizes().end()}, load.order(), [] {});
 }
 
 void ServeConnection::MakeRoomFor(const internal::v1::ModelSource& model) {

@@ -131,6 +131,7 @@ struct ModelEvent {
   absl::Status status;      // of kFailed: a sentence free of paths
   std::string log_detail;   // of kFailed: what the worker's own log should say besides
   std::uint64_t bytes = 0;  // of kReady: its weights in memory
+  std::uint64_t order = 0;  // the ModelCache::Keep that this answers; 0: nobody asked
 };
 
 }  // namespace atelier::worker

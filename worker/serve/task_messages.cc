@@ -144,6 +144,7 @@ internal::v1::ModelSource ToProto(const ModelSource& source) {
 internal::v1::ModelState ToModelState(const ModelEvent& event) {
   internal::v1::ModelState state;
   *state.mutable_model() = ToProto(event.model);
+  state.set_order(event.order);
   switch (event.state) {
     case ModelEvent::State::kReady:
       state.set_state(internal::v1::ModelState::STATE_READY);

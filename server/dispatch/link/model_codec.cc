@@ -33,8 +33,10 @@ absl::Status Nonsense(const char* what) {
       absl::StrCat("What the worker tells of a model makes no sense: ", what));
 }
 
-void FillLoad(const ModelVersion& model, internal::v1::LoadModel& load) {
+void FillLoad(const LoadOrder& order, internal::v1::LoadModel& load) {
+  const ModelVersion& model = order.model;
   FillSource(model, *load.mutable_model());
+  load.set_order(order.number);
   load.mutable_warmup_sizes()->Assign(model.warmup_sizes.begin(), model.warmup_sizes.end());
   if (model.warmup_sizes.empty()) {
     load.add_warmup_sizes(kDefaultWarmup);
@@ -53,9 +55,9 @@ void FillSource(const ModelVersion& model, internal::v1::ModelSource& source) {
       static_cast<std::uint32_t>(absl::ToInt64Microseconds(model.batch_max_delay)));
 }
 
-internal::v1::ServerMessage LoadMessage(const ModelVersion& model) {
+internal::v1::ServerMessage LoadMessage(const LoadOrder& order) {
   internal::v1::ServerMessage message;
-  FillLoad(model, *message.mutable_load_model());
+  FillLoad(order, *message.mutable_load_model());
   return message;
 }
 
@@ -65,9 +67,9 @@ internal::v1::ServerMessage UnloadMessage(const ModelVersion& model) {
   return message;
 }
 
-void AddPreload(const std::vector<ModelVersion>& models, internal::v1::Welcome& welcome) {
-  for (const ModelVersion& model : models) {
-    FillLoad(model, *welcome.add_preload());
+void AddPreload(const std::vector<LoadOrder>& orders, internal::v1::Welcome& welcome) {
+  for (const LoadOrder& order : orders) {
+    FillLoad(order, *welcome.add_preload());
   }
 }
 
@@ -77,6 +79,7 @@ absl::StatusOr<ModelReport> ReportOf(const internal::v1::ModelState& state) {
   }
   ModelReport report;
   report.model = ToKey(state.model());
+  report.order = state.order();
   switch (state.state()) {
     case internal::v1::ModelState::STATE_READY:
       report.state = ModelReport::State::kReady;

@@ -11,9 +11,9 @@
 namespace atelier::server {
 
 void FillSource(const ModelVersion& model, internal::v1::ModelSource& source);
-internal::v1::ServerMessage LoadMessage(const ModelVersion& model);
+internal::v1::ServerMessage LoadMessage(const LoadOrder& order);
 internal::v1::ServerMessage UnloadMessage(const ModelVersion& model);
-void AddPreload(const std::vector<ModelVersion>& models, internal::v1::Welcome& welcome);
+void AddPreload(const std::vector<LoadOrder>& orders, internal::v1::Welcome& welcome);
 
 // What a worker told of a model. FAILED_PRECONDITION: the message makes no sense (the worker cannot
 // be trusted any more).

@@ -120,7 +120,7 @@ void WorkerSession::OnHello(internal::v1::Hello hello) {
   }
 }
 
-void WorkerSession::SendWelcome(const std::vector<ModelVersion>& preload) {
+void WorkerSession::SendWelcome(const std::vector<LoadOrder>& preload) {
   ServerMessage message;
   internal::v1::Welcome& welcome = *message.mutable_welcome();
   welcome.set_protocol(protocol_);
@@ -360,13 +360,9 @@ void WorkerSession::SendCancel(RequestId task) {
   Send(std::move(message));
 }
 
-void WorkerSession::SendLoad(const ModelVersion& model) {
-  Send(LoadMessage(model));
-}
+void WorkerSession::SendLoad(const LoadOrder& order) { Send(LoadMessage(order)); }
 
-void WorkerSession::SendUnload(const ModelVersion& model) {
-  Send(UnloadMessage(model));
-}
+void WorkerSession::SendUnload(const ModelVersion& model) { Send(UnloadMessage(model)); }
 
 void WorkerSession::SendStop(internal::v1::StopJob::Why why) {
   {

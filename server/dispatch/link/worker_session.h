@@ -81,8 +81,8 @@ class WorkerSession final : public WorkerPort,
   void SendTask(RequestId task, const Work& work, absl::Time deadline) override;
   void SendCancel(RequestId task) override;
   void SendStop(internal::v1::StopJob::Why why) override;
-  void SendWelcome(const std::vector<ModelVersion>& preload) override;
-  void SendLoad(const ModelVersion& model) override;
+  void SendWelcome(const std::vector<LoadOrder>& preload) override;
+  void SendLoad(const LoadOrder& order) override;
   void SendUnload(const ModelVersion& model) override;
 
  private:

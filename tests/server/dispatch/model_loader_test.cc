@@ -54,18 +54,20 @@ class FakeRegistry final : public ModelRegistry {
   std::vector<ModelVersion> models_ ABSL_GUARDED_BY(mutex_);
 };
 
-// Writes down what it is sent: "welcome 1,2", "load 1", "unload 1".
+// Writes down what it is sent: "welcome 1,2", "load 1", "unload 1"; and the numbers of its loads.
 class FakePort final : public ModelPort {
  public:
-  void SendWelcome(const std::vector<ModelVersion>& preload) override {
+  void SendWelcome(const std::vector<LoadOrder>& preload) override {
     std::string line = "welcome ";
-    for (const ModelVersion& model : preload) {
-      line += std::to_string(model.version) + ",";
+    for (const LoadOrder& order : preload) {
+      line += std::to_string(order.model.version) + ",";
+      AddOrder(order.number);
     }
     Add(line.substr(0, line.size() - 1));
   }
-  void SendLoad(const ModelVersion& model) override {
-    Add("load " + std::to_string(model.version));
+  void SendLoad(const LoadOrder& order) override {
+    Add("load " + std::to_string(order.model.version));
+    AddOrder(order.number);
   }
   void SendUnload(const ModelVersion& model) override {
     Add("unload " + std::to_string(model.version));
@@ -74,14 +76,23 @@ class FakePort final : public ModelPort {
     const absl::MutexLock lock(&mutex_);
     return sent_;
   }
+  std::vector<std::uint64_t> orders() const {
+    const absl::MutexLock lock(&mutex_);
+    return orders_;
+  }
 
  private:
+  void AddOrder(std::uint64_t number) {
+    const absl::MutexLock lock(&mutex_);
+    orders_.push_back(number);
+  }
   void Add(std::string line) {
     const absl::MutexLock lock(&mutex_);
     sent_.push_back(std::move(line));
   }
   mutable absl::Mutex mutex_;
   std::vector<std::string> sent_ ABSL_GUARDED_BY(mutex_);
+  std::vector<std::uint64_t> orders_ ABSL_GUARDED_BY(mutex_);
 };
 
 class ModelLoaderTest : public ::testing::Test {
@@ -96,19 +107,20 @@ class ModelLoaderTest : public ::testing::Test {
     return port;
   }
   absl::Status Report(WorkerId id, const ModelVersion& model, ModelReport::State state,
-                      absl::Status failure = absl::OkStatus()) {
-    return loader_.OnReport(id,
-                            {.model = KeyOf(model), .state = state, .failure = std::move(failure)});
+                      absl::Status failure = absl::OkStatus(), std::uint64_t order = 0) {
+    return loader_.OnReport(
+        id, {.model = KeyOf(model), .state = state, .failure = std::move(failure), .order = order});
   }
-  void Ready(WorkerId id, const ModelVersion& model) {
-    EXPECT_TRUE(Report(id, model, ModelReport::State::kReady).ok());
+  // Without an order: a task needed it.
+  void Ready(WorkerId id, const ModelVersion& model, std::uint64_t order = 0) {
+    EXPECT_TRUE(Report(id, model, ModelReport::State::kReady, absl::OkStatus(), order).ok());
   }
   void Unloaded(WorkerId id, const ModelVersion& model) {
     EXPECT_TRUE(Report(id, model, ModelReport::State::kUnloaded).ok());
   }
-  void Failed(WorkerId id, const ModelVersion& model) {
+  void Failed(WorkerId id, const ModelVersion& model, std::uint64_t order = 0) {
     EXPECT_TRUE(
-        Report(id, model, ModelReport::State::kFailed, absl::DataLossError("damaged")).ok());
+        Report(id, model, ModelReport::State::kFailed, absl::DataLossError("damaged"), order).ok());
   }
   // Into `answer`, once it comes.
   ModelLoads::Done Into(std::optional<absl::Status>& answer) {
@@ -126,20 +138,44 @@ TEST_F(ModelLoaderTest, ALoadIsDoneWhenEveryWorkerHasIt) {
   auto one = Connect(1);
   auto two = Connect(2, {Oil(1)});
   std::optional<absl::Status> answer;
-  loader_.Load(Oil(1), Into(answer));
+  const auto order = loader_.Load(Oil(1), Into(answer));
   EXPECT_THAT(one->sent(), ElementsAre("welcome", "load 1"));
   EXPECT_THAT(two->sent(), ElementsAre("welcome", "load 1")) << "to be warmed and kept";
   EXPECT_EQ(loader_.LoadedWorkers(Oil(1)), 1U);
-  Ready(2, Oil(1));
-  Ready(1, Oil(2));
+  Ready(2, Oil(1), order);
+  Ready(1, Oil(2), order);
   EXPECT_FALSE(answer.has_value());
-  Ready(1, Oil(1));
+  Ready(1, Oil(1), order);
   ASSERT_TRUE(answer.has_value());
   EXPECT_TRUE(answer->ok());
   EXPECT_EQ(loader_.LoadedWorkers(Oil(1)), 2U);
   EXPECT_EQ(loader_.LoadedWorkers(Oil(2)), 1U);
   EXPECT_THAT(loader_.LoadedBy(1),
               UnorderedElementsAre(Oil(1).weights_sha256, Oil(2).weights_sha256));
+}
+
+TEST_F(ModelLoaderTest, AModelThatComesForATaskDoesNotAnswerALoad) {
+  auto worker = Connect(1);
+  std::optional<absl::Status> first;
+  std::optional<absl::Status> second;
+  loader_.Load(Oil(1), Into(first));
+  loader_.Load(Oil(1), Into(second));
+  const std::vector<std::uint64_t> orders = worker->orders();
+  ASSERT_EQ(orders.size(), 2U);
+  EXPECT_NE(orders[0], 0U);
+  EXPECT_NE(orders[0], orders[1]);
+  Ready(1, Oil(1));
+  EXPECT_EQ(loader_.LoadedWorkers(Oil(1)), 1U) << "it is there, and cold";
+  Failed(1, Oil(1));
+  EXPECT_FALSE(first.has_value());
+  Ready(1, Oil(1), orders[0]);
+  ASSERT_TRUE(first.has_value());
+  EXPECT_TRUE(first->ok());
+  EXPECT_FALSE(second.has_value()) << "may want other sizes";
+  Ready(1, Oil(1), orders[0]);
+  EXPECT_FALSE(second.has_value());
+  Ready(1, Oil(1), orders[1]);
+  EXPECT_TRUE(second.has_value());
 }
 
 TEST_F(ModelLoaderTest, WithoutWorkersALoadIsUnavailableAndAnUnloadDone) {
@@ -156,30 +192,34 @@ TEST_F(ModelLoaderTest, TheFirstFailureEndsALoadAndTakesItBackWhereItWasNew) {
   auto fresh = Connect(2);
   auto failing = Connect(3);
   std::optional<absl::Status> answer;
-  loader_.Load(Oil(1), Into(answer));
-  Ready(2, Oil(1));
-  Failed(3, Oil(1));
+  const auto order = loader_.Load(Oil(1), Into(answer));
+  Ready(2, Oil(1), order);
+  Failed(3, Oil(1), order);
   ASSERT_TRUE(answer.has_value());
   EXPECT_TRUE(absl::IsDataLoss(*answer));
   EXPECT_EQ(answer->message(), "damaged");
   EXPECT_THAT(had_it->sent(), ElementsAre("welcome", "load 1"));
   EXPECT_THAT(fresh->sent(), ElementsAre("welcome", "load 1", "unload 1"));
   EXPECT_THAT(failing->sent(), ElementsAre("welcome", "load 1", "unload 1"));
-  Ready(1, Oil(1));  // late
+  Ready(1, Oil(1), order);  // late
 }
 
-TEST_F(ModelLoaderTest, AFailureEndsAllLoadsOfThatVersionAndTakesBackOnce) {
+TEST_F(ModelLoaderTest, LoadsOfOneVersionFailOneByOneAndTheLastTakesBack) {
   auto one = Connect(1);
   auto two = Connect(2);
   std::optional<absl::Status> first;
   std::optional<absl::Status> second;
   std::optional<absl::Status> other;
-  loader_.Load(Oil(1), Into(first));
-  Ready(1, Oil(1));
-  loader_.Load(Oil(1), Into(second));
+  const auto first_order = loader_.Load(Oil(1), Into(first));
+  Ready(1, Oil(1), first_order);
+  const auto second_order = loader_.Load(Oil(1), Into(second));
   loader_.Load(Oil(2), Into(other));
-  Failed(2, Oil(1));
+  Failed(2, Oil(1), first_order);
   EXPECT_TRUE(absl::IsDataLoss(*first));
+  EXPECT_FALSE(second.has_value());
+  EXPECT_THAT(one->sent(), ElementsAre("welcome", "load 1", "load 1", "load 2"))
+      << "the second still wants it";
+  Failed(2, Oil(1), second_order);
   EXPECT_TRUE(absl::IsDataLoss(*second));
   EXPECT_FALSE(other.has_value());
   EXPECT_THAT(one->sent(), ElementsAre("welcome", "load 1", "load 1", "load 2", "unload 1"))
@@ -206,9 +246,9 @@ TEST_F(ModelLoaderTest, AWorkerThatIsLostNoLongerCounts) {
   Connect(2);
   std::optional<absl::Status> load;
   std::optional<absl::Status> unload;
-  loader_.Load(Oil(1), Into(load));
+  const auto order = loader_.Load(Oil(1), Into(load));
   loader_.Unload(Oil(2), Into(unload));
-  Ready(1, Oil(1));
+  Ready(1, Oil(1), order);
   Unloaded(1, Oil(2));
   loader_.RemoveWorker(2);
   EXPECT_TRUE(load->ok());
@@ -230,17 +270,36 @@ TEST_F(ModelLoaderTest, AWorkerIsWelcomedWithWhatIsKeptAndWhatIsBeingLoaded) {
   auto one = Connect(1);
   EXPECT_THAT(one->sent(), ElementsAre("welcome 1,3"));
   std::optional<absl::Status> answer;
-  loader_.Load(Oil(2), Into(answer));
+  const auto order = loader_.Load(Oil(2), Into(answer));
   std::optional<absl::Status> unload;
   loader_.Unload(Oil(4), Into(unload));
   auto two = Connect(2);
-  EXPECT_THAT(two->sent(), ElementsAre("welcome 1,2,3"));
-  Ready(1, Oil(2));
-  EXPECT_FALSE(answer.has_value()) << "the worker that came meanwhile counts too";
+  EXPECT_THAT(two->sent(), ElementsAre("welcome 2,1,3"));
+  EXPECT_THAT(two->orders(), ElementsAre(order, 0U, 0U)) << "nobody waits for what is only kept";
+  Ready(1, Oil(2), order);
   Ready(2, Oil(2));
+  EXPECT_FALSE(answer.has_value()) << "the worker that came meanwhile counts too";
+  Ready(2, Oil(2), order);
+  ASSERT_TRUE(answer.has_value());
   EXPECT_TRUE(answer->ok());
   Unloaded(1, Oil(4));
   EXPECT_TRUE(unload->ok()) << "it never had that";
+}
+
+TEST_F(ModelLoaderTest, WhatIsKeptAndBeingLoadedIsPreloadedOnceForEachThatWaits) {
+  registry_.Add(Oil(1), /*kept=*/true);
+  Connect(1);
+  std::optional<absl::Status> first;
+  std::optional<absl::Status> second;
+  const auto first_order = loader_.Load(Oil(1), Into(first));
+  const auto second_order = loader_.Load(Oil(1), Into(second));
+  Ready(1, Oil(1), first_order);
+  Ready(1, Oil(1), second_order);
+  auto late = Connect(2);
+  EXPECT_THAT(late->orders(), ElementsAre(0U)) << "both are done";
+  const auto third_order = loader_.Load(Oil(1), [](const absl::Status&) {});
+  const auto fourth_order = loader_.Load(Oil(1), [](const absl::Status&) {});
+  EXPECT_THAT(Connect(3)->orders(), ElementsAre(third_order, fourth_order));
 }
 
 TEST_F(ModelLoaderTest, WhatIsForgottenIsNotAnswered) {
@@ -249,7 +308,7 @@ TEST_F(ModelLoaderTest, WhatIsForgottenIsNotAnswered) {
   const ModelLoads::Ticket ticket = loader_.Load(Oil(1), [&](absl::Status) { called = true; });
   loader_.Forget(ticket);
   loader_.Forget(ticket);
-  Ready(1, Oil(1));
+  Ready(1, Oil(1), ticket);
   EXPECT_FALSE(called);
   EXPECT_EQ(loader_.LoadedWorkers(Oil(1)), 1U);
 }

@@ -36,7 +36,7 @@ using Stream = WorkerSession::Stream;
 const std::string kWeights(64, 'a');
 
 WorkerMessage StateOf(std::uint32_t version, ModelState::State state, std::uint32_t code = 0,
-                      const std::string& sentence = "") {
+                      const std::string& sentence = "", std::uint64_t order = 0) {
   WorkerMessage message;
   ModelState& told = *message.mutable_model_state();
   told.mutable_model()->set_name("oil");
@@ -45,6 +45,7 @@ WorkerMessage StateOf(std::uint32_t version, ModelState::State state, std::uint3
   told.set_state(state);
   told.set_code(code);
   told.set_message(sentence);
+  told.set_order(order);
   return message;
 }
 
@@ -123,11 +124,14 @@ TEST_F(ModelSessionTest, ATrainerIsWelcomedWithNothing) {
 TEST_F(ModelSessionTest, LoadsAndUnloadsReachTheWorkerAndItsAnswersTheLoader) {
   auto session = Serving();
   std::optional<absl::Status> loaded;
-  loader_.Load(Oil(4), [&](absl::Status status) { loaded = std::move(status); });
+  const auto order = loader_.Load(Oil(4), [&](absl::Status status) { loaded = std::move(status); });
   const internal::v1::LoadModel load = control_->sent().back().load_model();
   EXPECT_EQ(load.model().version(), 4U);
+  EXPECT_EQ(load.order(), order);
   EXPECT_THAT(load.warmup_sizes(), ElementsAre(256U)) << "the default";
   session->OnMessage(Stream::kControl, StateOf(4, ModelState::STATE_READY));
+  EXPECT_FALSE(loaded.has_value()) << "it came for a task";
+  session->OnMessage(Stream::kControl, StateOf(4, ModelState::STATE_READY, 0, "", load.order()));
   ASSERT_TRUE(loaded.has_value());
   EXPECT_TRUE(loaded->ok());
   EXPECT_EQ(loader_.LoadedWorkers(Oil(4)), 1U);
@@ -144,9 +148,9 @@ TEST_F(ModelSessionTest, LoadsAndUnloadsReachTheWorkerAndItsAnswersTheLoader) {
 TEST_F(ModelSessionTest, AFailureCarriesTheWorkersCodeAndABoundedSentence) {
   auto session = Serving();
   std::optional<absl::Status> loaded;
-  loader_.Load(Oil(4), [&](absl::Status status) { loaded = std::move(status); });
+  const auto order = loader_.Load(Oil(4), [&](absl::Status status) { loaded = std::move(status); });
   session->OnMessage(Stream::kControl,
-                     StateOf(4, ModelState::STATE_FAILED, 8, std::string(10'000, 'x')));
+                     StateOf(4, ModelState::STATE_FAILED, 8, std::string(10'000, 'x'), order));
   ASSERT_TRUE(loaded.has_value());
   EXPECT_TRUE(absl::IsResourceExhausted(*loaded));
   EXPECT_EQ(loaded->message().size(), 512U);

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <optional>
@@ -75,18 +76,9 @@ class FakeLoads final : public ModelLoads {
     const absl::MutexLock lock(&mutex_);
     status_ = std::move(status);
   }
-  // Answers the oldest that waits.
-  void Answer(const absl::Status& status) {
-    Waiting next;
-    {
-      const absl::MutexLock lock(&mutex_);
-      ASSERT_FALSE(waiting_.empty());
-      next = std::move(waiting_.begin()->second);
-      waiting_.erase(waiting_.begin());
-      Learn(next, status);
-    }
-    next.done(status);
-  }
+  // Answers the oldest that waits, or the newest.
+  void Answer(const absl::Status& status) { AnswerOne(status, /*newest=*/false); }
+  void AnswerLast(const absl::Status& status) { AnswerOne(status, /*newest=*/true); }
 
   std::vector<std::string> asked() const {
     const absl::MutexLock lock(&mutex_);
@@ -106,6 +98,19 @@ class FakeLoads final : public ModelLoads {
     std::string what;
     Done done;
   };
+
+  void AnswerOne(const absl::Status& status, bool newest) {
+    Waiting next;
+    {
+      const absl::MutexLock lock(&mutex_);
+      ASSERT_FALSE(waiting_.empty());
+      const auto one = newest ? std::prev(waiting_.end()) : waiting_.begin();
+      next = std::move(one->second);
+      waiting_.erase(one);
+      Learn(next, status);
+    }
+    next.done(status);
+  }
 
   Ticket Take(const std::string& what, const ModelVersion& model, Done done) {
     absl::Status status;

@@ -132,7 +132,7 @@ TEST_F(ModelCacheTest, AModelInUseOutlivesItsPlaceInTheCache) {
   EXPECT_EQ((*used)->bytes(), 10);
 }
 
-// Everything that an observer was told, as "ready a".
+// Everything that an observer was told, as "ready a", or "ready a 1" where that answers order 1.
 class Told {
  public:
   ModelCache::Observer Observer() {
@@ -141,7 +141,8 @@ class Told {
       const char* state = event.state == ModelEvent::State::kReady    ? "ready "
                           : event.state == ModelEvent::State::kFailed ? "failed "
                                                                       : "unloaded ";
-      told_.push_back(state + event.model.directory);
+      told_.push_back(state + event.model.directory +
+                      (event.order == 0 ? "" : " " + std::to_string(event.order)));
     };
   }
   std::vector<std::string> told() {
@@ -168,13 +169,13 @@ TEST_F(ModelCacheTest, AModelIsInMemoryOnceItsLoadHasEnded) {
 
 TEST_F(ModelCacheTest, AKeptModelGoesAfterAllOthers) {
   const auto cache = models_.MakeCache(/*bytes=*/10, /*budget=*/25);
-  cache->Keep(Source("kept"), {});
+  cache->Keep(Source("kept"), {}, 1);
   for (const char* directory : {"a", "b", "c"}) {
     ASSERT_TRUE(cache->Get(Source(directory)).ok());
     EXPECT_NE(cache->InMemory(Source("kept")), nullptr);
   }
   // Two that are kept and a third model: of the kept ones the one used longest ago goes.
-  cache->Keep(Source("c"), {});
+  cache->Keep(Source("c"), {}, 1);
   ASSERT_TRUE(cache->Get(Source("d")).ok());
   EXPECT_EQ(cache->InMemory(Source("kept")), nullptr);
   EXPECT_NE(cache->InMemory(Source("c")), nullptr);
@@ -182,7 +183,7 @@ TEST_F(ModelCacheTest, AKeptModelGoesAfterAllOthers) {
 
 TEST_F(ModelCacheTest, ADroppedModelIsKeptNoMore) {
   const auto cache = models_.MakeCache(/*bytes=*/10, /*budget=*/25);
-  cache->Keep(Source("a"), {});
+  cache->Keep(Source("a"), {}, 1);
   cache->Drop(Source("a"));
   for (const char* directory : {"a", "b", "c"}) {
     ASSERT_TRUE(cache->Get(Source(directory)).ok());
@@ -201,7 +202,7 @@ TEST_F(ModelCacheTest, NobodyGetsAModelBeforeItIsWarm) {
   };
   ModelCache cache(std::move(options));
   inside = &cache;
-  cache.Keep(Source("a"), {64, 128});
+  cache.Keep(Source("a"), {64, 128}, 1);
   EXPECT_FALSE(seen_cold);
   EXPECT_NE(cache.InMemory(Source("a")), nullptr);
 }
@@ -211,16 +212,16 @@ TEST_F(ModelCacheTest, AnObserverIsToldWhatComesAndGoesInOrder) {
   Told told;
   cache->Watch({}, told.Observer());
   models_.FailLoads("broken", absl::DataLossError("checksum"));
-  cache->Keep(Source("broken"), {});
-  cache->Keep(Source("a"), {});
-  cache->Keep(Source("a"), {});
+  cache->Keep(Source("broken"), {}, 1);
+  cache->Keep(Source("a"), {}, 2);
+  cache->Keep(Source("a"), {}, 3);
   ASSERT_TRUE(cache->Get(Source("b")).ok());
   ASSERT_TRUE(cache->Get(Source("c")).ok());
   EXPECT_FALSE(cache->Get(Source("broken")).ok());  // a task's caller is told, nobody else
   cache->Drop(Source("a"));
   cache->Drop(Source("never"));
-  EXPECT_THAT(told.told(), ElementsAre("failed broken", "ready a", "ready a", "ready b", "ready c",
-                                       "unloaded b", "unloaded a", "unloaded never"));
+  EXPECT_THAT(told.told(), ElementsAre("failed broken 1", "ready a 2", "ready a 3", "ready b",
+                                       "ready c", "unloaded b", "unloaded a", "unloaded never"));
 }
 
 TEST_F(ModelCacheTest, ANewObserverIsToldWhatIsThereAndWhatOfItsKnownIsNot) {

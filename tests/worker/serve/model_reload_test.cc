@@ -20,7 +20,7 @@ class ModelReloadTest : public ::testing::Test {
   void Cycle(int times) {
     for (int i = 0; i < times; ++i) {
       absl::Notification loaded;
-      pipeline_->Load(source_, {64}, [&] { loaded.Notify(); });
+      pipeline_->Load(source_, {64}, static_cast<std::uint64_t>(i) + 1, [&] { loaded.Notify(); });
       loaded.WaitForNotification();
       ASSERT_EQ(pipeline_->figures().models, 1);
       pipeline_->Unload(source_);

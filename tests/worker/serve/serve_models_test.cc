@@ -21,13 +21,15 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 
 internal::v1::LoadModel LoadOf(const std::string& directory,
-                               const std::vector<std::uint32_t>& sizes = {}) {
+                               const std::vector<std::uint32_t>& sizes = {},
+                               std::uint64_t order = 0) {
   internal::v1::LoadModel load;
   load.mutable_model()->set_name("m");
   load.mutable_model()->set_version(1);
   load.mutable_model()->set_directory(directory);
   load.mutable_model()->set_weights_sha256("sha of " + directory);
   load.mutable_warmup_sizes()->Assign(sizes.begin(), sizes.end());
+  load.set_order(order);
   return load;
 }
 
@@ -35,9 +37,10 @@ class ServeModelsTest : public test::ServeRoleTest {
  protected:
   using ServeRoleTest::ServeRoleTest;
 
-  void Load(const std::string& directory, const std::vector<std::uint32_t>& sizes = {}) {
+  void Load(const std::string& directory, const std::vector<std::uint32_t>& sizes = {},
+            std::uint64_t order = 0) {
     ServerMessage message;
-    *message.mutable_load_model() = LoadOf(directory, sizes);
+    *message.mutable_load_model() = LoadOf(directory, sizes, order);
     server_.Send(message);
   }
 
@@ -84,10 +87,27 @@ TEST_F(ServeModelsTest, ASecondLoadWarmsWhatIsColdAndIsAnsweredToo) {
   EXPECT_THAT(models_.warmed(), ElementsAre(64, 128));
 }
 
+TEST_F(ServeModelsTest, ALoadIsNotAnsweredByWhatATaskBroughtButOnceItIsWarmToo) {
+  models_.HoldLoads(true);
+  server_.Send(TaskFor(1, "/m/1"));
+  ASSERT_TRUE(test::WaitUntil([&] { return models_.loading() == 1; }));
+  Load("/m/1", {64}, /*order=*/7);
+  models_.HoldLoads(false);
+  ModelState state = AwaitState("/m/1");
+  EXPECT_EQ(state.state(), ModelState::STATE_READY);
+  EXPECT_EQ(state.order(), 0) << "the task's";
+  state = AwaitState("/m/1");
+  EXPECT_EQ(state.state(), ModelState::STATE_READY);
+  EXPECT_EQ(state.order(), 7);
+  EXPECT_THAT(models_.warmed(), ElementsAre(64));
+  EXPECT_THAT(models_.loads(), ElementsAre("/m/1"));
+}
+
 TEST_F(ServeModelsTest, ALoadThatFailsIsToldWithoutPaths) {
   models_.FailLoads("/m/1", absl::DataLossError("/m/1/weights.safetensors"));
-  Load("/m/1");
+  Load("/m/1", {}, /*order=*/5);
   const ModelState state = AwaitState("/m/1");
+  EXPECT_EQ(state.order(), 5);
   EXPECT_EQ(state.state(), ModelState::STATE_FAILED);
   EXPECT_EQ(state.code(), 15);
   EXPECT_THAT(state.message(), HasSubstr("m@1"));
@@ -245,7 +265,8 @@ TEST_F(ServeModelsTest, ACancelledTaskThatWaitsFreesItsSlotAtOnce) {
 class PreloadTest : public ServeModelsTest {
  protected:
   PreloadTest()
-      : ServeModelsTest({.preload = {LoadOf("/m/1", {64}), LoadOf("/broken"), LoadOf("/m/2")}}) {}
+      : ServeModelsTest(
+            {.preload = {LoadOf("/m/1", {64}, 3), LoadOf("/broken", {}, 4), LoadOf("/m/2")}}) {}
 
   void SetUp() override {
     models_.FailLoads("/broken", absl::DataLossError("checksum"));
@@ -261,9 +282,15 @@ TEST_F(PreloadTest, CreditComesAfterThePreloadsAreWarmAndAFailureDoesNotStopIt) 
   EXPECT_EQ(AwaitCredit(), kSlots);
   // The stream keeps the order, so these came before the credit.
   EXPECT_EQ(server_.Kept(WorkerMessage::kModelState), 3);
-  EXPECT_EQ(AwaitState("/m/1").state(), ModelState::STATE_READY);
-  EXPECT_EQ(AwaitState("/broken").state(), ModelState::STATE_FAILED);
-  EXPECT_EQ(AwaitState("/m/2").state(), ModelState::STATE_READY);
+  const ModelState first = AwaitState("/m/1");
+  EXPECT_EQ(first.state(), ModelState::STATE_READY);
+  EXPECT_EQ(first.order(), 3);
+  const ModelState broken = AwaitState("/broken");
+  EXPECT_EQ(broken.state(), ModelState::STATE_FAILED);
+  EXPECT_EQ(broken.order(), 4);
+  const ModelState second = AwaitState("/m/2");
+  EXPECT_EQ(second.state(), ModelState::STATE_READY);
+  EXPECT_EQ(second.order(), 0);
   EXPECT_THAT(models_.warmed(), ElementsAre(64));
   server_.Send(TaskFor(1, "/m/1"));
   EXPECT_EQ(AwaitResult().code(), 0);

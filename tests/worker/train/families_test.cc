@@ -94,7 +94,7 @@ std::vector<Case> Cases() {
          config.generator = "cut-resnet-6";
          config.cut.patches = 16;
          config.cut.flip_equivariance = true;
-         config.steps = 60;
+         config.steps = 100;
        }},
       {"Pix2pix",
        [](TrainConfig& config) {
