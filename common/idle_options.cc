@@ -46,10 +46,10 @@ class Said {
   // Protobuf's JSON may write a field that was left out: null, or its zero where the proto does not
   // say `optional`.
   void Add(std::string path, const Json& value) {
-    static const std::set<std::string, std::less<>> kNotOptional = {"cut.fast", "cut.patches"};
+    static const std::set<std::string, std::less<>> not_optional = {"cut.fast", "cut.patches"};
     const bool zero = value == Json(0) || value == Json(false) || value == Json("0");
     if (value.is_null() || value == Json("") || value == Json::array() ||
-        (zero && kNotOptional.contains(path))) {
+        (zero && not_optional.contains(path))) {
       return;
     }
     paths_.insert(std::move(path));

@@ -320,8 +320,8 @@ absl::Status CheckDiscriminator(const Family& family, const TrainConfig& config)
   }
   if (family.judges_pairs && gan.discriminator == DiscriminatorKind::kProjected) {
     return InvalidField("train.gan.discriminator",
-                        "\"projected\" looks at pictures, but that of \"" + config.family +
-                            "\" at pairs; use \"patch\", \"pixel\" or \"multi_scale\"");
+                        R"("projected" looks at pictures, but that of ")" + config.family +
+                            R"(" at pairs; use "patch", "pixel" or "multi_scale")");
   }
   constexpr int kPatchSide = 32;
   if (gan.discriminator == DiscriminatorKind::kMultiScale &&

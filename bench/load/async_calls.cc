@@ -45,7 +45,7 @@ std::vector<std::shared_ptr<grpc::Channel>> MakeChannels(const std::string& targ
   return channels;
 }
 
-StartCall StylizeCalls(std::vector<std::shared_ptr<grpc::Channel>> channels,
+StartCall StylizeCalls(const std::vector<std::shared_ptr<grpc::Channel>>& channels,
                        std::vector<v1::StylizeRequest> requests, absl::Duration deadline) {
   std::vector<std::shared_ptr<v1::StylizeService::Stub>> stubs;
   for (const auto& channel : channels) {
@@ -64,7 +64,7 @@ StartCall StylizeCalls(std::vector<std::shared_ptr<grpc::Channel>> channels,
   };
 }
 
-StartCall InferCalls(std::vector<std::shared_ptr<grpc::Channel>> channels,
+StartCall InferCalls(const std::vector<std::shared_ptr<grpc::Channel>>& channels,
                      const inference::ModelInferRequest& request, absl::Duration deadline) {
   std::vector<std::shared_ptr<inference::GRPCInferenceService::Stub>> stubs;
   for (const auto& channel : channels) {

@@ -20,11 +20,11 @@ std::vector<std::shared_ptr<grpc::Channel>> MakeChannels(const std::string& targ
 
 // Stylize with `requests` in turn over `channels` in turn. What `channels` points to outlives the
 // calls.
-StartCall StylizeCalls(std::vector<std::shared_ptr<grpc::Channel>> channels,
+StartCall StylizeCalls(const std::vector<std::shared_ptr<grpc::Channel>>& channels,
                        std::vector<v1::StylizeRequest> requests, absl::Duration deadline);
 
 // ModelInfer with the same request every time.
-StartCall InferCalls(std::vector<std::shared_ptr<grpc::Channel>> channels,
+StartCall InferCalls(const std::vector<std::shared_ptr<grpc::Channel>>& channels,
                      const inference::ModelInferRequest& request, absl::Duration deadline);
 
 }  // namespace atelier::bench

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstdlib>
 #include <system_error>
 #include <utility>
@@ -66,8 +67,8 @@ absl::StatusOr<VideoFacts> Probe(const fs::path& file) {
   double seconds = 0;
   if (duration.has_value() && absl::SimpleAtod(fraction[0], &frames) &&
       absl::SimpleAtod(fraction[1], &seconds)) {
-    facts.frames =
-        static_cast<std::uint64_t>(absl::ToDoubleSeconds(*duration) * frames / seconds + 0.5);
+    facts.frames = static_cast<std::uint64_t>(
+        std::llround(absl::ToDoubleSeconds(*duration) * frames / seconds));
   }
   return facts;
 }

@@ -123,9 +123,7 @@ INSTANTIATE_TEST_SUITE_P(Families, MixedPrecision,
                                   std::string(device == "cpu" ? "OnCpu" : "OnCuda");
                          });
 
-// bfloat16 has 8 binary digits, half precision 11: shares of 1/256 and 1/2048 a rounding. On CPUs
-// without instructions for half precision its convolutions take minutes here, so there only the
-// smallest networks try it.
+// bfloat16 has 8 binary digits, half precision 11: shares of 1/256 and 1/2048 a rounding.
 TEST_P(MixedPrecision, StaysNearFp32) {
   const auto& [family, name] = GetParam();
   const absl::StatusOr<c10::Device> device = infer::OpenDevice(name);
