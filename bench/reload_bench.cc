@@ -1,10 +1,8 @@
 // "reload": promotions back and forth between two versions while pictures are asked for.
 #include <grpcpp/client_context.h>
 
-#include <atomic>
 #include <filesystem>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "atelier/v1/models.grpc.pb.h"
@@ -22,7 +20,6 @@ namespace {
 
 constexpr absl::Duration kDeadline = absl::Seconds(10);
 constexpr double kShare = 0.5;  // of what the server takes, so that a reload has room
-constexpr absl::Duration kSlice = absl::Seconds(5);
 
 absl::Status Promote(v1::ModelService::Stub& models, int version) {
   grpc::ClientContext context;
@@ -45,16 +42,6 @@ absl::Status Unload(v1::ModelService::Stub& models, int version) {
   return reply.model().loaded_workers() == 0
              ? absl::OkStatus()
              : absl::InternalError("a version that was unloaded is still in memory");
-}
-
-// Offers load in slices until `stop`, adding to `all`.
-void OfferUntil(const std::atomic<bool>& stop, double rate, const StartCall& call,
-                std::vector<CallRecord>& all) {
-  for (std::uint64_t seed = 100; !stop; ++seed) {
-    const std::vector<CallRecord> records =
-        Offer({.rate = rate, .duration = kSlice, .seed = seed}, call);
-    all.insert(all.end(), records.begin(), records.end());
-  }
 }
 
 }  // namespace
@@ -84,19 +71,16 @@ absl::Status RunReload(const std::filesystem::path& root, const Lengths& lengths
   const double rss = server->WorkerRssMib();
   const double server_rss = server->RssMib();
 
-  std::atomic<bool> stop = false;
-  std::vector<CallRecord> records;
-  std::thread load([&] { OfferUntil(stop, rate, call, records); });
   absl::Status promoted;
-  for (int i = 0; i < lengths.reloads && promoted.ok(); ++i) {
-    const int next = i % 2 == 0 ? 2 : 1;
-    promoted = Promote(*stub, next);
-    if (promoted.ok()) {
-      promoted = Unload(*stub, 3 - next);
+  const std::vector<CallRecord> records = OfferDuring(rate, call, [&] {
+    for (int i = 0; i < lengths.reloads && promoted.ok(); ++i) {
+      const int next = i % 2 == 0 ? 2 : 1;
+      promoted = Promote(*stub, next);
+      if (promoted.ok()) {
+        promoted = Unload(*stub, 3 - next);
+      }
     }
-  }
-  stop = true;
-  load.join();
+  });
   ATELIER_RETURN_IF_ERROR(promoted);
 
   const Summary busy = Summarize(records);

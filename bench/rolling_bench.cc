@@ -1,10 +1,8 @@
 // "rolling": two servers behind one client, restarted in turn while pictures are asked for.
 #include <array>
-#include <atomic>
 #include <filesystem>
 #include <memory>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -62,21 +60,12 @@ absl::Status RunRolling(const std::filesystem::path& root, const Lengths& length
   const Summary capacity = Summarize(ClosedLoop(4, absl::Seconds(10), call));
   const double rate = kShare * static_cast<double>(capacity.ok) / 10;
 
-  std::atomic<bool> stop = false;
-  std::vector<CallRecord> records;
-  std::thread load([&] {
-    for (std::uint64_t seed = 1; !stop; ++seed) {
-      const std::vector<CallRecord> slice =
-          Offer({.rate = rate, .duration = absl::Seconds(5), .seed = seed}, call);
-      records.insert(records.end(), slice.begin(), slice.end());
+  absl::Status restarted;
+  const std::vector<CallRecord> records = OfferDuring(rate, call, [&] {
+    for (int i = 0; i < lengths.restarts && restarted.ok(); ++i) {
+      restarted = Restart(servers[i % 2], options[i % 2], request);
     }
   });
-  absl::Status restarted;
-  for (int i = 0; i < lengths.restarts && restarted.ok(); ++i) {
-    restarted = Restart(servers[i % 2], options[i % 2], request);
-  }
-  stop = true;
-  load.join();
   ATELIER_RETURN_IF_ERROR(restarted);
 
   const Summary summary = Summarize(records);

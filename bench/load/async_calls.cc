@@ -22,6 +22,27 @@ struct Call {
   Response response;
 };
 
+// `method` of `Service` with `requests` in turn over `channels` in turn.
+template <typename Service, typename Response, typename Request, typename Method>
+StartCall Calls(const std::vector<std::shared_ptr<grpc::Channel>>& channels,
+                std::vector<Request> requests, absl::Duration deadline, Method method) {
+  std::vector<std::shared_ptr<typename Service::Stub>> stubs;
+  for (const auto& channel : channels) {
+    stubs.push_back(Service::NewStub(channel));
+  }
+  const auto shared = std::make_shared<const std::vector<Request>>(std::move(requests));
+  return [stubs = std::move(stubs), shared, deadline, method](
+             std::size_t index, std::function<void(absl::Status)> done) {
+    auto call = std::make_shared<Call<Response>>();
+    call->context.set_deadline(absl::ToChronoTime(absl::Now() + deadline));
+    method(*stubs[index % stubs.size()]->async(), &call->context,
+           &(*shared)[index % shared->size()], &call->response,
+           [call, shared, done = std::move(done)](const grpc::Status& status) {
+             done(FromGrpcStatus(status));
+           });
+  };
+}
+
 }  // namespace
 
 std::vector<std::shared_ptr<grpc::Channel>> MakeChannels(const std::string& target, int count) {
@@ -47,40 +68,16 @@ std::vector<std::shared_ptr<grpc::Channel>> MakeChannels(const std::string& targ
 
 StartCall StylizeCalls(const std::vector<std::shared_ptr<grpc::Channel>>& channels,
                        std::vector<v1::StylizeRequest> requests, absl::Duration deadline) {
-  std::vector<std::shared_ptr<v1::StylizeService::Stub>> stubs;
-  for (const auto& channel : channels) {
-    stubs.push_back(v1::StylizeService::NewStub(channel));
-  }
-  const auto shared = std::make_shared<const std::vector<v1::StylizeRequest>>(std::move(requests));
-  return [stubs = std::move(stubs), shared, deadline](std::size_t index,
-                                                      std::function<void(absl::Status)> done) {
-    auto call = std::make_shared<Call<v1::StylizeResponse>>();
-    call->context.set_deadline(absl::ToChronoTime(absl::Now() + deadline));
-    stubs[index % stubs.size()]->async()->Stylize(
-        &call->context, &(*shared)[index % shared->size()], &call->response,
-        [call, shared, done = std::move(done)](const grpc::Status& status) {
-          done(FromGrpcStatus(status));
-        });
-  };
+  return Calls<v1::StylizeService, v1::StylizeResponse>(
+      channels, std::move(requests), deadline,
+      [](auto& service, auto... arguments) { service.Stylize(std::move(arguments)...); });
 }
 
 StartCall InferCalls(const std::vector<std::shared_ptr<grpc::Channel>>& channels,
                      const inference::ModelInferRequest& request, absl::Duration deadline) {
-  std::vector<std::shared_ptr<inference::GRPCInferenceService::Stub>> stubs;
-  for (const auto& channel : channels) {
-    stubs.push_back(inference::GRPCInferenceService::NewStub(channel));
-  }
-  const auto shared = std::make_shared<const inference::ModelInferRequest>(request);
-  return [stubs = std::move(stubs), shared, deadline](std::size_t index,
-                                                      std::function<void(absl::Status)> done) {
-    auto call = std::make_shared<Call<inference::ModelInferResponse>>();
-    call->context.set_deadline(absl::ToChronoTime(absl::Now() + deadline));
-    stubs[index % stubs.size()]->async()->ModelInfer(
-        &call->context, shared.get(), &call->response,
-        [call, shared, done = std::move(done)](const grpc::Status& status) {
-          done(FromGrpcStatus(status));
-        });
-  };
+  return Calls<inference::GRPCInferenceService, inference::ModelInferResponse>(
+      channels, std::vector{request}, deadline,
+      [](auto& service, auto... arguments) { service.ModelInfer(std::move(arguments)...); });
 }
 
 }  // namespace atelier::bench

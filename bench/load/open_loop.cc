@@ -11,6 +11,12 @@
 #include "absl/time/clock.h"
 
 namespace atelier::bench {
+namespace {
+
+// Of OfferDuring, which looks for its end after each.
+constexpr absl::Duration kSlice = absl::Seconds(5);
+
+}  // namespace
 
 std::vector<absl::Duration> DueTimes(const OpenLoop& load) {
   std::mt19937_64 engine(load.seed);
@@ -40,6 +46,23 @@ std::vector<CallRecord> Offer(const OpenLoop& load, const StartCall& start) {
   }
   open.Wait();
   return records;
+}
+
+std::vector<CallRecord> OfferDuring(double rate, const StartCall& start,
+                                    const std::function<void()>& work) {
+  std::atomic<bool> stop = false;
+  std::vector<CallRecord> all;
+  std::thread load([&] {
+    for (std::uint64_t seed = 1; !stop; ++seed) {
+      const std::vector<CallRecord> records =
+          Offer({.rate = rate, .duration = kSlice, .seed = seed}, start);
+      all.insert(all.end(), records.begin(), records.end());
+    }
+  });
+  work();
+  stop = true;
+  load.join();
+  return all;
 }
 
 std::vector<CallRecord> ClosedLoop(int clients, absl::Duration duration, const StartCall& start) {

@@ -35,6 +35,11 @@ std::vector<CallRecord> Offer(const OpenLoop& load, const StartCall& start);
 // The times at which the calls of `load` are due, counted from its beginning.
 std::vector<absl::Duration> DueTimes(const OpenLoop& load);
 
+// Offers load, without end, while `work` runs: until it returns and the calls under way are
+// answered.
+std::vector<CallRecord> OfferDuring(double rate, const StartCall& start,
+                                    const std::function<void()>& work);
+
 // `clients` loops of one call after the other until `duration` is over: as many as the server
 // takes, and one of each client at least. One record a call.
 std::vector<CallRecord> ClosedLoop(int clients, absl::Duration duration, const StartCall& start);

@@ -24,9 +24,9 @@ constexpr int kMaxPages = 1000;
 
 class GrpcClient final : public Client {
  public:
-  GrpcClient(const Options& options, const std::shared_ptr<grpc::Channel>& channel)
-      : options_(options),
-        channel_(channel),
+  GrpcClient(Options options, std::shared_ptr<grpc::Channel> channel)
+      : options_(std::move(options)),
+        channel_(std::move(channel)),
         stylize_(v1::StylizeService::NewStub(channel_)),
         generate_(v1::GenerateService::NewStub(channel_)),
         models_(v1::ModelService::NewStub(channel_)),

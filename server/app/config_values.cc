@@ -45,13 +45,14 @@ void FlattenField(const Message& message, const FieldDescriptor& field, const st
     if (!field.is_map()) {
       std::string value;
       google::protobuf::TextFormat::PrintFieldValueToString(message, &field, i, &value);
-      values[path] += value + ",";
+      values[path].append(value).append(",");
       continue;
     }
     const Message& entry = reflection.GetRepeatedMessage(message, &field, i);
     const FieldDescriptor* key = field.message_type()->map_key();
     const std::string name = entry.GetReflection()->GetString(entry, key);
-    FlattenField(entry, *field.message_type()->map_value(), path + "." + name, values);
+    FlattenField(entry, *field.message_type()->map_value(),
+                 std::string(path).append(".").append(name), values);
   }
 }
 

@@ -30,7 +30,8 @@ absl::Status InRange(std::string_view key, bool set, double value, double low, d
   if (!set || (value >= low && value <= high)) {
     return absl::OkStatus();
   }
-  return InvalidField(key, absl::StrCat("must be from ", low, " to ", std::uint64_t(high)));
+  return InvalidField(key,
+                      absl::StrCat("must be from ", low, " to ", static_cast<std::uint64_t>(high)));
 }
 
 absl::Status CheckBatching(const std::string& key, const v1::Batching& batching) {
@@ -105,7 +106,7 @@ absl::Status CheckLogLevel(const v1::ServerConfig& config) {
       level == "error") {
     return absl::OkStatus();
   }
-  return InvalidField("log_level", "must be \"debug\", \"info\", \"warn\" or \"error\"");
+  return InvalidField("log_level", R"(must be "debug", "info", "warn" or "error")");
 }
 
 void MakeAbsolute(std::string& path, const fs::path& folder) {

@@ -18,7 +18,7 @@ constexpr std::uint64_t kEntryBytes = 512;
 std::uint64_t CostOf(const std::string& key, const StylizeOutcome& outcome) {
   std::uint64_t bytes = kEntryBytes + 2 * key.size() + outcome.image.size();
   for (const std::string& warning : outcome.warnings) {
-    bytes += sizeof(warning) + warning.size();
+    bytes += sizeof(std::string) + warning.size();
   }
   return bytes;
 }

@@ -54,12 +54,12 @@ std::uint64_t HashOf(const GenerateWork& work) {
 std::uint64_t HashOf(const IdentityWork& work) { return absl::HashOf(work.payload); }
 
 std::string NameOf(const IdentityWork& /*work*/) {
-  return std::string(kIdentityModel) + "@" + std::to_string(kIdentityVersion);
+  return NameAtVersion(kIdentityModel, kIdentityVersion);
 }
 
 template <typename SomeWork>
 std::string NameOf(const SomeWork& work) {
-  return work.model.name + "@" + std::to_string(work.model.version);
+  return NameAtVersion(work.model);
 }
 
 }  // namespace

@@ -194,6 +194,17 @@ absl::Status AdmitIdentity(const inference::ModelInferRequest& request,
   return absl::OkStatus();
 }
 
+// What the request says of the way, and what holds for all of its pictures: one version, whatever
+// the name means by the time of the next.
+template <typename Controls>
+absl::Status SetAllControls(const inference::ModelInferRequest& request, const Inference& out,
+                            Controls& controls) {
+  ATELIER_RETURN_IF_ERROR(SetControls(request, controls));
+  controls.set_model(NameAtVersion(out.model, out.version));
+  controls.set_request_id(out.request_id);
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<Inference> InferenceAdmission::Admit(
@@ -237,10 +248,7 @@ absl::Status InferenceAdmission::AdmitStylize(const inference::ModelInferRequest
                                               const std::vector<InputTensor>& inputs,
                                               Inference& out) const {
   v1::StylizeRequest controls;
-  ATELIER_RETURN_IF_ERROR(SetControls(request, controls));
-  // One version for all pictures, whatever the name means by the time of the next.
-  controls.set_model(absl::StrCat(out.model, "@", out.version));
-  controls.set_request_id(out.request_id);
+  ATELIER_RETURN_IF_ERROR(SetAllControls(request, out, controls));
   ATELIER_ASSIGN_OR_RETURN(const Batch pictures, Batch::Of(Named(inputs, kImageTensor)));
   out.layout = pictures.layout;
   const auto count = static_cast<std::size_t>(pictures.tensor.shape.front());
@@ -272,9 +280,7 @@ absl::Status InferenceAdmission::AdmitGenerate(const inference::ModelInferReques
                                                const std::vector<InputTensor>& inputs,
                                                Inference& out) const {
   v1::GenerateRequest controls;
-  ATELIER_RETURN_IF_ERROR(SetControls(request, controls));
-  controls.set_model(absl::StrCat(out.model, "@", out.version));
-  controls.set_request_id(out.request_id);
+  ATELIER_RETURN_IF_ERROR(SetAllControls(request, out, controls));
   const InputTensor& tensor = inputs.front();
   ATELIER_RETURN_IF_ERROR(CheckColumn(tensor, "INT64"));
   std::vector<std::uint64_t> seeds;

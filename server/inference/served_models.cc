@@ -35,14 +35,13 @@ absl::StatusOr<ModelVersion> ServedModels::Resolve(const std::string& name,
   ATELIER_ASSIGN_OR_RETURN(const std::uint32_t number, VersionNumber(version));
   if (IsIdentity(name)) {
     if (number > kIdentityVersion) {
-      return NotFoundResource("model", absl::StrCat(name, "@", number),
+      return NotFoundResource("model", NameAtVersion(name, number),
                               absl::StrCat("there is no version ", number, " of model ", name));
     }
     return Identity();
   }
-  absl::StatusOr<ModelVersion> model = number == 0
-                                           ? registry_.Resolve(name, request_id)
-                                           : registry_.Resolve(absl::StrCat(name, "@", number));
+  absl::StatusOr<ModelVersion> model = number == 0 ? registry_.Resolve(name, request_id)
+                                                   : registry_.Resolve(NameAtVersion(name, number));
   if (!model.ok()) {
     return AboutField(model.status(), "model_name");
   }

@@ -15,10 +15,6 @@
 namespace atelier::server {
 namespace {
 
-std::string NameAtVersion(const ModelVersion& model) {
-  return model.name + "@" + std::to_string(model.version);
-}
-
 absl::Status CheckLabel(std::string_view label) {
   ATELIER_RETURN_IF_ERROR(CheckName("label", label));
   if (label == kLatestLabel) {
@@ -155,7 +151,7 @@ absl::Status ModelCatalog::Release(const ModelVersion& model) {
 
 absl::StatusOr<std::optional<ModelVersion>> ModelCatalog::Announce(const ModelVersion& model) {
   const absl::MutexLock change_lock(&change_mutex_);
-  const std::optional<ModelVersion> before = Meaning(model.name);
+  std::optional<ModelVersion> before = Meaning(model.name);
   bool was_kept = false;
   {
     const absl::MutexLock lock(&mutex_);
@@ -180,7 +176,7 @@ absl::StatusOr<std::optional<ModelVersion>> ModelCatalog::Announce(const ModelVe
 
 absl::StatusOr<ModelVersion> ModelCatalog::Delete(std::string_view reference) {
   const absl::MutexLock change_lock(&change_mutex_);
-  ATELIER_ASSIGN_OR_RETURN(const ModelVersion model, Resolve(reference));
+  ATELIER_ASSIGN_OR_RETURN(ModelVersion model, Resolve(reference));
   ATELIER_RETURN_IF_ERROR(Write([&](store::Writer& writer) -> absl::Status {
     ATELIER_RETURN_IF_ERROR(MayDelete(model, writer));
     ATELIER_RETURN_IF_ERROR(writer.RemoveKept(model.name, model.version));

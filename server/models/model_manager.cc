@@ -18,10 +18,6 @@ constexpr absl::Duration kDropInterval = absl::Milliseconds(250);
 // How long the files of a deleted version wait for workers that still have it.
 constexpr absl::Duration kLastTasks = absl::Minutes(1);
 
-std::string NameAtVersion(const ModelVersion& model) {
-  return model.name + "@" + std::to_string(model.version);
-}
-
 absl::Status CheckSizes(const std::vector<std::uint32_t>& sizes) {
   const bool in_range = std::ranges::all_of(
       sizes, [](std::uint32_t size) { return size >= kLeastSide && size <= kMostSide; });

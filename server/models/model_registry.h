@@ -41,6 +41,14 @@ struct ModelVersion {
   bool kept = false;                        // in the workers' memory
 };
 
+// "NAME@VERSION": as requests name one version, and as limits, figures and the log do.
+inline std::string NameAtVersion(std::string_view name, std::uint32_t version) {
+  return std::string(name) + "@" + std::to_string(version);
+}
+inline std::string NameAtVersion(const ModelVersion& model) {
+  return NameAtVersion(model.name, model.version);
+}
+
 class ModelRegistry {
  public:
   virtual ~ModelRegistry() = default;

@@ -69,7 +69,7 @@ ModelStatistics& ModelStatisticsTable::Entry(const std::string& name, std::uint3
   // A new version is rare, and the time to let go of those that were deleted.
   std::erase_if(entries_, [this](const auto& entry) {
     const auto& [of, kept] = entry.first;
-    return of != kIdentityModel && !models_.Resolve(of + "@" + std::to_string(kept)).ok();
+    return of != kIdentityModel && !models_.Resolve(NameAtVersion(of, kept)).ok();
   });
   return entries_[Key(name, version)];
 }

@@ -149,8 +149,7 @@ grpc::ServerUnaryReactor* InferenceService::RepositoryModelLoad(
   if (!status.ok() || room_.models.IsIdentity(request->model_name())) {
     return Answer(context, status);
   }
-  return StartLoading(room_.loading, LoadingAction::kLoad,
-                      {absl::StrCat(model->name, "@", model->version)},
+  return StartLoading(room_.loading, LoadingAction::kLoad, {NameAtVersion(*model)},
                       DeadlineOf(*context, room_.clock.Now()));
 }
 
@@ -165,7 +164,7 @@ grpc::ServerUnaryReactor* InferenceService::RepositoryModelUnload(
   }
   std::vector<std::string> references;
   for (const ModelVersion& model : room_.models.VersionsOf(request->model_name())) {
-    references.push_back(absl::StrCat(model.name, "@", model.version));
+    references.push_back(NameAtVersion(model));
   }
   return StartLoading(room_.loading, LoadingAction::kUnload, references,
                       DeadlineOf(*context, room_.clock.Now()));

@@ -6,7 +6,6 @@
 #include <string>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "common/errors.h"
 #include "server/rpc/queued_call.h"
 #include "server/rpc/stylize_kind.h"
@@ -63,7 +62,7 @@ class StylizeTurn final : public Stream::Turn {
     }
     if (index == 0) {
       // A video that changed its model on the way, with a canary or a promotion, would flicker.
-      shared_->controls.set_model(absl::StrCat(work->model.name, "@", work->model.version));
+      shared_->controls.set_model(NameAtVersion(work->model));
     }
     AnnounceReply<StylizeKind>(*work, *response.mutable_response());
     const WorkTerms terms = TermsOfCall(shared_->context, *TermsOf(request), room.clock.Now());

@@ -111,7 +111,7 @@ absl::StatusOr<ModelVersion> ModelTransfer::FinishImport(std::unique_ptr<ModelUp
   ATELIER_ASSIGN_OR_RETURN(
       const std::uint32_t version,
       options_.models->Publish(header.name(), /*job_id=*/"", folder / kConvertModel));
-  return options_.models->Resolve(header.name() + "@" + std::to_string(version));
+  return options_.models->Resolve(NameAtVersion(header.name(), version));
 }
 
 absl::StatusOr<ExportedModel> ModelTransfer::Export(std::string_view reference,

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <thread>
 
 #include "bench/load/summary.h"
 
@@ -54,11 +55,28 @@ TEST(OfferTest, StartsEveryCallWhetherOrNotEarlierOnesWereAnswered) {
   EXPECT_GE(records.front().since_due, records.back().since_due);
 }
 
+TEST(OfferDuringTest, OffersUntilTheWorkIsDone) {
+  std::atomic<int> calls = 0;
+  const std::vector<CallRecord> records = OfferDuring(
+      5000,
+      [&](std::size_t, const std::function<void(absl::Status)>& done) {
+        ++calls;
+        done(absl::OkStatus());
+      },
+      [&] {
+        while (calls < 20) {
+          std::this_thread::yield();
+        }
+      });
+  EXPECT_GE(records.size(), 20U);
+  EXPECT_EQ(records.size(), static_cast<std::size_t>(calls));
+}
+
 TEST(ClosedLoopTest, KeepsOneCallOfEachClientInFlight) {
   std::atomic<int> in_flight = 0;
   std::atomic<int> most = 0;
   const std::vector<CallRecord> records = ClosedLoop(
-      3, absl::Milliseconds(30), [&](std::size_t, std::function<void(absl::Status)> done) {
+      3, absl::Milliseconds(30), [&](std::size_t, const std::function<void(absl::Status)>& done) {
         const int now = ++in_flight;
         int seen = most;
         while (now > seen && !most.compare_exchange_weak(seen, now)) {

@@ -9,6 +9,7 @@
 #include "prometheus/registry.h"
 #include "prometheus/text_serializer.h"
 #include "server/dispatch/dispatcher.h"
+#include "tests/server/dispatch/dispatch_fakes.h"
 #include "tests/server/support/stylize_fakes.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/wait_until.h"
@@ -20,29 +21,12 @@ using test::FakeClock;
 using test::WaitUntil;
 using testing::Answers;
 using ::testing::ElementsAre;
+using testing::FakePort;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
 using testing::SampleOutcome;
 using testing::SampleWork;
-
-class TaskList final : public WorkerPort {
- public:
-  void SendTask(RequestId task, const Work&, absl::Time) override {
-    const absl::MutexLock lock(&mutex_);
-    tasks_.push_back(task);
-  }
-  void SendCancel(RequestId) override {}
-
-  std::vector<RequestId> tasks() const {
-    const absl::MutexLock lock(&mutex_);
-    return tasks_;
-  }
-
- private:
-  mutable absl::Mutex mutex_;
-  std::vector<RequestId> tasks_ ABSL_GUARDED_BY(mutex_);
-};
 
 class DispatcherFaultsTest : public ::testing::Test {
  protected:
@@ -59,9 +43,9 @@ class DispatcherFaultsTest : public ::testing::Test {
   }
 
   // Worker `id` is called w-`id`, unless it is the successor of another.
-  std::shared_ptr<TaskList> Connect(WorkerId id, std::uint32_t credit = 8, std::uint32_t slots = 2,
+  std::shared_ptr<FakePort> Connect(WorkerId id, std::uint32_t credit = 8, std::uint32_t slots = 2,
                                     const std::string& name = "") {
-    auto port = std::make_shared<TaskList>();
+    auto port = std::make_shared<FakePort>();
     dispatcher_.AddWorker(id, slots, port, name.empty() ? "w-" + std::to_string(id) : name);
     EXPECT_TRUE(dispatcher_.AddCredit(id, credit).ok());
     return port;

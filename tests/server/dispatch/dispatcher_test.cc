@@ -11,6 +11,7 @@
 
 #include "prometheus/registry.h"
 #include "prometheus/text_serializer.h"
+#include "tests/server/dispatch/dispatch_fakes.h"
 #include "tests/server/support/stylize_fakes.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/wait_until.h"
@@ -22,36 +23,11 @@ using test::FakeClock;
 using test::WaitUntil;
 using testing::Answers;
 using ::testing::ElementsAre;
+using testing::FakePort;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using testing::SampleOutcome;
 using testing::SampleWork;
-
-class FakePort final : public WorkerPort {
- public:
-  void SendTask(RequestId task, const Work&, absl::Time) override {
-    const absl::MutexLock lock(&mutex_);
-    tasks_.push_back(task);
-  }
-  void SendCancel(RequestId task) override {
-    const absl::MutexLock lock(&mutex_);
-    cancels_.push_back(task);
-  }
-
-  std::vector<RequestId> tasks() const {
-    const absl::MutexLock lock(&mutex_);
-    return tasks_;
-  }
-  std::vector<RequestId> cancels() const {
-    const absl::MutexLock lock(&mutex_);
-    return cancels_;
-  }
-
- private:
-  mutable absl::Mutex mutex_;
-  std::vector<RequestId> tasks_ ABSL_GUARDED_BY(mutex_);
-  std::vector<RequestId> cancels_ ABSL_GUARDED_BY(mutex_);
-};
 
 class DispatcherTest : public ::testing::Test {
  protected:

@@ -14,6 +14,7 @@
 #include "server/dispatch/link/session_table.h"
 #include "server/dispatch/link/worker_session.h"
 #include "tests/server/dispatch/link_fakes.h"
+#include "tests/server/dispatch/session_harness.h"
 #include "tests/server/support/stylize_fakes.h"
 #include "tests/support/fake_clock.h"
 
@@ -22,18 +23,14 @@ namespace {
 
 using internal::v1::ModelState;
 using internal::v1::WorkerMessage;
-using testing::CreditOf;
 using ::testing::ElementsAre;
-using testing::FakeJobs;
-using testing::FakeRegistry;
-using testing::FakeTrainers;
 using testing::FakeTransport;
 using testing::SampleModel;
 using testing::ServeHello;
 using testing::TrainHello;
 using Stream = WorkerSession::Stream;
 
-const std::string kWeights(64, 'a');
+constexpr char kWeights[] = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 
 WorkerMessage StateOf(std::uint32_t version, ModelState::State state, std::uint32_t code = 0,
                       const std::string& sentence = "", std::uint64_t order = 0) {
@@ -49,12 +46,12 @@ WorkerMessage StateOf(std::uint32_t version, ModelState::State state, std::uint3
   return message;
 }
 
-class ModelSessionTest : public ::testing::Test {
+class ModelSessionTest : public testing::SessionTest {
  protected:
   ModelSessionTest() {
-    registry_.model = Oil(3);
-    registry_.model.kept = true;
-    registry_.model.warmup_sizes = {64, 512};
+    models_.model = Oil(3);
+    models_.model.kept = true;
+    models_.model.warmup_sizes = {64, 512};
   }
 
   static ModelVersion Oil(std::uint32_t version) {
@@ -67,38 +64,6 @@ class ModelSessionTest : public ::testing::Test {
     model.batch_max_delay = absl::Milliseconds(3);
     return model;
   }
-
-  std::shared_ptr<WorkerSession> Connect(const WorkerMessage& hello = ServeHello()) {
-    auto session = table_.Open(control_);
-    session->OnMessage(Stream::kControl, hello);
-    return session;
-  }
-  std::shared_ptr<WorkerSession> Serving() {
-    auto session = Connect();
-    EXPECT_TRUE(session->AttachBulk(bulk_));
-    session->OnMessage(Stream::kControl, CreditOf(2));
-    return session;
-  }
-
-  test::FakeClock clock_;
-  prometheus::Registry metrics_;
-  QueueProbe queue_probe_{metrics_};
-  WorkerProbe worker_probe_{metrics_, "here"};
-  RequestQueue queue_{{}, clock_, queue_probe_};
-  DispatchProbe dispatch_probe_{metrics_};
-  Dispatcher dispatcher_{queue_, clock_, dispatch_probe_};
-  FakeRegistry registry_;
-  ModelLoader loader_{registry_};
-  FakeJobs jobs_;
-  FakeTrainers trainers_;
-  std::shared_ptr<FakeTransport> control_ = std::make_shared<FakeTransport>();
-  std::shared_ptr<FakeTransport> bulk_ = std::make_shared<FakeTransport>();
-  SessionTable table_{{.dispatcher = &dispatcher_,
-                       .loader = &loader_,
-                       .jobs = &jobs_,
-                       .trainers = &trainers_,
-                       .probe = &worker_probe_,
-                       .clock = &clock_}};
 };
 
 TEST_F(ModelSessionTest, AWorkerIsWelcomedWithWhatIsKept) {

@@ -11,6 +11,7 @@
 #include "prometheus/text_serializer.h"
 #include "server/dispatch/link/session_table.h"
 #include "tests/server/dispatch/link_fakes.h"
+#include "tests/server/dispatch/session_harness.h"
 #include "tests/server/support/stylize_fakes.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/wait_until.h"
@@ -19,13 +20,10 @@ namespace atelier::server {
 namespace {
 
 using internal::v1::WorkerMessage;
-using test::FakeClock;
 using test::WaitUntil;
 using testing::Answers;
 using testing::CreditOf;
 using ::testing::ElementsAre;
-using testing::FakeJobs;
-using testing::FakeTrainers;
 using testing::FakeTransport;
 using testing::GoodResult;
 using ::testing::HasSubstr;
@@ -36,17 +34,8 @@ using testing::ServeHello;
 using testing::TrainHello;
 using Stream = WorkerSession::Stream;
 
-class WorkerSessionTest : public ::testing::Test {
+class WorkerSessionTest : public testing::SessionTest {
  protected:
-  // A worker that has said hello and has both streams.
-  std::shared_ptr<WorkerSession> Serving(std::uint32_t credit = 2) {
-    auto session = table_.Open(control_);
-    session->OnMessage(Stream::kControl, ServeHello());
-    EXPECT_TRUE(session->AttachBulk(bulk_));
-    session->OnMessage(Stream::kControl, CreditOf(credit));
-    return session;
-  }
-
   RequestId Add(Answers& answers, std::size_t image_bytes = 100) {
     auto request =
         std::make_unique<Request>(queue_.NextId(), SampleWork(image_bytes), RequestTraits(),
@@ -56,27 +45,7 @@ class WorkerSessionTest : public ::testing::Test {
     return id;
   }
 
-  std::string Metrics() { return prometheus::TextSerializer().Serialize(registry_.Collect()); }
-
-  FakeClock clock_;
-  prometheus::Registry registry_;
-  QueueProbe queue_probe_{registry_};
-  WorkerProbe worker_probe_{registry_, "here"};
-  RequestQueue queue_{{}, clock_, queue_probe_};
-  DispatchProbe dispatch_probe_{registry_};
-  Dispatcher dispatcher_{queue_, clock_, dispatch_probe_};
-  testing::FakeRegistry models_;
-  ModelLoader loader_{models_};
-  FakeJobs jobs_;
-  FakeTrainers trainers_;
-  std::shared_ptr<FakeTransport> control_ = std::make_shared<FakeTransport>();
-  std::shared_ptr<FakeTransport> bulk_ = std::make_shared<FakeTransport>();
-  SessionTable table_{{.dispatcher = &dispatcher_,
-                       .loader = &loader_,
-                       .jobs = &jobs_,
-                       .trainers = &trainers_,
-                       .probe = &worker_probe_,
-                       .clock = &clock_}};
+  std::string Metrics() { return prometheus::TextSerializer().Serialize(metrics_.Collect()); }
 };
 
 TEST_F(WorkerSessionTest, HelloIsWelcomedWithTheCommonProtocol) {

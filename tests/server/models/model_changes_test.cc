@@ -20,7 +20,6 @@ using testing::CatalogRoom;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-using testing::NameAtVersion;
 using testing::WriteModel;
 
 // Holds every new version back once `warm`.

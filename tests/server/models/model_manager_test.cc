@@ -21,7 +21,6 @@ using testing::Expected;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using testing::ModelManagerTest;
-using testing::NameAtVersion;
 
 TEST_F(ModelManagerTest, WhatIsLoadedIsKeptOnceTheWorkersHaveIt) {
   loads_.Hold();

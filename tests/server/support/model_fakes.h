@@ -42,10 +42,6 @@ inline void WriteModel(const std::filesystem::path& folder, const std::string& t
   ASSERT_TRUE(WriteModelSpec(folder, spec).ok());
 }
 
-inline std::string NameAtVersion(const ModelVersion& model) {
-  return model.name + "@" + std::to_string(model.version);
-}
-
 // Writes down what is asked of it: "load oil@1", "unload oil@1". Answers at once, or when the test
 // says so. Thread-safe.
 class FakeLoads final : public ModelLoads {
