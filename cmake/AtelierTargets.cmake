@@ -91,7 +91,7 @@ function(atelier_test name)
     string(APPEND one_by_one ":*${suite}.*")
   endforeach()
   string(REGEX REPLACE "^:" "-" one_by_one "${one_by_one}")
-  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST TEST_FILTER "${one_by_one}"
+  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 120 TEST_FILTER "${one_by_one}"
                        PROPERTIES TIMEOUT ${A_TIMEOUT} LABELS "${A_LABELS}")
 endfunction()
 

@@ -135,10 +135,10 @@ class GrpcClient final : public Client {
                                           request, options_.call_deadline);
   }
 
-  absl::StatusOr<v1::GetDatasetResponse> GetDataset(
-      const v1::GetDatasetRequest& request) override {
-    return Call<v1::GetDatasetResponse>(*datasets_, &v1::DatasetService::Stub::GetDataset, request,
-                                        options_.call_deadline);
+  absl::StatusOr<v1::GetDatasetResponse> GetDataset(const v1::GetDatasetRequest& request) override {
+    return Call<v1::GetDatasetResponse>(
+        *datasets_, &v1::DatasetService::Stub::GetDataset, request,
+        request.sample() ? options_.load_deadline : options_.call_deadline);
   }
 
   absl::StatusOr<v1::Dataset> CreateDataset(const v1::CreateDatasetRequest& request) override {

@@ -39,7 +39,7 @@ class Client {
     std::filesystem::path key;
     // For every call but Stylize, Generate, WatchJob, ImportModel, ExportModel and GetArtifact.
     absl::Duration call_deadline = absl::Seconds(15);
-    // For LoadModel, UnloadModel and PromoteModel without a gate.
+    // For LoadModel, UnloadModel, PromoteModel without a gate, and GetDataset with a sample.
     absl::Duration load_deadline = absl::Minutes(2);
     // For ImportModel, ExportModel, GetArtifact, PublishCheckpoint and PromoteModel with a gate.
     absl::Duration transfer_deadline = absl::Hours(1);

@@ -108,10 +108,11 @@ TEST_F(DatasetsProgramsTest, ASetIsMadeFilledShownAndDeletedByTheProgram) {
 
   MakeDataset(directory_ / "imports/new/hats", 3, 50);  // of which two are there
   const ProcessResult import = Atelier({"datasets", "import", "garments", "new"});
-  EXPECT_EQ(import.exit_code, 1) << "another picture of the set has that name, or the same";
+  EXPECT_THAT(import.out, AllOf(HasSubstr("added 1 picture ("), HasSubstr("has 6 now"),
+                                HasSubstr("2 were there already")));
   fs::remove_all(directory_ / "imports/new");
   MakeDataset(directory_ / "imports/new/gloves", 2, 90);
-  EXPECT_THAT(Atelier({"datasets", "import", "garments", "new"}).out, HasSubstr("has 7 now"));
+  EXPECT_THAT(Atelier({"datasets", "import", "garments", "new"}).out, HasSubstr("has 8 now"));
 
   const ProcessResult show = Atelier({"datasets", "show", "garments", "-o", "sample.jpg"});
   EXPECT_EQ(show.exit_code, 0) << show.err;
@@ -128,10 +129,11 @@ TEST_F(DatasetsProgramsTest, ASetIsMadeFilledShownAndDeletedByTheProgram) {
 TEST_F(DatasetsProgramsTest, AnArchiveIsUnpackedAndAHostileOneLeavesNothing) {
   MakeDataset(directory_ / "in/coats", 3, 1);
   ProcessOptions tar;
-  tar.command = {"tar", "czf", "in.tar.gz", "in"};
+  tar.command = {"/usr/bin/env", "tar", "czf", "in.tar.gz", "in"};
   tar.directory = directory_.path().string();
   ASSERT_EQ(RunProcess(tar, absl::Minutes(1)).exit_code, 0);
-  tar.command = {"tar", "cPf", "out.tar", "../" + directory_.path().filename().string() + "/in"};
+  tar.command = {"/usr/bin/env", "tar", "cPf", "out.tar",
+                 "../" + directory_.path().filename().string() + "/in"};
   ASSERT_EQ(RunProcess(tar, absl::Minutes(1)).exit_code, 0);
   Start();
   ASSERT_TRUE(Create("garments").ok());
@@ -212,7 +214,7 @@ TEST_F(DatasetsProgramsTest, JobsLearnFromUploadedSetsWhichStayMeanwhile) {
   train.mutable_data()->set_content("paintings");
   train.set_steps(4);
   train.set_batch_size(2);
-  train.set_image_size(32);
+  train.set_image_size(64);
   train.set_precision(v1::PRECISION_FP32);
   job = Train(labelled);
   EXPECT_EQ(job.state(), v1::JOB_STATE_SUCCEEDED) << job.reason();

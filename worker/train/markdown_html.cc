@@ -37,13 +37,19 @@ bool IsTableRule(std::string_view line) {
 }
 
 // What lines beside each other make one element.
-enum class Block { kNone, kParagraph, kList, kTable };
+enum class Block { kNone, kParagraph, kList, kTable, kCode };
 
 class CardConverter {
  public:
   std::string Run(std::string_view markdown) {
     for (std::string_view line : SplitText(markdown, '\n')) {
-      Take(TrimText(line));
+      if (line.starts_with("```")) {
+        Enter(block_ == Block::kCode ? Block::kNone : Block::kCode);
+      } else if (block_ == Block::kCode) {
+        html_ += JoinText(EscapeHtml(line), "\n");
+      } else {
+        Take(TrimText(line));
+      }
     }
     Enter(Block::kNone);
     return std::move(html_);
@@ -88,8 +94,9 @@ class CardConverter {
     if (block == block_) {
       return;
     }
-    static constexpr const char* kEnds[] = {"", "</p>\n", "</ul>\n", "</table>\n"};
-    static constexpr const char* kBegins[] = {"", "<p>", "<ul>\n", "<table>\n"};
+    static constexpr const char* kEnds[] = {"", "</p>\n", "</ul>\n", "</table>\n",
+                                            "</code></pre>\n"};
+    static constexpr const char* kBegins[] = {"", "<p>", "<ul>\n", "<table>\n", "<pre><code>"};
     html_ += kEnds[static_cast<std::size_t>(block_)];
     html_ += kBegins[static_cast<std::size_t>(block)];
     block_ = block;

@@ -7,8 +7,8 @@
 namespace atelier::train {
 
 // The part of Markdown that cards are written in: headings, paragraphs, lists of "- " items,
-// tables, `code`. Everything else, HTML too, is text. Headings are two levels lower than they say:
-// the card is a section of a page.
+// tables, `code`, blocks of code between "```". Everything else, HTML too, is text. Headings are
+// two levels lower than they say: the card is a section of a page.
 std::string MarkdownToHtml(std::string_view markdown);
 
 }  // namespace atelier::train

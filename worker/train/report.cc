@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <iterator>
 #include <limits>
 #include <nlohmann/json.hpp>
@@ -11,6 +12,7 @@
 
 #include "absl/strings/escaping.h"
 #include "common/build_info.h"
+#include "common/dataset_origin.h"
 #include "common/text.h"
 #include "common/train_metrics.h"
 #include "common/train_settings.h"
@@ -40,6 +42,7 @@ figure img { display: block; width: 100%; height: auto; border-radius: 4px; }
 svg { display: block; width: 100%; height: auto; font: 12px system-ui, sans-serif; }
 svg .grid line { stroke: #e6e2db; }
 svg text { fill: #6f6a63; }
+svg .curves path.faint { opacity: .3; stroke-width: 1; }
 svg .legend path { fill: none; }
 svg .legend text { fill: #23211e; font-size: 13px; }
 svg .curves path { fill: none; stroke-width: 1.8; stroke-linejoin: round; }
@@ -49,6 +52,7 @@ th { font-weight: 600; }
 td:last-child { font-variant-numeric: tabular-nums; }
 summary { cursor: pointer; color: #0072b2; margin: .5rem 0; }
 code { font-size: .9em; }
+pre { white-space: pre-wrap; overflow-wrap: anywhere; }
 ul { padding-left: 1.25rem; margin: .25rem 0; }
 ul.warnings li { margin-bottom: .35rem; overflow-wrap: anywhere; }
 footer { margin-top: 3rem; border-top: 1px solid #e6e2db; padding-top: 1rem; }
@@ -228,25 +232,29 @@ std::string Speed(const RunHistory& history) {
   return charts.empty() ? "" : "<h2>Pace</h2>\n<div class=\"charts\">\n" + charts + "</div>\n";
 }
 
+// The licences are what the sets' owners told when they made them.
 std::string Data(const ReportInputs& inputs) {
-  const TrainConfig& config = inputs.job.config;
+  const TrainJob& job = inputs.job;
   const ResultInfo& info = inputs.info;
   std::string html =
-      "<h2>Data</h2>\n<table>\n<tr><th>set</th><th>name</th><th>pictures</th></tr>\n";
-  const auto row = [&html](std::string_view set, std::string_view name, std::int64_t pictures) {
-    html += JoinText("<tr><td>", set, "</td><td>", EscapeHtml(name), "</td><td>", pictures,
+      "<h2>Data</h2>\n<table>\n<tr><th>set</th><th>name</th><th>licence</th><th>pictures</th></"
+      "tr>\n";
+  const auto row = [&html](std::string_view set, std::string_view name,
+                           const std::filesystem::path& directory, std::int64_t pictures) {
+    const std::string license = ReadDatasetOrigin(directory).license;
+    html += JoinText("<tr><td>", set, "</td><td>", EscapeHtml(name), "</td><td>",
+                     license.empty() ? "unknown" : EscapeHtml(license), "</td><td>", pictures,
                      "</td></tr>\n");
   };
-  row("content", config.content_dataset, info.content_pictures);
+  row("content", job.config.content_dataset, job.content_directory, info.content_pictures);
   if (info.held_out > 0) {
-    row("held out for evaluation", config.content_dataset, info.held_out);
+    row("held out for evaluation", job.config.content_dataset, job.content_directory,
+        info.held_out);
   }
-  if (!config.style_dataset.empty()) {
-    row("style", config.style_dataset, info.style_pictures);
+  if (!job.config.style_dataset.empty()) {
+    row("style", job.config.style_dataset, job.style_directory, info.style_pictures);
   }
-  return html +
-         "</table>\n<p class=\"quiet\">Their licences are those of the data sets' "
-         "owners.</p>\n";
+  return html + "</table>\n";
 }
 
 std::string ValueText(const nlohmann::ordered_json& value) {

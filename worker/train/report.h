@@ -27,7 +27,8 @@ struct ReportInputs {
 };
 
 // HTML with inline styles, SVG curves and embedded pictures; no scripts, no links. What came from
-// outside (names, sentences, settings) is escaped. A pure function.
+// outside (names, sentences, settings) is escaped. Reads dataset.json
+// of the job's data sets (common/dataset_origin.h), and nothing else.
 std::string RenderReport(const ReportInputs& inputs);
 
 }  // namespace atelier::train

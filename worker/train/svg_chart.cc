@@ -23,7 +23,7 @@ constexpr std::size_t kNoisy = 60;
 constexpr std::size_t kFew = 12;
 constexpr double kSmoothing = 0.06;
 constexpr std::array kCurveColors = {"#0072b2", "#d55e00", "#009e73", "#cc79a7",
-                                "#56b4e9", "#e69f00", "#5b5b5b", "#a08c00"};
+                                     "#56b4e9", "#e69f00", "#5b5b5b", "#a08c00"};
 
 std::string Fixed(double value) {
   std::array<char, 32> text{};
@@ -115,8 +115,7 @@ class Plane {
     for (const CurvePoint& point : points) {
       path += JoinText(path.empty() ? "M" : "L", Fixed(X(point.step)), " ", Fixed(Y(point.value)));
     }
-    return JoinText("<path d=\"", path, "\" ", Stroke(line),
-                    faint ? " opacity=\"0.3\" stroke-width=\"1\"/>" : "/>");
+    return JoinText("<path d=\"", path, "\" ", Stroke(line), faint ? " class=\"faint\"/>" : "/>");
   }
 
   std::string Dot(const CurvePoint& point, std::string_view color) const {

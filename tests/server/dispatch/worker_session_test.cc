@@ -63,12 +63,12 @@ TEST_F(WorkerSessionTest, HelloIsWelcomedWithTheCommonProtocol) {
 TEST_F(WorkerSessionTest, ProtocolsThatDoNotMeetEndTheStreamTellingBothRanges) {
   auto session = table_.Open(control_);
   WorkerMessage hello = ServeHello();
-  hello.mutable_hello()->set_protocol_min(2);
+  hello.mutable_hello()->set_protocol_min(3);
   hello.mutable_hello()->set_protocol_max(4);
   session->OnMessage(Stream::kControl, hello);
   ASSERT_TRUE(control_->closed_with(absl::StatusCode::kFailedPrecondition));
-  EXPECT_THAT(std::string(control_->closed()->message()), HasSubstr("2 to 4"));
-  EXPECT_THAT(std::string(control_->closed()->message()), HasSubstr("1 to 1"));
+  EXPECT_THAT(std::string(control_->closed()->message()), HasSubstr("3 to 4"));
+  EXPECT_THAT(std::string(control_->closed()->message()), HasSubstr("1 to 2"));
 }
 
 TEST_F(WorkerSessionTest, HelloThatMakesNoSenseIsRefused) {

@@ -6,6 +6,8 @@
 
 #include <cmath>
 
+#include "common/files.h"
+#include "tests/support/temp_dir.h"
 #include "worker/train/markdown_html.h"
 #include "worker/train/svg_chart.h"
 
@@ -36,6 +38,8 @@ class ReportTest : public testing::Test {
     job_.config.content_dataset = "garments";
     job_.config.style_dataset = "paintings";
     job_.config.steps = 3000;
+    job_.content_directory = folder_.path();
+    EXPECT_TRUE(WriteFileAtomically(folder_ / "dataset.json", R"({"license": "CC0"})").ok());
     info_.content_pictures = 120;
     info_.held_out = 12;
     info_.style_pictures = 7;
@@ -66,6 +70,7 @@ class ReportTest : public testing::Test {
                          .now = absl::FromUnixSeconds(1'790'000'000)});
   }
 
+  test::TempDir folder_;
   TrainJob job_;
   ResultInfo info_;
   RunHistory history_;
@@ -77,9 +82,10 @@ TEST_F(ReportTest, SaysWhatTheRunIsAndHowFarItIs) {
   EXPECT_THAT(html, AllOf(HasSubstr("<h1>oil-1</h1>"), HasSubstr("garments &times; paintings"),
                           HasSubstr("Running."), HasSubstr("width:50%"),
                           HasSubstr("1,500 of 3,000"), HasSubstr("2026-09-21")));
-  EXPECT_THAT(html, HasSubstr("<td>content</td><td>garments</td><td>120</td>"));
-  EXPECT_THAT(html, HasSubstr("<td>held out for evaluation</td><td>garments</td><td>12</td>"));
-  EXPECT_THAT(html, HasSubstr("<td>style</td><td>paintings</td><td>7</td>"));
+  EXPECT_THAT(html, HasSubstr("<td>content</td><td>garments</td><td>CC0</td><td>120</td>"));
+  EXPECT_THAT(
+      html, HasSubstr("<td>held out for evaluation</td><td>garments</td><td>CC0</td><td>12</td>"));
+  EXPECT_THAT(html, HasSubstr("<td>style</td><td>paintings</td><td>unknown</td><td>7</td>"));
   EXPECT_THAT(html, HasSubstr("<td>learning_rate</td>"));
   EXPECT_THAT(html, HasSubstr("<td>faststyle.style_weight</td>"));
   EXPECT_THAT(html, HasSubstr("<td>kernel_distance</td><td>0.031</td>"));
@@ -189,6 +195,13 @@ TEST(MarkdownToHtmlTest, KnowsWhatCardsAreWrittenIn) {
             "<h3>Model card</h3>\n<p>A <code>lite</code> net,\ntwo lines.\n</p>\n<h4>Data</h4>\n"
             "<table>\n<tr><th>set</th><th>n</th></tr>\n<tr><td>a</td><td>3</td></tr>\n</table>\n"
             "<ul>\n<li>one</li>\n<li>two</li>\n</ul>\n");
+}
+
+TEST(MarkdownToHtmlTest, LeavesBlocksOfCodeAsTheyAre) {
+  EXPECT_EQ(MarkdownToHtml("text\n```json\n{\"a\":  \"<|\"}\n\n# no\n```\nmore\n"),
+            "<p>text\n</p>\n<pre><code>{&quot;a&quot;:  &quot;&lt;|&quot;}\n\n# no\n</code></pre>\n"
+            "<p>more\n</p>\n");
+  EXPECT_EQ(MarkdownToHtml("```\nopen"), "<pre><code>open\n</code></pre>\n");
 }
 
 TEST(MarkdownToHtmlTest, TakesAnyText) {
