@@ -6,7 +6,6 @@
 #include <grpcpp/security/credentials.h>
 #include <gtest/gtest.h>
 
-#include <atomic>
 #include <csignal>
 #include <cstdint>
 #include <memory>
@@ -40,10 +39,8 @@ class Call final {
  public:
   Call(v1::StylizeService::Stub& stub, v1::StylizeRequest request) : request_(std::move(request)) {
     context_.set_deadline(absl::ToChronoTime(absl::Now() + kPatience));
-    thread_ = std::thread([this, &stub] {
-      status_ = FromGrpcStatus(stub.Stylize(&context_, request_, &response_));
-      ended_ = true;
-    });
+    thread_ = std::thread(
+        [this, &stub] { status_ = FromGrpcStatus(stub.Stylize(&context_, request_, &response_)); });
   }
   ~Call() {
     context_.TryCancel();
@@ -55,7 +52,6 @@ class Call final {
   Call& operator=(const Call&) = delete;
 
   void Cancel() { context_.TryCancel(); }
-  bool ended() const { return ended_; }
   absl::Status Join() {
     thread_.join();
     return status_;
@@ -67,7 +63,6 @@ class Call final {
   v1::StylizeResponse response_;
   grpc::ClientContext context_;
   absl::Status status_;
-  std::atomic<bool> ended_ = false;
   std::thread thread_;
 };
 
@@ -104,6 +99,7 @@ class ServingProgramsTest : public ::testing::Test {
     return workers;
   }
   // Waits until the worker has computed for a while from now on, so that it has a picture in work.
+  // Not for one that has just started: it computes for a while before it has any.
   static void AwaitBusy(pid_t worker) {
     const absl::Duration before = CpuTimeOf(worker);
     ASSERT_TRUE(
@@ -180,20 +176,24 @@ TEST_F(ServingProgramsTest, ARequestThatBringsDownTwoWorkersIsRefusedAndOthersGo
   Start({"--local-workers", "1"});
   double dispatched = service_->Metric("atelier_dispatched_total").value_or(0);
   std::unique_ptr<Call> poison = Slow(666);
+  pid_t worker = 0;
   for (int i = 0; i < 2; ++i) {
     // Its work on the picture takes far longer than it takes to see that it has it.
     ++dispatched;
     ASSERT_TRUE(WaitUntil(
         [&] { return service_->Metric("atelier_dispatched_total") == dispatched; }, kPatience));
-    ASSERT_EQ(::kill(service_->AwaitWorker(WorkerKind::kServe), SIGKILL), 0);
+    worker = service_->AwaitWorker(WorkerKind::kServe, worker);
+    ASSERT_EQ(::kill(worker, SIGKILL), 0);
   }
   EXPECT_THAT(poison->Join().code(),
               AnyOf(absl::StatusCode::kUnavailable, absl::StatusCode::kFailedPrecondition));
   EXPECT_EQ(service_->Metric("atelier_strikes_total"), 2.0);
+  worker = service_->AwaitWorker(WorkerKind::kServe, worker);
   const absl::Status refused = Slow(666)->Join();
   EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition) << refused;
   EXPECT_EQ(service_->Metric("atelier_dispatched_total"), dispatched);
   EXPECT_EQ(Small(1)->Join(), absl::OkStatus());
+  EXPECT_EQ(service_->Worker(WorkerKind::kServe), worker);
 }
 
 TEST_F(ServingProgramsTest, CancelledCallsAreForgottenWhereverTheyAreAndOthersGoOn) {

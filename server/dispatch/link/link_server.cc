@@ -55,6 +55,7 @@ class LinkService final : public WorkerLink::CallbackService {
             [session](WorkerMessage message) { session->OnMessage(kStream, std::move(message)); },
         .finished = [session] { session->StreamFinished(kStream); },
         .broken = [session] { session->StreamBroken(kStream); },
+        .ended = [session] { session->StreamEnded(kStream); },
     });
     return stream.get();
   }
@@ -66,6 +67,7 @@ class LinkService final : public WorkerLink::CallbackService {
         .message = [bulk](WorkerMessage message) { bulk->OnMessage(std::move(message)); },
         .finished = [bulk] { bulk->OnFinished(); },
         .broken = [bulk] { bulk->OnBroken(); },
+        .ended = [bulk] { bulk->OnEnded(); },
     });
     return stream.get();
   }
@@ -105,6 +107,12 @@ class LinkService final : public WorkerLink::CallbackService {
     void OnBroken() {
       if (std::shared_ptr<WorkerSession> session = this->session()) {
         session->StreamBroken(WorkerSession::Stream::kBulk);
+      }
+    }
+
+    void OnEnded() {
+      if (std::shared_ptr<WorkerSession> session = this->session()) {
+        session->StreamEnded(WorkerSession::Stream::kBulk);
       }
     }
 

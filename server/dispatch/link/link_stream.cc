@@ -94,6 +94,7 @@ void LinkStream::OnDone() {
     const absl::MutexLock lock(&mutex_);
     done_ = true;
   }
+  events_.ended();
   events_ = Events();
   self_.reset();
 }

@@ -28,8 +28,11 @@ class LinkStream final
   // before has returned.
   struct Events {
     std::function<void(internal::v1::WorkerMessage)> message;
-    std::function<void()> finished;  // the peer has half-closed; comes after the last message
-    std::function<void()> broken;    // the peer is gone
+    // There is nothing more to read; comes after the last message. The peer has half-closed, or it
+    // is gone: then `broken` follows, or came before.
+    std::function<void()> finished;
+    std::function<void()> broken;  // the peer is gone
+    std::function<void()> ended;   // nothing comes after it
   };
 
   // Beyond this the worker cannot be reading: it has credit for far less.

@@ -252,11 +252,29 @@ void WorkerSession::OnJobUpdate(const internal::v1::JobUpdate& update) {
 }
 
 void WorkerSession::StreamFinished(Stream stream) {
-  bool all = false;
+  std::shared_ptr<LinkTransport> control;
+  std::shared_ptr<LinkTransport> bulk;
   {
     const absl::MutexLock lock(&mutex_);
     (stream == Stream::kControl ? control_finished_ : bulk_finished_) = true;
-    all = control_finished_ && (bulk_ == nullptr || bulk_finished_);
+    if (control_finished_ && (bulk_ == nullptr || bulk_finished_)) {
+      control = control_;
+      bulk = bulk_;
+    }
+  }
+  for (const auto& transport : {control, bulk}) {
+    if (transport != nullptr) {
+      transport->Close(absl::OkStatus());
+    }
+  }
+}
+
+void WorkerSession::StreamEnded(Stream stream) {
+  bool all = false;
+  {
+    const absl::MutexLock lock(&mutex_);
+    (stream == Stream::kControl ? control_ended_ : bulk_ended_) = true;
+    all = control_ended_ && (bulk_ == nullptr || bulk_ended_);
   }
   if (all) {
     Close(absl::OkStatus());

@@ -61,11 +61,14 @@ class WorkerSession final : public WorkerPort,
   void OnMessage(Stream stream, internal::v1::WorkerMessage message);
   // The worker's bulk stream has said Hello. False: this session cannot have one (any more).
   bool AttachBulk(std::shared_ptr<LinkTransport> bulk);
-  // The worker will send nothing more on this stream. When that is true of all its streams the
-  // session ends in peace.
+  // The worker will send nothing more on this stream: it says good-bye, or it is dead, which looks
+  // the same from here. When that is true of all its streams they are ended.
   void StreamFinished(Stream stream);
   // The stream broke: the worker is lost.
   void StreamBroken(Stream stream);
+  // The last of this stream, however it ended. When all have ended and none broke, the worker has
+  // left in peace.
+  void StreamEnded(Stream stream);
   // Ends the session when the worker was silent for too long.
   void CheckSilence(absl::Time now);
   // Forgets silence until now, because this process itself did not run for a while.
@@ -111,6 +114,8 @@ class WorkerSession final : public WorkerPort,
   std::uint32_t early_credit_ ABSL_GUARDED_BY(mutex_) = 0;  // granted before the bulk stream was up
   bool control_finished_ ABSL_GUARDED_BY(mutex_) = false;
   bool bulk_finished_ ABSL_GUARDED_BY(mutex_) = false;
+  bool control_ended_ ABSL_GUARDED_BY(mutex_) = false;
+  bool bulk_ended_ ABSL_GUARDED_BY(mutex_) = false;
   bool job_sent_ ABSL_GUARDED_BY(mutex_) = false;
   internal::v1::StopJob::Why early_stop_ ABSL_GUARDED_BY(mutex_) =
       internal::v1::StopJob::WHY_UNSPECIFIED;

@@ -207,9 +207,29 @@ TEST_F(WorkerSessionTest, OneFinishedStreamLetsTheOtherSayItsLastWords) {
   EXPECT_EQ(answers.code(), absl::StatusCode::kOk);
   EXPECT_FALSE(session->closed());
   session->StreamFinished(Stream::kControl);
-  EXPECT_TRUE(session->closed());
   EXPECT_TRUE(control_->closed_with(absl::StatusCode::kOk));
   EXPECT_TRUE(bulk_->closed_with(absl::StatusCode::kOk));
+  session->StreamEnded(Stream::kBulk);
+  EXPECT_FALSE(session->closed()) << "the control stream may still turn out to be broken";
+  session->StreamEnded(Stream::kControl);
+  EXPECT_TRUE(session->closed());
+}
+
+// Of a killed worker, reading may end on both streams before either is known to be broken.
+TEST_F(WorkerSessionTest, AWorkerWhoseStreamsBreakAfterTheirLastWordIsLost) {
+  auto session = Serving();
+  Answers answers;
+  const RequestId id = Add(answers);
+  session->StreamFinished(Stream::kControl);
+  session->StreamFinished(Stream::kBulk);
+  session->StreamBroken(Stream::kBulk);
+  EXPECT_TRUE(session->closed());
+  EXPECT_EQ(queue_.waiting(), 1U);
+  EXPECT_THAT(Metrics(), HasSubstr("atelier_retries_total{reason=\"lost\"} 1"));
+  session->StreamEnded(Stream::kBulk);
+  session->StreamEnded(Stream::kControl);
+  EXPECT_EQ(queue_.waiting(), 1U);
+  queue_.Cancel(id);
 }
 
 TEST_F(WorkerSessionTest, SilentWorkerIsLostHeartbeatsKeepIt) {
@@ -329,6 +349,7 @@ TEST_F(WorkerSessionTest, TrainerGetsItsJobAndItsUpdatesArriveInOrder) {
   session->OnMessage(Stream::kControl, ProgressOf("j", 4, 1));
   session->OnMessage(Stream::kControl, ProgressOf("j", 4, 2));
   session->StreamFinished(Stream::kControl);
+  session->StreamEnded(Stream::kControl);
   EXPECT_THAT(jobs_.events(), ElementsAre("connected j/4", "progress 1", "progress 2"));
   EXPECT_THAT(trainers_.events(), ElementsAre("opened j/4", "closed j/4"));
 }
