@@ -37,6 +37,8 @@ int Main(int argc, char** argv) {
       ->check(CLI::Range(1, 100'000));
   app.add_option("--restarts", lengths.restarts, "Restarts of \"rolling\"")
       ->check(CLI::Range(1, 10'000));
+  app.add_option("--steps", lengths.steps, "Steps of each training of \"jobs\"")
+      ->check(CLI::Range(1, 1'000'000));
   app.fallthrough();
   int code = 0;
   using Bench = absl::Status (*)(const std::filesystem::path&, const Lengths&);
@@ -51,6 +53,8 @@ int Main(int argc, char** argv) {
   add("mixed-sizes", "Pictures of four sizes at once", RunMixedSizes);
   add("reload", "Promotions under load", RunReload);
   add("rolling", "Two servers restarted in turn under load", RunRolling);
+  add("jobs", "What the job service costs a training, and a training those who ask for pictures",
+      RunJobs);
   std::string address;
   int clients = 1;
   CLI::App* infer = app.add_subcommand("infer", "Calls the model \"identity\" of any server");

@@ -15,9 +15,9 @@
 namespace atelier::bench {
 namespace {
 
-constexpr absl::Duration kDeadline = absl::Seconds(60);
+constexpr absl::Duration kBatchingDeadline = absl::Seconds(60);
 constexpr int kClients = 16;
-constexpr int kChannels = 4;
+constexpr int kBatchingChannels = 4;
 constexpr int kBatchSizes[] = {1, 2, 4, 8};
 
 absl::StatusOr<v1::StylizeRequest> RequestOf(int side) {
@@ -42,7 +42,7 @@ absl::StatusOr<double> Throughput(const ServerProcess& server,
                                   const std::vector<v1::StylizeRequest>& requests,
                                   absl::Duration duration) {
   const StartCall call =
-      StylizeCalls(MakeChannels(server.address(), kChannels), requests, kDeadline);
+      StylizeCalls(MakeChannels(server.address(), kBatchingChannels), requests, kBatchingDeadline);
   ClosedLoop(1, absl::Seconds(1), call);
   const Summary summary = Summarize(ClosedLoop(kClients, duration, call));
   if (summary.ok != summary.calls) {

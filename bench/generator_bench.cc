@@ -16,7 +16,7 @@
 namespace atelier::bench {
 namespace {
 
-struct Case {
+struct GeneratorCase {
   std::string name;
   std::string generator;
   int side;
@@ -24,7 +24,7 @@ struct Case {
   std::optional<double> aim_ms;
 };
 
-absl::Status RunCase(const Case& item, infer::Stylizer& stylizer, int runs) {
+absl::Status RunCase(const GeneratorCase& item, infer::Stylizer& stylizer, int runs) {
   const torch::Tensor photo = torch::randint(0, 256, {1, item.side, item.side, 3}, torch::kUInt8);
   std::vector<double> times;
   for (int i = -2; i < runs; ++i) {
@@ -42,7 +42,7 @@ absl::Status RunCase(const Case& item, infer::Stylizer& stylizer, int runs) {
 }  // namespace
 
 absl::Status RunGeneratorBench(int runs) {
-  const std::vector<Case> cases = {
+  const std::vector<GeneratorCase> cases = {
       {"lite-256", "lite", 256, Precision::kFp32, 12.0},
       {"lite-256-bf16", "lite", 256, Precision::kBf16, {}},
       {"lite-512", "lite", 512, Precision::kFp32, 50.0},
@@ -58,7 +58,7 @@ absl::Status RunGeneratorBench(int runs) {
       std::filesystem::temp_directory_path() / ("atelier-bench-" + std::to_string(getpid()));
   std::unique_ptr<infer::Stylizer> stylizer;
   std::string loaded;
-  for (const Case& item : cases) {
+  for (const GeneratorCase& item : cases) {
     const bool int8 = item.precision == Precision::kInt8;
     const std::string model = item.generator + (int8 ? "-int8" : "");
     if (loaded != model) {

@@ -17,7 +17,7 @@ namespace atelier::bench {
 namespace {
 
 constexpr int kPayloadBytes = 20'000;
-constexpr absl::Duration kDeadline = absl::Seconds(10);
+constexpr absl::Duration kOverheadDeadline = absl::Seconds(10);
 constexpr absl::Duration kWarmUp = absl::Milliseconds(500);
 
 inference::ModelInferRequest IdentityRequest() {
@@ -56,7 +56,8 @@ class FloorService final : public inference::GRPCInferenceService::CallbackServi
 }  // namespace
 
 absl::Status RunInfer(const std::string& address, int clients, absl::Duration duration) {
-  const StartCall call = InferCalls(MakeChannels(address, clients), IdentityRequest(), kDeadline);
+  const StartCall call =
+      InferCalls(MakeChannels(address, clients), IdentityRequest(), kOverheadDeadline);
   ClosedLoop(clients, kWarmUp, call);
   const Summary summary = Summarize(ClosedLoop(clients, duration, call));
   if (summary.ok != summary.calls || summary.ok == 0) {

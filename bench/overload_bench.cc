@@ -18,8 +18,8 @@ namespace {
 
 constexpr char kBench[] = "overload";
 constexpr int kSide = 256;  // pixels
-constexpr absl::Duration kDeadline = absl::Seconds(1);
-constexpr int kChannels = 4;
+constexpr absl::Duration kOverloadDeadline = absl::Seconds(1);
+constexpr int kOverloadChannels = 4;
 constexpr absl::Duration kCapacityRun = absl::Seconds(15);
 constexpr std::pair<const char*, double> kLoads[] = {
     {"0.5x", 0.5}, {"1x", 1}, {"2x", 2}, {"5x", 5}};
@@ -33,12 +33,12 @@ absl::Status RunOverload(const std::filesystem::path& root, const Lengths& lengt
   v1::StylizeRequest request;
   request.set_model("lite");
   ATELIER_ASSIGN_OR_RETURN(*request.mutable_image(), MakePhotograph(kSide));
-  const StartCall call =
-      StylizeCalls(MakeChannels(server->address(), kChannels), {request}, kDeadline);
+  const StartCall call = StylizeCalls(MakeChannels(server->address(), kOverloadChannels), {request},
+                                      kOverloadDeadline);
 
   // Loading and first calls may take longer than the deadline of this load.
-  const StartCall patient =
-      StylizeCalls(MakeChannels(server->address(), kChannels), {request}, absl::Seconds(60));
+  const StartCall patient = StylizeCalls(MakeChannels(server->address(), kOverloadChannels),
+                                         {request}, absl::Seconds(60));
   ClosedLoop(1, absl::Seconds(2), patient);
   const double capacity = static_cast<double>(Summarize(ClosedLoop(8, kCapacityRun, patient)).ok) /
                           absl::ToDoubleSeconds(kCapacityRun);

@@ -18,8 +18,8 @@
 namespace atelier::bench {
 namespace {
 
-constexpr absl::Duration kDeadline = absl::Seconds(10);
-constexpr double kShare = 0.5;  // of what the server takes, so that a reload has room
+constexpr absl::Duration kReloadDeadline = absl::Seconds(10);
+constexpr double kReloadShare = 0.5;  // of what the server takes, so that a reload has room
 
 absl::Status Promote(v1::ModelService::Stub& models, int version) {
   grpc::ClientContext context;
@@ -55,7 +55,7 @@ absl::Status RunReload(const std::filesystem::path& root, const Lengths& lengths
   request.set_model("lite");
   ATELIER_ASSIGN_OR_RETURN(*request.mutable_image(), MakePhotograph(256));
   const auto channels = MakeChannels(server->address(), 5);
-  const StartCall call = StylizeCalls(channels, {request}, kDeadline);
+  const StartCall call = StylizeCalls(channels, {request}, kReloadDeadline);
   const auto stub = v1::ModelService::NewStub(channels.back());
 
   ClosedLoop(1, absl::ZeroDuration(), call);  // returns once a worker is there
@@ -64,7 +64,7 @@ absl::Status RunReload(const std::filesystem::path& root, const Lengths& lengths
   }
   ClosedLoop(4, absl::Seconds(2), call);
   const Summary capacity = Summarize(ClosedLoop(4, absl::Seconds(10), call));
-  const double rate = kShare * static_cast<double>(capacity.ok) / 10;
+  const double rate = kReloadShare * static_cast<double>(capacity.ok) / 10;
   const Summary calm =
       Summarize(Offer({.rate = rate, .duration = lengths.load / 2, .seed = 7}, call));
   ATELIER_RETURN_IF_ERROR(Unload(*stub, 2));

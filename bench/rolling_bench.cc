@@ -17,8 +17,8 @@
 namespace atelier::bench {
 namespace {
 
-constexpr absl::Duration kDeadline = absl::Seconds(20);
-constexpr double kShare = 0.3;  // of what one server takes: the machine also starts programs
+constexpr absl::Duration kRollingDeadline = absl::Seconds(20);
+constexpr double kRollingShare = 0.3;  // of what one server takes: the machine also starts programs
 
 // Stops `server` and starts it again at the same address, and gives it the time to load its model.
 absl::Status Restart(std::unique_ptr<ServerProcess>& server, ServerProcess::Options options,
@@ -55,10 +55,10 @@ absl::Status RunRolling(const std::filesystem::path& root, const Lengths& length
     ATELIER_ASSIGN_OR_RETURN(servers[i], ServerProcess::Start(options[i]));
   }
   const std::string target = "ipv4:" + servers[0]->address() + "," + servers[1]->address();
-  const StartCall call = StylizeCalls(MakeChannels(target, 2), {request}, kDeadline);
+  const StartCall call = StylizeCalls(MakeChannels(target, 2), {request}, kRollingDeadline);
   ClosedLoop(2, absl::Seconds(4), call);
   const Summary capacity = Summarize(ClosedLoop(4, absl::Seconds(10), call));
-  const double rate = kShare * static_cast<double>(capacity.ok) / 10;
+  const double rate = kRollingShare * static_cast<double>(capacity.ok) / 10;
 
   absl::Status restarted;
   const std::vector<CallRecord> records = OfferDuring(rate, call, [&] {

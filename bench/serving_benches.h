@@ -15,6 +15,7 @@ struct Lengths {
   absl::Duration load = absl::Seconds(60);  // each load that is offered
   int reloads = 1000;
   int restarts = 100;
+  int steps = 300;  // of each training
 };
 
 absl::Status RunServe(const std::filesystem::path& root);
@@ -27,6 +28,9 @@ absl::Status RunMixedSizes(const std::filesystem::path& root, const Lengths& len
 absl::Status RunReload(const std::filesystem::path& root, const Lengths& lengths);
 // Two servers behind one client, restarted in turn under load.
 absl::Status RunRolling(const std::filesystem::path& root, const Lengths& lengths);
+// What jobs cost: a training by the service and by atelier-train alone in turn; pictures a second
+// with a training beside them and without.
+absl::Status RunJobs(const std::filesystem::path& root, const Lengths& lengths);
 // As many calls of the model "identity" at `address` as `clients` loops make, with a payload of
 // 20 kB; prints one JSON object: rps, p50_ms, p99_ms. For bench/overhead.py.
 absl::Status RunInfer(const std::string& address, int clients, absl::Duration duration);

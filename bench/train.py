@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Measures training steps, one process a case; with --peers, plain PyTorch in turn with ours, and the ratios of the two.
+"""Measures training steps, one process a case; with --peers, plain PyTorch in turn with ours, and the ratios of the two. The case "jobs" is
+what the job service costs (bench/jobs_bench.cc).
 
 Usage: train.py ATELIER_BENCH [--peers PYTHON] [--case CASE]... [--rounds N] [--steps N]
 
@@ -16,7 +17,7 @@ import sys
 PEER = pathlib.Path(__file__).resolve().parent / "peers/train_pytorch.py"
 # The design's aims for ours over PyTorch.
 RATIO_AIMS = {"cyclegan-128": 1.5, "cyclegan-128-bf16": 2.0, "cyclegan-256": 1.2, "cyclegan-256-bf16": 1.4}
-CASES = [*RATIO_AIMS, "faststyle-256", "faststyle-256-bf16"]
+CASES = [*RATIO_AIMS, "faststyle-256", "faststyle-256-bf16", "jobs"]
 
 
 def measure(command):
@@ -34,6 +35,8 @@ def median_row(rounds, metric):
 
 
 def run_case(case, arguments):
+    if case == "jobs":
+        return subprocess.run([pathlib.Path(arguments.program).parent / "atelier-bench-serve", "jobs"]).returncode == 0
     ours, peers = [], []
     has_peer = arguments.peers and case in RATIO_AIMS
     for _ in range(arguments.rounds):

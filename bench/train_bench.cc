@@ -24,13 +24,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Case {
+struct TrainCase {
   const char* name;
   const char* spec;  // the JSON of atelier.v1.TrainSpec
 };
 
 // CycleGAN as in the paper: 9 blocks, 64 channels, batch 1, identity loss.
-constexpr Case kCases[] = {
+constexpr TrainCase kCases[] = {
     {"cyclegan-128",
      R"({"family": "cyclegan", "generator": "resnet-9", "image_size": 128, "precision": "fp32")"},
     {"cyclegan-128-bf16",
@@ -69,7 +69,7 @@ absl::StatusOr<std::unique_ptr<train::TrainStep>> MakeStep(const TrainConfig& co
                     .style = &pictures});
 }
 
-absl::Status Measure(const Case& item, const fs::path& folder, int steps) {
+absl::Status Measure(const TrainCase& item, const fs::path& folder, int steps) {
   ATELIER_ASSIGN_OR_RETURN(const TrainConfig config,
                            ParseTrainConfig(std::string(item.spec) + kRest));
   ATELIER_ASSIGN_OR_RETURN(const std::string photograph, MakePhotograph(config.image_size));
@@ -97,14 +97,14 @@ absl::Status Measure(const Case& item, const fs::path& folder, int steps) {
 
 std::vector<std::string> TrainCases() {
   std::vector<std::string> names;
-  for (const Case& item : kCases) {
+  for (const TrainCase& item : kCases) {
     names.emplace_back(item.name);
   }
   return names;
 }
 
 absl::Status RunTrainBench(std::string_view name, int steps) {
-  for (const Case& item : kCases) {
+  for (const TrainCase& item : kCases) {
     if (name != item.name) {
       continue;
     }

@@ -9,6 +9,7 @@ set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
 set(CMAKE_CXX_FLAGS_RELEASE "-O2")
 
 option(ATELIER_TESTS "Build the tests" ON)
+option(ATELIER_UNITY "Compile several files of a target as one (scripts/lint needs them one by one)" ON)
 option(ATELIER_WERROR "Treat warnings as errors" OFF)
 set(ATELIER_SANITIZE "" CACHE STRING "Sanitizers, as -fsanitize= takes them")
 

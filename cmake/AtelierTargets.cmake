@@ -1,10 +1,13 @@
 # One target a folder. Sources are the folder's .cc files unless SRCS names them.
 #
-#   atelier_library(NAME [TORCH] [UNITY] [SRCS a.cc ...] [DEPS target ...])
+#   atelier_library(NAME [TORCH] [SRCS a.cc ...] [DEPS target ...])
 #   atelier_program(NAME [TORCH] SRCS main.cc ... DEPS target ...)
-#   atelier_test(NAME [TORCH] [SRCS ...] DEPS target ... [LABELS ...] [TIMEOUT seconds])
+#   atelier_test(NAME [TORCH] [SRCS ...] DEPS target ... [LABELS ...] [TIMEOUT seconds] [TOGETHER suite ...])
 #
 # TORCH: the sources include LibTorch headers; they share one precompiled header (cmake/torch_pch.h).
+# TOGETHER: suites of many small tests that ctest runs in one process each; all others get a process a test, of which LibTorch's start
+# takes 0.7 s.
+# With ATELIER_UNITY a target's files are compiled some at a time as one file; names in anonymous namespaces are unique in a target.
 
 function(_atelier_sources out)
   if(ARGN)
@@ -14,6 +17,19 @@ function(_atelier_sources out)
     list(FILTER found EXCLUDE REGEX "/main\\.cc$")
     set(${out} ${found} PARENT_SCOPE)
   endif()
+endfunction()
+
+# Equal chunks of at most 12 files: large enough that the shared headers are paid for rarely, small enough that two compilers at once
+# fit in 8 GB and that a changed file is compiled again in a minute. CMake leaves files with options of their own out by itself.
+function(_atelier_unity target)
+  get_target_property(sources ${target} SOURCES)
+  list(LENGTH sources count)
+  if(NOT ATELIER_UNITY OR count LESS 2)
+    return()
+  endif()
+  math(EXPR chunks "(${count} + 11) / 12")
+  math(EXPR size "(${count} + ${chunks} - 1) / ${chunks}")
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_MODE BATCH UNITY_BUILD_BATCH_SIZE ${size})
 endfunction()
 
 function(_atelier_common target torch)
@@ -29,7 +45,7 @@ function(_atelier_common target torch)
 endfunction()
 
 function(atelier_library name)
-  cmake_parse_arguments(A "TORCH;UNITY" "" "SRCS;DEPS" ${ARGN})
+  cmake_parse_arguments(A "TORCH" "" "SRCS;DEPS" ${ARGN})
   _atelier_sources(sources ${A_SRCS})
   if(NOT sources)
     message(FATAL_ERROR "atelier_library(${name}): no sources in ${CMAKE_CURRENT_SOURCE_DIR}")
@@ -37,9 +53,7 @@ function(atelier_library name)
   add_library(${name} STATIC ${sources})
   target_link_libraries(${name} PUBLIC ${A_DEPS})
   _atelier_common(${name} "${A_TORCH}")
-  if(A_UNITY)
-    set_target_properties(${name} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 0)
-  endif()
+  _atelier_unity(${name})
 endfunction()
 
 function(atelier_program name)
@@ -47,12 +61,13 @@ function(atelier_program name)
   add_executable(${name} ${A_SRCS})
   target_link_libraries(${name} PRIVATE ${A_DEPS})
   _atelier_common(${name} "${A_TORCH}")
+  _atelier_unity(${name})
   # A component a program, so that an image takes only its own: cmake --install ... --component atelier-server
   install(TARGETS ${name} DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT ${name})
 endfunction()
 
 function(atelier_test name)
-  cmake_parse_arguments(A "TORCH" "TIMEOUT" "SRCS;DEPS;LABELS" ${ARGN})
+  cmake_parse_arguments(A "TORCH" "TIMEOUT" "SRCS;DEPS;LABELS;TOGETHER" ${ARGN})
   if(NOT A_TIMEOUT)
     set(A_TIMEOUT 300)
   endif()
@@ -67,8 +82,17 @@ function(atelier_test name)
     target_precompile_headers(${name} REUSE_FROM atelier_torch_pch)
     target_compile_options(${name} PRIVATE -fPIC)
   endif()
+  _atelier_unity(${name})
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
-  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT ${A_TIMEOUT} LABELS "${A_LABELS}")
+  set(one_by_one)
+  foreach(suite ${A_TOGETHER})
+    add_test(NAME ${suite} COMMAND ${name} --gtest_filter=*${suite}.*)
+    set_tests_properties(${suite} PROPERTIES TIMEOUT ${A_TIMEOUT} LABELS "${A_LABELS}" FAIL_REGULAR_EXPRESSION "Running 0 tests")
+    string(APPEND one_by_one ":*${suite}.*")
+  endforeach()
+  string(REGEX REPLACE "^:" "-" one_by_one "${one_by_one}")
+  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 120 TEST_FILTER "${one_by_one}"
+                       PROPERTIES TIMEOUT ${A_TIMEOUT} LABELS "${A_LABELS}")
 endfunction()
 
 # Adds the sub-folders in the order given.

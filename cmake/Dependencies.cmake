@@ -28,6 +28,8 @@ if(ATELIER_TESTS)
   include(GoogleTest)
 endif()
 find_package(benchmark REQUIRED)
+# LibTorch has Gloo inside and not its headers.
+find_path(ATELIER_GLOO_INCLUDE gloo/context.h REQUIRED)
 
 # google.rpc error details: the .proto files of the PyPI wheel googleapis-common-protos, unpacked by scripts/install-deps.
 set(ATELIER_GOOGLEAPIS_DIR ${ATELIER_DEPS_DIR}/googleapis)

@@ -16,8 +16,6 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr std::uint64_t kMillion = 1'000'000;
-
 void SetDefaults(TrainConfig& config) {
   config.learning_rate = 1e-3;
   config.adam_beta1 = 0.9;
@@ -113,7 +111,7 @@ absl::StatusOr<TrainConfig> ParseJobConfig(std::string_view kind, std::string_vi
   if (kind == kDistil || kind == kPrune || kind == kQuantize) {
     return ParseCompression(std::string(kind), json);
   }
-  return InvalidField(kind, R"(is no kind of job; use "train", "distil", "prune" or "quantize")");
+  return InvalidField(kind, R"(is no kind of training; use "train", "distil", "prune" or "quantize")");
 }
 
 absl::Status CheckCompressible(std::string_view kind, const ModelSpec& source) {

@@ -62,6 +62,15 @@ absl::Status NotFoundResource(std::string_view type, std::string_view name,
   return status;
 }
 
+absl::Status WithDetail(absl::Status status, std::string_view type, std::string_view bytes) {
+  SetPayload(status, std::string(kDetailPrefix).append(type).c_str(), bytes);
+  return status;
+}
+
+std::optional<std::string> DetailOf(const absl::Status& status, std::string_view type) {
+  return GetPayload(status, std::string(kDetailPrefix).append(type).c_str());
+}
+
 std::optional<std::string> FieldOf(const absl::Status& status) {
   return GetPayload(status, kFieldUrl);
 }

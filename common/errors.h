@@ -27,6 +27,13 @@ absl::Status RetryLater(absl::Duration delay, std::string_view sentence);
 absl::Status NotFoundResource(std::string_view type, std::string_view name,
                               std::string_view sentence);
 
+// The same status with a protobuf message as a detail, which a client receives as it is. `type`:
+// its full name, "atelier.v1.GateReport"; `bytes`: serialised. One of each type.
+absl::Status WithDetail(absl::Status status, std::string_view type, std::string_view bytes);
+std::optional<std::string> DetailOf(const absl::Status& status, std::string_view type);
+// What stands before the type's name in the URL of such a payload.
+inline constexpr std::string_view kDetailPrefix = "type.googleapis.com/";
+
 // The facts above, if `status` carries them.
 std::optional<std::string> FieldOf(const absl::Status& status);
 std::optional<absl::Duration> RetryDelayOf(const absl::Status& status);

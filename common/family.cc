@@ -110,7 +110,7 @@ void VaeganPicturesDefaults(TrainConfig& config) {
 }
 
 template <typename Has>
-std::string ListOf(const Has& has) {
+std::string FamiliesThat(const Has& has) {
   std::vector<std::string> names;
   for (const Family& family : Families()) {
     if (has(family)) {
@@ -205,11 +205,11 @@ const std::vector<Family>& Families() {
 }
 
 std::string FamiliesWith(bool Family::* property) {
-  return ListOf([property](const Family& family) { return family.*property; });
+  return FamiliesThat([property](const Family& family) { return family.*property; });
 }
 
 std::string FamiliesWith(std::string_view options) {
-  return ListOf([options](const Family& family) {
+  return FamiliesThat([options](const Family& family) {
     return std::ranges::find(family.options, options) != family.options.end();
   });
 }

@@ -15,8 +15,6 @@ namespace {
 
 using Json = nlohmann::json;
 
-std::string Quoted(std::string_view name) { return "\"" + std::string(name) + "\""; }
-
 // Which options of its messages a job says.
 class Said {
  public:
@@ -58,7 +56,7 @@ class Said {
   std::set<std::string, std::less<>> paths_;
 };
 
-absl::Status Refuse(std::string_view path, const std::string& sentence) {
+absl::Status RefuseOption(std::string_view path, const std::string& sentence) {
   return InvalidField("train." + std::string(path), sentence);
 }
 
@@ -69,21 +67,22 @@ absl::Status CheckSchedule(const Said& said, const TrainConfig& config) {
                                "; leave it out or choose another schedule.kind";
   const bool decays = kind == ScheduleKind::kLinear || kind == ScheduleKind::kCosine;
   if (said("schedule.decay_from") && !decays) {
-    return Refuse("schedule.decay_from",
-                  R"(is for the schedules "linear" and "cosine")" + not_this);
+    return RefuseOption("schedule.decay_from",
+                        R"(is for the schedules "linear" and "cosine")" + not_this);
   }
   if (said("schedule.final_share") && kind == ScheduleKind::kConstant) {
-    return Refuse("schedule.final_share",
-                  R"(is for the schedules "linear", "cosine" and "plateau")" + not_this);
+    return RefuseOption("schedule.final_share",
+                        R"(is for the schedules "linear", "cosine" and "plateau")" + not_this);
   }
   const std::string_view of_plateau = said.FirstOf(
       {"schedule.plateau_factor", "schedule.plateau_patience", "schedule.plateau_threshold"});
   if (!of_plateau.empty() && kind != ScheduleKind::kPlateau) {
-    return Refuse(of_plateau, R"(is for the schedule "plateau")" + not_this);
+    return RefuseOption(of_plateau, R"(is for the schedule "plateau")" + not_this);
   }
   if (said("schedule.warmup_steps") && config.steps > 0 && schedule.warmup_steps >= config.steps) {
-    return Refuse("schedule.warmup_steps", "must be below steps, " + std::to_string(config.steps) +
-                                               ", or the rate would never be reached");
+    return RefuseOption("schedule.warmup_steps", "must be below steps, " +
+                                                     std::to_string(config.steps) +
+                                                     ", or the rate would never be reached");
   }
   return absl::OkStatus();
 }
@@ -93,17 +92,17 @@ absl::Status CheckClipping(const GanConfig& gan) {
     return absl::OkStatus();
   }
   if (gan.loss != GanLoss::kWasserstein) {
-    return Refuse("gan.clip_weights",
-                  R"(is for the loss "wasserstein", whose critic it bounds, not )" +
-                      Quoted(NameOf(kGanLossNames, gan.loss)) +
-                      "; set it to 0 or choose that gan.loss");
+    return RefuseOption("gan.clip_weights",
+                        R"(is for the loss "wasserstein", whose critic it bounds, not )" +
+                            Quoted(NameOf(kGanLossNames, gan.loss)) +
+                            "; set it to 0 or choose that gan.loss");
   }
   if (gan.gradient_penalty_weight > 0) {
-    return Refuse("gan.clip_weights",
-                  "contradicts gan.gradient_penalty_weight; set one of them to 0");
+    return RefuseOption("gan.clip_weights",
+                        "contradicts gan.gradient_penalty_weight; set one of them to 0");
   }
   if (gan.spectral_norm) {
-    return Refuse(
+    return RefuseOption(
         "gan.clip_weights",
         "does nothing under gan.spectral_norm, which scales the clipped weights back; set "
         "one of them to 0 or false");
@@ -114,24 +113,26 @@ absl::Status CheckClipping(const GanConfig& gan) {
 absl::Status CheckGan(const Said& said, const Family& family, const TrainConfig& config) {
   const GanConfig& gan = config.gan;
   if (family.only_loss.has_value() && gan.loss != *family.only_loss) {
-    return Refuse("gan.loss", "must be " + Quoted(NameOf(kGanLossNames, *family.only_loss)) +
-                                  " with the family " + Quoted(family.name) +
-                                  R"(; for other losses use the family "dcgan")");
+    return RefuseOption("gan.loss", "must be " + Quoted(NameOf(kGanLossNames, *family.only_loss)) +
+                                        " with the family " + Quoted(family.name) +
+                                        R"(; for other losses use the family "dcgan")");
   }
   if (said("gan.norm") && family.from_noise && config.pattern.classic) {
-    return Refuse("gan.norm",
-                  "does not apply to pattern.architecture \"classic\", whose discriminator has no "
-                  "norm; leave it out or use \"dcgan\"");
+    return RefuseOption(
+        "gan.norm",
+        "does not apply to pattern.architecture \"classic\", whose discriminator has no "
+        "norm; leave it out or use \"dcgan\"");
   }
   if (said("gan.weight") && !family.adversarial_weight.empty()) {
-    return Refuse("gan.weight",
-                  "is " + std::string(family.adversarial_weight) + " with this family");
+    return RefuseOption("gan.weight",
+                        "is " + std::string(family.adversarial_weight) + " with this family");
   }
   if (gan.pool_size > 0 && family.has_labels) {
-    return Refuse("gan.pool_size",
-                  "would show the discriminator pictures of other labels than it is told; leave it "
-                  "out with the family " +
-                      Quoted(family.name));
+    return RefuseOption(
+        "gan.pool_size",
+        "would show the discriminator pictures of other labels than it is told; leave it "
+        "out with the family " +
+            Quoted(family.name));
   }
   return CheckClipping(gan);
 }
@@ -139,10 +140,11 @@ absl::Status CheckGan(const Said& said, const Family& family, const TrainConfig&
 absl::Status CheckAugment(const Said& said, const TrainConfig& config) {
   const AugmentConfig& augment = config.augment;
   if (augment.adaptive && !augment.differentiable) {
-    return Refuse("augment.adaptive", "steers augment.differentiable; set that to true as well");
+    return RefuseOption("augment.adaptive",
+                        "steers augment.differentiable; set that to true as well");
   }
   if (augment.adaptive && config.gan.loss == GanLoss::kWasserstein) {
-    return Refuse(
+    return RefuseOption(
         "augment.adaptive",
         "reads the sign of the discriminator's logits, which means nothing with gan.loss "
         "\"wasserstein\"; set it to false, or use \"vanilla\", \"saturating\", \"hinge\" or "
@@ -151,9 +153,10 @@ absl::Status CheckAugment(const Said& said, const TrainConfig& config) {
   const bool moves =
       augment.rotation > 0 || augment.shift > 0 || augment.shear > 0 || augment.zoom > 0;
   if (said("augment.border") && !moves) {
-    return Refuse("augment.border",
-                  "fills what augment.rotation, shift, shear and zoom uncover; set one of them "
-                  "above 0, or leave it out");
+    return RefuseOption(
+        "augment.border",
+        "fills what augment.rotation, shift, shear and zoom uncover; set one of them "
+        "above 0, or leave it out");
   }
   return absl::OkStatus();
 }
@@ -163,7 +166,7 @@ absl::Status CheckCut(const Said& said, const TrainConfig& config) {
       said.FirstOf({"cut.fast", "cut.layers", "cut.patches", "cut.temperature", "cut.identity",
                     "cut.flip_equivariance"});
   if (config.cut.nce_weight == 0 && !of_nce.empty()) {
-    return Refuse(
+    return RefuseOption(
         of_nce,
         "is about the PatchNCE loss, which cut.nce_weight 0 turns off; leave it out or set "
         "cut.nce_weight above 0");
@@ -173,19 +176,20 @@ absl::Status CheckCut(const Said& said, const TrainConfig& config) {
 
 absl::Status CheckFamilies(const Said& said, const Family& family, const TrainConfig& config) {
   if (said("pattern.condition") && !family.has_labels) {
-    return Refuse("pattern.condition", "is for " + FamiliesWith(&Family::has_labels) + ", not " +
-                                           Quoted(family.name) + "; leave it out");
+    return RefuseOption("pattern.condition", "is for " + FamiliesWith(&Family::has_labels) +
+                                                 ", not " + Quoted(family.name) + "; leave it out");
   }
   if (said("cyclegan.identity_weight") && config.cyclegan.identity_weight > 0 &&
       config.cyclegan.cycle_weight == 0) {
-    return Refuse("cyclegan.identity_weight",
-                  "is multiplied with cyclegan.cycle_weight, which is 0; set that above 0, or this "
-                  "to 0");
+    return RefuseOption(
+        "cyclegan.identity_weight",
+        "is multiplied with cyclegan.cycle_weight, which is 0; set that above 0, or this "
+        "to 0");
   }
   if (said("faststyle.style_size") && config.faststyle.style_size < config.image_size) {
-    return Refuse("faststyle.style_size", "must be at least image_size, " +
-                                              std::to_string(config.image_size) +
-                                              ", a scale that is used anyway");
+    return RefuseOption("faststyle.style_size", "must be at least image_size, " +
+                                                    std::to_string(config.image_size) +
+                                                    ", a scale that is used anyway");
   }
   return CheckCut(said, config);
 }

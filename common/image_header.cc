@@ -17,20 +17,20 @@ using std::string_view_literals::operator""sv;
 
 constexpr std::string_view kPngSignature = "\x89PNG\r\n\x1a\n"sv;
 
-absl::Status Refuse(const std::string& sentence) { return InvalidField("image", sentence); }
+absl::Status RefuseImage(const std::string& sentence) { return InvalidField("image", sentence); }
 
 absl::Status CutOff(const char* format) {
-  return Refuse(std::string("is a ") + format +
-                " file that ends inside its header; send the whole file");
+  return RefuseImage(std::string("is a ") + format +
+                     " file that ends inside its header; send the whole file");
 }
 
 absl::Status Contradiction(const char* format, const char* what) {
-  return Refuse(std::string("has a damaged ") + format + " header (" + what +
-                "); save the picture again");
+  return RefuseImage(std::string("has a damaged ") + format + " header (" + what +
+                     "); save the picture again");
 }
 
 absl::Status Animated(const char* format) {
-  return Refuse(std::string("is an animated ") + format + "; send a single picture");
+  return RefuseImage(std::string("is an animated ") + format + "; send a single picture");
 }
 
 // The formats that people send by mistake, so that the refusal can name them.
@@ -58,13 +58,13 @@ absl::StatusOr<ImageHeader> CheckSides(ImageHeader header) {
       "is " + std::to_string(header.width) + " x " + std::to_string(header.height) + " px; ";
   if (header.width > kMaxImageSide || header.height > kMaxImageSide) {
     const std::string most = std::to_string(kMaxImageSide);
-    return Refuse(size + "at most " + most + " x " + most +
-                  " are accepted, send a smaller picture");
+    return RefuseImage(size + "at most " + most + " x " + most +
+                       " are accepted, send a smaller picture");
   }
   if (header.width < kMinImageSide || header.height < kMinImageSide) {
     const std::string least = std::to_string(kMinImageSide);
-    return Refuse(size + "at least " + least + " x " + least +
-                  " are needed, send a larger picture");
+    return RefuseImage(size + "at least " + least + " x " + least +
+                       " are needed, send a larger picture");
   }
   return header;
 }
@@ -76,7 +76,8 @@ absl::StatusOr<ImageHeader> ReadJpegFrame(std::string_view frame, std::uint32_t 
   // C0..C2: baseline, extended, progressive with Huffman coding; C9, CA: sequential and progressive
   // with arithmetic coding.
   if (marker > 0xc2 && marker != 0xc9 && marker != 0xca) {
-    return Refuse("is a lossless or hierarchical JPEG; save it as baseline or progressive JPEG");
+    return RefuseImage(
+        "is a lossless or hierarchical JPEG; save it as baseline or progressive JPEG");
   }
   if (frame.size() < 6) {
     return Contradiction("JPEG", "a short frame segment");
@@ -86,12 +87,12 @@ absl::StatusOr<ImageHeader> ReadJpegFrame(std::string_view frame, std::uint32_t 
     return Contradiction("JPEG", "the frame segment's length is wrong");
   }
   if (ByteAt(frame, 0) != 8) {
-    return Refuse("is a JPEG with " + std::to_string(ByteAt(frame, 0)) +
-                  " bits a sample; save it with 8");
+    return RefuseImage("is a JPEG with " + std::to_string(ByteAt(frame, 0)) +
+                       " bits a sample; save it with 8");
   }
   if (components != 1 && components != 3 && components != 4) {
-    return Refuse("is a JPEG with " + std::to_string(components) +
-                  " channels; save it as RGB, grey or CMYK");
+    return RefuseImage("is a JPEG with " + std::to_string(components) +
+                       " channels; save it as RGB, grey or CMYK");
   }
   const ImageHeader header{ImageFormat::kJpeg, static_cast<int>(BigEndian16(frame, 3)),
                            static_cast<int>(BigEndian16(frame, 1))};
@@ -277,11 +278,11 @@ absl::StatusOr<ImageHeader> ReadWebp(std::string_view bytes) {
 
 absl::StatusOr<ImageHeader> ReadImageHeader(std::string_view bytes) {
   if (bytes.empty()) {
-    return Refuse("is empty; send the bytes of a JPEG, PNG or WebP file");
+    return RefuseImage("is empty; send the bytes of a JPEG, PNG or WebP file");
   }
   if (bytes.size() > kMaxImageBytes) {
-    return Refuse("has " + std::to_string(bytes.size()) + " bytes; at most " +
-                  std::to_string(kMaxImageBytes) + " (32 MiB) are accepted");
+    return RefuseImage("has " + std::to_string(bytes.size()) + " bytes; at most " +
+                       std::to_string(kMaxImageBytes) + " (32 MiB) are accepted");
   }
   if (bytes.starts_with("\xff\xd8"sv)) {
     return ReadJpeg(bytes);
@@ -293,9 +294,9 @@ absl::StatusOr<ImageHeader> ReadImageHeader(std::string_view bytes) {
     return ReadWebp(bytes);
   }
   if (const char* name = NameOfUnsupportedFormat(bytes)) {
-    return Refuse(std::string("is ") + name + " file; convert it to JPEG, PNG or WebP");
+    return RefuseImage(std::string("is ") + name + " file; convert it to JPEG, PNG or WebP");
   }
-  return Refuse("is not a JPEG, PNG or WebP file; convert it to one of these");
+  return RefuseImage("is not a JPEG, PNG or WebP file; convert it to one of these");
 }
 
 bool HasPictureExtension(const std::filesystem::path& path) {

@@ -17,7 +17,7 @@ using Json = nlohmann::json;
 
 constexpr char kFileName[] = "model.json";
 constexpr int kFormat = 1;
-constexpr std::uint64_t kMaxBytes = 1 << 20;
+constexpr std::uint64_t kMaxSpecBytes = 1 << 20;
 // What memory a network may take is decided by these; the limits are those of training.
 constexpr int kMaxBaseChannels = 256;
 constexpr int kMaxPatternSide = 1024;
@@ -158,7 +158,7 @@ absl::StatusOr<ModelSpec> ParseModelSpec(std::string_view text) {
 }
 
 absl::StatusOr<ModelSpec> ReadModelSpec(const std::filesystem::path& directory) {
-  absl::StatusOr<std::string> text = ReadFile(directory / kFileName, kMaxBytes);
+  absl::StatusOr<std::string> text = ReadFile(directory / kFileName, kMaxSpecBytes);
   if (absl::IsResourceExhausted(text.status())) {
     return Damaged("it is larger than 1 MiB");
   }

@@ -26,7 +26,7 @@ bool IsNumber(std::string_view text) {
 }
 
 // Names come from anyone: what is repeated in a message is short and printable.
-std::string Quoted(std::string_view text) {
+std::string QuotedAndCut(std::string_view text) {
   const bool cut = text.size() > kMaxNameLength + 1;
   return "\"" + absl::CHexEscape(std::string(text.substr(0, kMaxNameLength + 1))) +
          (cut ? "…\"" : "\"");
@@ -41,7 +41,7 @@ absl::Status CheckName(std::string_view field, std::string_view name) {
   if (name.empty()) {
     return InvalidField(field, "a name is required");
   }
-  return InvalidField(field, Quoted(name) +
+  return InvalidField(field, QuotedAndCut(name) +
                                  " is not a name; use 1 to 63 small letters, digits, \"_\" and "
                                  "\"-\", beginning with a letter or a digit");
 }
@@ -57,7 +57,7 @@ absl::StatusOr<ModelRef> ParseModelRef(std::string_view field, std::string_view 
   const std::string_view rest = text.substr(at + 1);
   if (!IsNumber(rest)) {
     if (!IsName(rest)) {
-      return InvalidField(field, Quoted(rest) +
+      return InvalidField(field, QuotedAndCut(rest) +
                                      " behind \"@\" is neither a version (1, 2, ...) "
                                      "nor a label");
     }
@@ -66,7 +66,7 @@ absl::StatusOr<ModelRef> ParseModelRef(std::string_view field, std::string_view 
   }
   const auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), ref.version);
   if (error != std::errc() || ref.version == 0) {
-    return InvalidField(field, "the version " + Quoted(rest) +
+    return InvalidField(field, "the version " + QuotedAndCut(rest) +
                                    " is out of range; versions count "
                                    "from 1");
   }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -55,5 +56,8 @@ constexpr std::string_view NameOf(const OptionName<Value> (&names)[kCount], Valu
   }
   return {};
 }
+
+// As sentences name an option's value.
+inline std::string Quoted(std::string_view name) { return "\"" + std::string(name) + "\""; }
 
 }  // namespace atelier

@@ -14,12 +14,12 @@ constexpr std::size_t kMaxShares = 64;
 constexpr std::size_t kListed = 20;
 
 // What somebody sent may be of any length.
-std::string Quoted(const std::string& label) {
+std::string NameOfLabel(const std::string& label) {
   constexpr std::size_t kLongest = 63;
   return label.size() > kLongest ? "a label" : "the label \"" + label + "\"";
 }
 
-std::string ListOf(const std::vector<std::string>& classes) {
+std::string ListOfLabels(const std::vector<std::string>& classes) {
   std::string list;
   for (std::size_t i = 0; i < classes.size(); ++i) {
     if (i == kListed) {
@@ -49,12 +49,12 @@ absl::StatusOr<std::vector<float>> MixWeights(const std::vector<StyleShare>& mix
     const auto found = std::ranges::find(classes, share.label);
     if (found == classes.end()) {
       return InvalidField(
-          "mix", "names " + Quoted(share.label) +
-                     ", which the model does not know; its labels are: " + ListOf(classes));
+          "mix", "names " + NameOfLabel(share.label) +
+                     ", which the model does not know; its labels are: " + ListOfLabels(classes));
     }
     const auto place = static_cast<std::size_t>(found - classes.begin());
     if (given[place]) {
-      return InvalidField("mix", "names " + Quoted(share.label) + " twice");
+      return InvalidField("mix", "names " + NameOfLabel(share.label) + " twice");
     }
     if (!std::isfinite(share.weight) || share.weight < 0) {
       return InvalidField("mix", "must have finite weights of 0 or above");

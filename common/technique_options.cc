@@ -8,16 +8,13 @@
 #include "common/json_reader.h"
 #include "common/option_names.h"
 #include "common/status_macros.h"
+#include "common/train_fields.h"
 #include "common/train_metrics.h"
 
 namespace atelier {
 namespace {
 
 using Json = nlohmann::json;
-
-constexpr std::uint64_t kMillion = 1'000'000;
-
-std::string Quoted(std::string_view name) { return "\"" + std::string(name) + "\""; }
 
 // Which metrics there are for `family`, as a sentence's list.
 std::string MetricsOf(const Family& family) {

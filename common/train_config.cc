@@ -19,8 +19,6 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr std::uint64_t kMillion = 1'000'000;
-
 absl::Status ReadData(const Json& object, const Family& family, TrainConfig& config) {
   ATELIER_RETURN_IF_ERROR(ReadSets(object, "train.data.", config));
   if (family.has_style) {

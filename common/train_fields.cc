@@ -13,8 +13,6 @@
 namespace atelier {
 namespace {
 
-constexpr std::uint64_t kMillion = 1'000'000;
-
 void ReadPrecision(ObjectReader& reader, TrainConfig& config) {
   std::string name;
   reader.ReadString("precision", name);

@@ -2,6 +2,7 @@
 // out leaves the configuration alone; what is wrong is told by the reader.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "absl/status/status.h"
@@ -10,6 +11,9 @@
 #include "nlohmann/json.hpp"
 
 namespace atelier {
+
+// What steps and epochs are bounded by, or a multiple of it.
+inline constexpr std::uint64_t kMillion = 1'000'000;
 
 // "image_size" and "seed".
 void ReadCrops(ObjectReader& reader, TrainConfig& config);

@@ -11,9 +11,9 @@
 namespace atelier {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
-Json Of(const GanConfig& gan) {
+OrderedJson Of(const GanConfig& gan) {
   return {{"loss", NameOf(kGanLossNames, gan.loss)},
           {"discriminator", NameOf(kDiscriminatorNames, gan.discriminator)},
           {"norm", gan.norm},
@@ -35,7 +35,7 @@ Json Of(const GanConfig& gan) {
           {"pool_size", gan.pool_size}};
 }
 
-Json Of(const ScheduleConfig& schedule) {
+OrderedJson Of(const ScheduleConfig& schedule) {
   return {{"kind", NameOf(kScheduleNames, schedule.kind)},
           {"decay_from", schedule.decay_from},
           {"final_share", schedule.final_share},
@@ -45,7 +45,7 @@ Json Of(const ScheduleConfig& schedule) {
           {"plateau_threshold", schedule.plateau_threshold}};
 }
 
-Json Of(const EvaluateConfig& evaluate) {
+OrderedJson Of(const EvaluateConfig& evaluate) {
   return {{"every_steps", evaluate.every_steps},
           {"every_epochs", evaluate.every_epochs},
           {"metrics", evaluate.metrics},
@@ -57,14 +57,14 @@ Json Of(const EvaluateConfig& evaluate) {
           {"min_delta", evaluate.min_delta}};
 }
 
-Json Of(const ResampleConfig& resample) {
+OrderedJson Of(const ResampleConfig& resample) {
   return {{"strength", resample.strength},
           {"bound", resample.bound},
           {"window", resample.window},
           {"decay", resample.decay}};
 }
 
-Json Of(const LossesConfig& losses) {
+OrderedJson Of(const LossesConfig& losses) {
   return {{"perceptual_weight", losses.perceptual_weight},
           {"structure_weight", losses.structure_weight},
           {"statistics_weight", losses.statistics_weight},
@@ -72,14 +72,14 @@ Json Of(const LossesConfig& losses) {
           {"regularization_weight", losses.regularization_weight}};
 }
 
-Json Of(const GeneratorConfig& options) {
+OrderedJson Of(const GeneratorConfig& options) {
   return {{"norm", options.norm},
           {"antialias", options.antialias},
           {"resize_convolution", options.resize_convolution},
           {"multi_level", options.multi_level}};
 }
 
-Json Of(const AugmentConfig& augment) {
+OrderedJson Of(const AugmentConfig& augment) {
   return {{"rotation", augment.rotation},
           {"shift", augment.shift},
           {"shear", augment.shear},
@@ -90,7 +90,7 @@ Json Of(const AugmentConfig& augment) {
           {"adaptive", augment.adaptive}};
 }
 
-Json Of(const FaststyleConfig& faststyle) {
+OrderedJson Of(const FaststyleConfig& faststyle) {
   return {{"content_weight", faststyle.content_weight},
           {"style_weight", faststyle.style_weight},
           {"total_variation_weight", faststyle.total_variation_weight},
@@ -101,43 +101,43 @@ Json Of(const FaststyleConfig& faststyle) {
           {"style_size", faststyle.style_size}};
 }
 
-Json Of(const ReferenceConfig& reference) {
+OrderedJson Of(const ReferenceConfig& reference) {
   return {{"content_weight", reference.content_weight},
           {"style_weight", reference.style_weight},
           {"total_variation_weight", reference.total_variation_weight}};
 }
 
-Json Of(const GatysConfig& gatys) {
+OrderedJson Of(const GatysConfig& gatys) {
   return {{"content_weight", gatys.content_weight},
           {"style_weight", gatys.style_weight},
           {"total_variation_weight", gatys.total_variation_weight},
           {"iterations", gatys.iterations}};
 }
 
-Json Of(const CutConfig& cut) {
+OrderedJson Of(const CutConfig& cut) {
   return {{"nce_weight", cut.nce_weight}, {"layers", cut.layers},
           {"patches", cut.patches},       {"temperature", cut.temperature},
           {"identity", cut.identity},     {"flip_equivariance", cut.flip_equivariance}};
 }
 
-Json Of(const MultistyleConfig& multistyle) { return {{"mix_share", multistyle.mix_share}}; }
+OrderedJson Of(const MultistyleConfig& multistyle) { return {{"mix_share", multistyle.mix_share}}; }
 
-Json Of(const CycleganConfig& cyclegan) {
+OrderedJson Of(const CycleganConfig& cyclegan) {
   return {{"cycle_weight", cyclegan.cycle_weight}, {"identity_weight", cyclegan.identity_weight}};
 }
 
-Json Of(const Pix2pixConfig& pix2pix) {
+OrderedJson Of(const Pix2pixConfig& pix2pix) {
   return {{"l1_weight", pix2pix.l1_weight}, {"edges", pix2pix.edges}};
 }
 
-Json Of(const PatternConfig& pattern) {
+OrderedJson Of(const PatternConfig& pattern) {
   return {{"architecture", NameOf(kPatternNames, pattern.classic)},
           {"latent_size", pattern.latent_size},
           {"resize_convolution", pattern.resize_convolution},
           {"condition", NameOf(kConditionNames, pattern.words)}};
 }
 
-Json Of(const VaeganConfig& vaegan) {
+OrderedJson Of(const VaeganConfig& vaegan) {
   return {{"reconstruction_weight", vaegan.reconstruction_weight},
           {"kl_weight", vaegan.kl_weight},
           {"feature_matching_weight", vaegan.feature_matching_weight},
@@ -147,17 +147,17 @@ Json Of(const VaeganConfig& vaegan) {
 }
 
 template <auto kMember>
-Json OfMember(const TrainConfig& config) {
+OrderedJson OfMember(const TrainConfig& config) {
   return Of(config.*kMember);
 }
 
 // The messages of TrainSpec that not every family has.
-struct OptionMessage {
+struct SettingsMessage {
   std::string_view name;
-  Json (*of)(const TrainConfig& config);
+  OrderedJson (*of)(const TrainConfig& config);
 };
 
-constexpr OptionMessage kMessages[] = {
+constexpr SettingsMessage kSettingsMessages[] = {
     {"schedule", OfMember<&TrainConfig::schedule>},
     {"resample", OfMember<&TrainConfig::resample>},
     {"losses", OfMember<&TrainConfig::losses>},
@@ -174,41 +174,41 @@ constexpr OptionMessage kMessages[] = {
 };
 
 // The message `name` of TrainSpec, which some family has.
-Json OptionsOf(std::string_view name, const TrainConfig& config) {
-  const auto* const message = std::ranges::find(kMessages, name, &OptionMessage::name);
-  ATELIER_CHECK(message != std::end(kMessages));
+OrderedJson OptionsOf(std::string_view name, const TrainConfig& config) {
+  const auto* const message = std::ranges::find(kSettingsMessages, name, &SettingsMessage::name);
+  ATELIER_CHECK(message != std::end(kSettingsMessages));
   return message->of(config);
 }
 
 }  // namespace
 
 std::string TrainSettings(const TrainConfig& config) {
-  Json json = {{"family", config.family},
-               {"tier", config.tier},
-               {"generator", config.generator},
-               {"base_channels", config.base_channels},
-               {"content", config.content_dataset},
-               {"style", config.style_dataset},
-               {"steps", config.steps},
-               {"epochs", config.epochs},
-               {"batch_size", config.batch_size},
-               {"accumulate", config.accumulate},
-               {"image_size", config.image_size},
-               {"seed", config.seed},
-               {"sample_every_epochs", config.sample_every_epochs},
-               {"checkpoint_every_steps", config.checkpoint_every_steps},
-               {"keep_checkpoints", config.keep_checkpoints},
-               {"learning_rate", config.learning_rate},
-               {"adam_beta1", config.adam_beta1},
-               {"adam_beta2", config.adam_beta2},
-               {"precision", PrecisionName(config.precision)},
-               {"ema_decay", config.ema_decay},
-               {"gradient_clip", config.gradient_clip},
-               {"init_from", config.init_from},
-               {"gan", Of(config.gan)},
-               {"schedule", Of(config.schedule)},
-               {"augment", Of(config.augment)},
-               {"evaluate", Of(config.evaluate)}};
+  OrderedJson json = {{"family", config.family},
+                      {"tier", config.tier},
+                      {"generator", config.generator},
+                      {"base_channels", config.base_channels},
+                      {"content", config.content_dataset},
+                      {"style", config.style_dataset},
+                      {"steps", config.steps},
+                      {"epochs", config.epochs},
+                      {"batch_size", config.batch_size},
+                      {"accumulate", config.accumulate},
+                      {"image_size", config.image_size},
+                      {"seed", config.seed},
+                      {"sample_every_epochs", config.sample_every_epochs},
+                      {"checkpoint_every_steps", config.checkpoint_every_steps},
+                      {"keep_checkpoints", config.keep_checkpoints},
+                      {"learning_rate", config.learning_rate},
+                      {"adam_beta1", config.adam_beta1},
+                      {"adam_beta2", config.adam_beta2},
+                      {"precision", PrecisionName(config.precision)},
+                      {"ema_decay", config.ema_decay},
+                      {"gradient_clip", config.gradient_clip},
+                      {"init_from", config.init_from},
+                      {"gan", Of(config.gan)},
+                      {"schedule", Of(config.schedule)},
+                      {"augment", Of(config.augment)},
+                      {"evaluate", Of(config.evaluate)}};
   // Only where it is said: checkpoints of earlier releases keep their fingerprints.
   if (config.upscale) {
     json["upscale"] = true;

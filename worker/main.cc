@@ -8,11 +8,14 @@
 #include <thread>
 #include <variant>
 
+#include "common/picture_task.h"
 #include "common/shutdown.h"
 #include "worker/app/openmp.h"
 #include "worker/app/options.h"
 #include "worker/convert/convert.h"
+#include "worker/gather/gather.h"
 #include "worker/infer/device_choice.h"
+#include "worker/jobs/rank_role.h"
 #include "worker/jobs/train_role.h"
 #include "worker/serve/pipeline.h"
 #include "worker/serve/serve_role.h"
@@ -60,8 +63,17 @@ int Train(const WorkerOptions& options) {
   return RunUntilSignal(role);
 }
 
+int Rank(const WorkerOptions& options) {
+  RankRole role(options.task, {.feature_weights = options.feature_weights,
+                               .device = options.device,
+                               .threads = options.threads});
+  return RunUntilSignal(role);
+}
+
 int Convert(const WorkerOptions& options) {
-  const absl::Status outcome = convert::RunConversion(options.task, options.feature_weights);
+  const absl::Status outcome = HoldsPictureTask(options.task)
+                                   ? gather::RunPictureTask(options.task)
+                                   : convert::RunConversion(options.task, options.feature_weights);
   if (!outcome.ok()) {
     spdlog::info("the conversion ends with {}", outcome.ToString());
   }
@@ -88,5 +100,8 @@ int main(int argc, char** argv) {
     return atelier::worker::Convert(options);
   }
   atelier::worker::SleepWhileWaiting(argv);
+  if (options.role == WorkerOptions::Role::kRank) {
+    return atelier::worker::Rank(options);
+  }
   return atelier::worker::Train(options);
 }

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "bench/sheet/contact_sheet.h"
+#include "client/sheet/contact_sheet.h"
 
 namespace atelier::bench {
 namespace {
@@ -16,8 +16,8 @@ int Fail(const std::string& sentence) {
 }
 
 int WriteSheet(const std::vector<std::string>& arguments, const std::string& out,
-               const SheetOptions& options) {
-  std::vector<SheetCell> cells;
+               const sheet::SheetOptions& options) {
+  std::vector<sheet::SheetCell> cells;
   for (const std::string& argument : arguments) {
     const std::size_t equals = argument.find('=');
     if (equals == std::string::npos) {
@@ -29,18 +29,18 @@ int WriteSheet(const std::vector<std::string>& arguments, const std::string& out
       return Fail("cannot read " + file);
     }
   }
-  const absl::StatusOr<cv::Mat> sheet = MakeContactSheet(cells, options);
-  if (!sheet.ok()) {
-    return Fail(std::string(sheet.status().message()));
+  const absl::StatusOr<cv::Mat> made = sheet::MakeContactSheet(cells, options);
+  if (!made.ok()) {
+    return Fail(std::string(made.status().message()));
   }
-  return cv::imwrite(out, *sheet) ? 0 : Fail("cannot write " + out);
+  return cv::imwrite(out, *made) ? 0 : Fail("cannot write " + out);
 }
 
 int Main(int argc, char** argv) {
   CLI::App app("Writes one contact sheet of many pictures.", "atelier-sheet");
   std::vector<std::string> cells;
   std::string out;
-  SheetOptions options;
+  sheet::SheetOptions options;
   app.add_option("LABEL=FILE", cells, "The pictures, in the order of the sheet")->required();
   app.add_option("-o,--out", out, "The sheet, for example sheet.jpg")->required();
   app.add_option("--columns", options.columns, "Pictures in a row")->capture_default_str();

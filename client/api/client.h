@@ -14,6 +14,7 @@
 #include "absl/time/time.h"
 #include "atelier/v1/admin.pb.h"
 #include "atelier/v1/datasets.pb.h"
+#include "atelier/v1/feedback.pb.h"
 #include "atelier/v1/generate.pb.h"
 #include "atelier/v1/models.pb.h"
 #include "atelier/v1/stylize.pb.h"
@@ -36,11 +37,11 @@ class Client {
     std::filesystem::path ca;
     std::filesystem::path cert;
     std::filesystem::path key;
-    // For every call but Stylize, Generate, WatchJob, ImportModel and ExportModel.
+    // For every call but Stylize, Generate, WatchJob, ImportModel, ExportModel and GetArtifact.
     absl::Duration call_deadline = absl::Seconds(15);
-    // For LoadModel, UnloadModel and PromoteModel.
+    // For LoadModel, UnloadModel, PromoteModel without a gate, and GetDataset with a sample.
     absl::Duration load_deadline = absl::Minutes(2);
-    // For ImportModel and ExportModel.
+    // For ImportModel, ExportModel, GetArtifact, PublishCheckpoint and PromoteModel with a gate.
     absl::Duration transfer_deadline = absl::Hours(1);
     // How long WatchJob goes on trying when the server is away, counted from the last event.
     absl::Duration watch_patience = absl::Minutes(2);
@@ -105,10 +106,42 @@ class Client {
       const std::function<absl::Status(const v1::ExportModelResponse&)>& on_part) = 0;
   virtual absl::StatusOr<v1::ListDatasetsResponse> ListDatasets(
       const v1::ListDatasetsRequest& request) = 0;
+  virtual absl::StatusOr<v1::GetDatasetResponse> GetDataset(
+      const v1::GetDatasetRequest& request) = 0;
+  virtual absl::StatusOr<v1::Dataset> CreateDataset(const v1::CreateDatasetRequest& request) = 0;
+  // This one and ImportDataset wait up to `transfer_deadline`.
+  virtual absl::StatusOr<v1::DeleteDatasetResponse> DeleteDataset(
+      const v1::DeleteDatasetRequest& request) = 0;
+  virtual absl::StatusOr<v1::ImportDatasetResponse> ImportDataset(
+      const v1::ImportDatasetRequest& request) = 0;
+  // Sends `header`, then what `next` returns until that is nullopt. An error of `next` cancels the
+  // call and is returned. No deadline: a stream ends when nothing comes of it (client/api/
+  // dataset_upload.h goes on with it then).
+  using NextUploadPart = std::function<absl::StatusOr<std::optional<v1::UploadDatasetRequest>>()>;
+  virtual absl::StatusOr<v1::UploadDatasetResponse> UploadDataset(
+      const v1::UploadDatasetHeader& header, const NextUploadPart& next) = 0;
+  virtual absl::StatusOr<v1::DatasetUpload> GetUpload(const v1::GetUploadRequest& request) = 0;
+  virtual absl::StatusOr<v1::DeleteUploadResponse> DeleteUpload(
+      const v1::DeleteUploadRequest& request) = 0;
   virtual absl::StatusOr<v1::Job> CreateJob(const v1::CreateJobRequest& request) = 0;
   virtual absl::StatusOr<v1::Job> GetJob(const v1::GetJobRequest& request) = 0;
   virtual absl::StatusOr<v1::ListJobsResponse> ListJobs(const v1::ListJobsRequest& request) = 0;
   virtual absl::StatusOr<v1::Job> CancelJob(const v1::CancelJobRequest& request) = 0;
+  virtual absl::StatusOr<v1::Job> PauseJob(const v1::PauseJobRequest& request) = 0;
+  virtual absl::StatusOr<v1::Job> ResumeJob(const v1::ResumeJobRequest& request) = 0;
+  virtual absl::StatusOr<v1::ListArtifactsResponse> ListArtifacts(
+      const v1::ListArtifactsRequest& request) = 0;
+  // Calls `on_part` for every message in order; an error that it returns cancels the call and is
+  // returned. See client/api/artifact_file.h.
+  virtual absl::Status GetArtifact(
+      const v1::GetArtifactRequest& request,
+      const std::function<absl::Status(const v1::GetArtifactResponse&)>& on_part) = 0;
+  // Waits for a process of the server's, up to `transfer_deadline`.
+  virtual absl::StatusOr<v1::PublishCheckpointResponse> PublishCheckpoint(
+      const v1::PublishCheckpointRequest& request) = 0;
+  virtual absl::StatusOr<v1::RateResponse> Rate(const v1::RateRequest& request) = 0;
+  virtual absl::StatusOr<v1::ListRatingsResponse> ListRatings(
+      const v1::ListRatingsRequest& request) = 0;
   // Makes the server read its configuration file and its certificates again.
   virtual absl::StatusOr<v1::ReloadConfigResponse> ReloadConfig() = 0;
 
@@ -116,6 +149,8 @@ class Client {
   absl::StatusOr<v1::ListModelsResponse> ListAllModels();
   absl::StatusOr<v1::ListDatasetsResponse> ListAllDatasets();
   absl::StatusOr<v1::ListJobsResponse> ListAllJobs();
+  absl::StatusOr<v1::ListArtifactsResponse> ListAllArtifacts(const std::string& job_id,
+                                                             bool all_attempts = false);
 
   // Calls `on_event` for one event after the other, each once and in order, from
   // `request.from_sequence` on until the job's final state (OK) or until it returns false

@@ -14,6 +14,13 @@ namespace {
 // A stream is replaced after this time, so that a connection that died without a word is noticed.
 constexpr absl::Duration kStreamDeadline = absl::Minutes(10);
 
+// What gRPC says when something between it and the server, for example a proxy, resets the stream.
+// Errors of an Atelier server carry details.
+bool CutOnTheWay(const grpc::Status& status) {
+  return status.error_details().empty() && (status.error_code() == grpc::StatusCode::INTERNAL ||
+                                            status.error_code() == grpc::StatusCode::UNKNOWN);
+}
+
 }  // namespace
 
 absl::Status JobWatch::Run() {
@@ -37,6 +44,10 @@ absl::Status JobWatch::RunStream() {
   v1::JobEvent event;
   bool final = false;
   while (!final && stream->Read(&event)) {
+    if (event.sequence() <= told_) {
+      continue;
+    }
+    told_ = event.sequence();
     request_.set_from_sequence(event.sequence() + 1);
     last_sign_of_life_ = absl::Now();
     backoff_ = absl::ZeroDuration();
@@ -57,7 +68,11 @@ absl::Status JobWatch::RunStream() {
     return absl::OkStatus();
   }
   const grpc::Status status = stream->Finish();
-  return status.ok() ? absl::OkStatus() : CallError(status, options_.server, kStreamDeadline);
+  if (status.ok() || CutOnTheWay(status)) {
+    return absl::UnavailableError("the stream from " + options_.server +
+                                  " was cut before the job's end");
+  }
+  return CallError(status, options_.server, kStreamDeadline);
 }
 
 bool JobWatch::WaitBeforeRetry() {

@@ -1,6 +1,7 @@
 // One WatchJob call of the client: a chain of streams that looks like one.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <utility>
 
@@ -33,6 +34,7 @@ class JobWatch final {
   v1::TrainingService::StubInterface& stub_;
   const Client::Options& options_;
   v1::WatchJobRequest request_;  // from_sequence moves on with every event
+  std::uint64_t told_ = 0;       // the newest event's sequence number
   const OnEvent& on_event_;
   absl::Duration backoff_ = absl::ZeroDuration();
   absl::Time last_sign_of_life_ = absl::InfinitePast();

@@ -13,5 +13,7 @@ void AddModels(CLI::App& app, Command& chosen);
 void AddDatasets(CLI::App& app, Command& chosen);
 void AddTrain(CLI::App& app, Command& chosen);
 void AddJobs(CLI::App& app, Command& chosen);
+void AddCompare(CLI::App& app, Command& chosen);
+void AddRate(CLI::App& app, Command& chosen);
 
 }  // namespace atelier::cli

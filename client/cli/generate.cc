@@ -22,7 +22,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr char kExample[] =
+constexpr char kGenerateExample[] =
     "Examples:\n"
     "  atelier generate florals -o floral.png\n"
     "  atelier generate florals --count 8 --seed 7 -o florals/\n"
@@ -107,7 +107,7 @@ void PrintFiles(Session& session, const v1::GenerateResponse& response,
   }
 }
 
-ExitCode Run(const GenerateOptions& options, Session& session) {
+ExitCode RunGenerate(const GenerateOptions& options, Session& session) {
   const std::uint32_t count =
       options.count.value_or(options.interpolate_to.has_value() ? kMaxPictures : 1);
   const absl::StatusOr<PatternPlan> plan =
@@ -190,9 +190,9 @@ void AddGenerate(CLI::App& app, Command& chosen) {
       ->check(InRange(kMinImageSide, kMaxPatternSize));
   AddOutputOptions(command, options->picture, "what the file name's extension says, else png",
                    "all pictures");
-  command.footer(kExample);
+  command.footer(kGenerateExample);
   command.callback([options, &chosen] {
-    chosen = [options](Session& session) { return Run(*options, session); };
+    chosen = [options](Session& session) { return RunGenerate(*options, session); };
   });
 }
 

@@ -1,7 +1,9 @@
 #include "client/cli/job_watcher.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <system_error>
+#include <vector>
 
 #include "client/cli/comparison.h"
 #include "client/cli/output.h"
@@ -17,7 +19,10 @@ namespace fs = std::filesystem;
 // meanwhile.
 constexpr std::uint64_t kHistory = 9000;
 
-std::string ProgressText(const v1::JobProgress& progress) {
+// The curves that fit on a line.
+constexpr std::size_t kMainLosses = 3;
+
+std::string PaceText(const v1::JobProgress& progress) {
   std::string text = "step " + std::to_string(progress.step()) + "/" +
                      std::to_string(progress.steps()) + "  epoch " +
                      std::to_string(progress.epoch()) + "  " + NumberText(progress.images_per_s()) +
@@ -25,13 +30,40 @@ std::string ProgressText(const v1::JobProgress& progress) {
   if (progress.has_eta()) {
     text += "  ETA " + DurationText(absl::Seconds(progress.eta().seconds()));
   }
-  for (const auto& [name, value] : Sorted(progress.losses())) {
-    text += "  " + name + " " + NumberText(value);
-  }
+  return text;
+}
+
+std::string MetricsText(const v1::JobProgress& progress) {
+  std::string text;
   for (const auto& [name, value] : Sorted(progress.metrics())) {
     text += IsComparison(name) ? "" : "  " + name + " " + NumberText(value);
   }
   return text;
+}
+
+std::string ProgressText(const v1::JobProgress& progress) {
+  std::string text = PaceText(progress);
+  for (const auto& [name, value] : Sorted(progress.losses())) {
+    text += "  " + name + " " + NumberText(value);
+  }
+  return text + MetricsText(progress);
+}
+
+// The losses that say most come first: the sum, then the two sides of a GAN.
+std::vector<std::string> MainLosses(const v1::JobProgress& progress) {
+  std::vector<std::string> names;
+  for (const char* const name : {"total", "generator", "discriminator"}) {
+    if (progress.losses().contains(name)) {
+      names.emplace_back(name);
+    }
+  }
+  for (const auto& [name, value] : Sorted(progress.losses())) {
+    if (std::ranges::find(names, name) == names.end()) {
+      names.push_back(name);
+    }
+  }
+  names.resize(std::min(names.size(), kMainLosses));
+  return names;
 }
 
 }  // namespace
@@ -59,6 +91,9 @@ ExitCode JobWatcher::Run() {
     return true;
   });
   bar_.Clear();
+  if (!newest_sample_.empty()) {
+    lines_ << newest_sample_ << std::endl;
+  }
   if (!status.ok()) {
     return Fail(session_, status);
   }
@@ -114,8 +149,10 @@ void JobWatcher::OnState(const v1::JobStateChange& change) {
 void JobWatcher::OnProgress(const v1::JobProgress& progress) {
   progress_ = progress;
   if (bar_.visible()) {
-    bar_.Draw(progress.percent() / 100, ProgressText(progress));
-    return;
+    for (const auto& [name, value] : progress.losses()) {
+      sparks_[name].Add(value);
+    }
+    return DrawBar();
   }
   const int percent = static_cast<int>(progress.percent());
   if (percent != last_percent_) {
@@ -129,12 +166,28 @@ void JobWatcher::OnSample(const v1::JobSample& sample) {
     return;
   }
   const absl::StatusOr<fs::path> path = SaveSample(sample);
-  if (session_.output == OutputFormat::kText) {
+  if (path.ok()) {
+    OnSavedSample(sample, *path);
+  } else if (session_.output == OutputFormat::kText) {
     Line("sample of step " + std::to_string(sample.step()) + ": " +
-         (path.ok() ? path->string() : std::string(path.status().message())));
-  } else if (!path.ok()) {
+         std::string(path.status().message()));
+  } else {
     Fail(session_, path.status());
   }
+}
+
+void JobWatcher::OnSavedSample(const v1::JobSample& sample, const fs::path& path) {
+  if (session_.output != OutputFormat::kText) {
+    return;
+  }
+  const std::string sentence =
+      "sample of step " + std::to_string(sample.step()) + ": " + path.string();
+  if (!bar_.visible()) {
+    return Line(sentence);
+  }
+  // There will be more: the bar has the newest, and Run leaves the last one behind.
+  newest_sample_ = sentence;
+  DrawBar();
 }
 
 absl::StatusOr<fs::path> JobWatcher::SaveSample(const v1::JobSample& sample) {
@@ -166,9 +219,34 @@ absl::Status JobWatcher::MakeSampleFolder() {
 void JobWatcher::Line(const std::string& sentence) {
   bar_.Clear();
   lines_ << sentence << std::endl;
-  if (progress_.has_value()) {
-    bar_.Draw(progress_->percent() / 100, ProgressText(*progress_));
+  DrawBar();
+}
+
+void JobWatcher::DrawBar() {
+  if (!progress_.has_value() || !bar_.visible()) {
+    return;
   }
+  std::vector<std::string> lines = {CurvesText()};
+  if (!newest_sample_.empty()) {
+    lines.push_back(newest_sample_);
+  }
+  std::erase(lines, "");
+  std::string text = PaceText(*progress_);
+  if (progress_->memory_bytes() > 0) {
+    text += "  " + BytesText(progress_->memory_bytes());
+  }
+  bar_.Draw(progress_->percent() / 100, text, lines);
+}
+
+std::string JobWatcher::CurvesText() const {
+  std::string text;
+  for (const std::string& name : MainLosses(*progress_)) {
+    const auto spark = sparks_.find(name);
+    text += (text.empty() ? "" : "  ") + name + " " +
+            (spark == sparks_.end() ? "" : spark->second.Text() + " ") +
+            NumberText(progress_->losses().at(name));
+  }
+  return text + MetricsText(*progress_);
 }
 
 }  // namespace atelier::cli

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <ostream>
 #include <string>
@@ -10,12 +11,14 @@
 #include "absl/status/statusor.h"
 #include "client/cli/progress_bar.h"
 #include "client/cli/session.h"
+#include "client/cli/sparkline.h"
 
 namespace atelier::cli {
 
 // Single use, one thread. With --output json every event is one line of JSON on the output stream.
-// Otherwise events are sentences, and progress is a bar where the error stream is a terminal, or a
-// line whenever the percent changes.
+// Otherwise events are sentences. Where the error stream is a terminal, progress is a bar with the
+// main losses as curves and the newest sample's path below it; elsewhere it is a line whenever the
+// percent changes.
 class JobWatcher final {
  public:
   struct Options {
@@ -37,10 +40,14 @@ class JobWatcher final {
   void OnState(const v1::JobStateChange& change);
   void OnProgress(const v1::JobProgress& progress);
   void OnSample(const v1::JobSample& sample);
+  void OnSavedSample(const v1::JobSample& sample, const std::filesystem::path& path);
   // Where the sample was written.
   absl::StatusOr<std::filesystem::path> SaveSample(const v1::JobSample& sample);
   absl::Status MakeSampleFolder();
   void Line(const std::string& sentence);
+  void DrawBar();
+  // The losses and metrics of the bar, on one line.
+  std::string CurvesText() const;
 
   const Options options_;
   std::filesystem::path sample_folder_;  // empty until the first sample
@@ -49,6 +56,8 @@ class JobWatcher final {
   ProgressBar bar_;
   int last_percent_ = -1;
   std::optional<v1::JobProgress> progress_;
+  std::map<std::string, Sparkline> sparks_;  // by loss
+  std::string newest_sample_;                // what the bar says of it
   v1::JobStateChange state_;
 };
 

@@ -2,8 +2,10 @@
 #include <string>
 #include <vector>
 
+#include "client/cli/artifacts.h"
 #include "client/cli/commands.h"
 #include "client/cli/comparison.h"
+#include "client/cli/job_publish.h"
 #include "client/cli/job_watcher.h"
 #include "client/cli/output.h"
 
@@ -14,12 +16,24 @@ std::string PercentText(const v1::Job& job) {
   return job.has_progress() ? std::to_string(static_cast<int>(job.progress().percent())) + "%" : "";
 }
 
+// "high", "normal" or "low".
+std::string PriorityText(v1::Priority priority) {
+  switch (priority) {
+    case v1::PRIORITY_HIGH:
+      return "high";
+    case v1::PRIORITY_LOW:
+      return "low";
+    default:
+      return "normal";
+  }
+}
+
 std::string OutputModel(const v1::Job& job) {
   return job.spec().output_model() +
          (job.output_version() > 0 ? "@" + std::to_string(job.output_version()) : "");
 }
 
-ExitCode List(Session& session) {
+ExitCode ListJobs(Session& session) {
   const absl::StatusOr<v1::ListJobsResponse> response = session.client.ListAllJobs();
   if (!response.ok()) {
     return Fail(session, response.status());
@@ -30,10 +44,11 @@ ExitCode List(Session& session) {
   }
   std::vector<Row> rows;
   for (const v1::Job& job : response->jobs()) {
-    rows.push_back({job.spec().job_id(), StateText(job.state()), PercentText(job), OutputModel(job),
+    rows.push_back({job.spec().job_id(), StateText(job.state()),
+                    PriorityText(job.spec().priority()), PercentText(job), OutputModel(job),
                     TimeText(job.create_time()), job.reason()});
   }
-  PrintTable(session.out, {"JOB", "STATE", "DONE", "MODEL", "CREATED", "REASON"}, rows);
+  PrintTable(session.out, {"JOB", "STATE", "PRIORITY", "DONE", "MODEL", "CREATED", "REASON"}, rows);
   return kDone;
 }
 
@@ -42,6 +57,22 @@ struct Work {
   std::string what;
   v1::TrainData data;
 };
+
+std::string Joined(const google::protobuf::RepeatedPtrField<std::string>& names) {
+  std::string joined;
+  for (const std::string& name : names) {
+    joined += (joined.empty() ? "" : ", ") + name;
+  }
+  return joined;
+}
+
+std::string SweptFields(const v1::SweepSpec& sweep) {
+  google::protobuf::RepeatedPtrField<std::string> fields;
+  for (const v1::SweepOption& option : sweep.options()) {
+    *fields.Add() = option.field();
+  }
+  return Joined(fields);
+}
 
 Work WorkOf(const v1::JobSpec& spec) {
   switch (spec.kind_case()) {
@@ -55,6 +86,16 @@ Work WorkOf(const v1::JobSpec& spec) {
       return {"prune " + spec.prune().model(), spec.prune().data()};
     case v1::JobSpec::kQuantize:
       return {"quantize " + spec.quantize().model(), spec.quantize().data()};
+    case v1::JobSpec::kEvaluate:
+      return {"evaluate " + Joined(spec.evaluate().models()), spec.evaluate().data()};
+    case v1::JobSpec::kSweep:
+      return {"sweep " + spec.sweep().train().family() + " over " + SweptFields(spec.sweep()),
+              spec.sweep().train().data()};
+    case v1::JobSpec::kStylizeSet: {
+      v1::TrainData data;
+      data.set_content(spec.stylize_set().dataset());
+      return {"stylize_set " + Joined(spec.stylize_set().models()), data};
+    }
     case v1::JobSpec::KIND_NOT_SET:
       break;
   }
@@ -66,11 +107,13 @@ void PrintJob(Session& session, const v1::Job& job) {
   const v1::JobProgress& progress = job.progress();
   std::vector<Entry> entries = {{"job", job.spec().job_id()},
                                 {"state", StateText(job.state())},
+                                {"priority", PriorityText(job.spec().priority())},
                                 {"reason", job.reason()},
                                 {"model", OutputModel(job)},
                                 {"work", work.what},
                                 {"content", work.data.content()},
                                 {"style", work.data.style()},
+                                {"output data set", job.spec().stylize_set().output_dataset()},
                                 {"created", TimeText(job.create_time())},
                                 {"started", job.has_start_time() ? TimeText(job.start_time()) : ""},
                                 {"ended", job.has_end_time() ? TimeText(job.end_time()) : ""},
@@ -81,6 +124,9 @@ void PrintJob(Session& session, const v1::Job& job) {
                                    ", epoch " + std::to_string(progress.epoch()) + ")"});
     entries.push_back({"images/s", NumberText(progress.images_per_s())});
     entries.push_back({"learning rate", NumberText(progress.learning_rate())});
+    if (progress.memory_bytes() > 0) {
+      entries.push_back({"memory", BytesText(progress.memory_bytes())});
+    }
     if (progress.has_eta()) {
       entries.push_back({"time left", DurationText(absl::Seconds(progress.eta().seconds()))});
     }
@@ -100,8 +146,8 @@ void PrintJob(Session& session, const v1::Job& job) {
   PrintComparison(session.out, progress);
 }
 
-// Prints the job that GetJob or CancelJob returned.
-ExitCode Tell(Session& session, const absl::StatusOr<v1::Job>& job) {
+// Prints the job that a call returned.
+ExitCode TellJob(Session& session, const absl::StatusOr<v1::Job>& job) {
   if (!job.ok()) {
     return Fail(session, job.status());
   }
@@ -113,16 +159,28 @@ ExitCode Tell(Session& session, const absl::StatusOr<v1::Job>& job) {
   return kDone;
 }
 
-ExitCode Show(const std::string& job_id, Session& session) {
+ExitCode ShowJob(const std::string& job_id, Session& session) {
   v1::GetJobRequest request;
   request.set_job_id(job_id);
-  return Tell(session, session.client.GetJob(request));
+  return TellJob(session, session.client.GetJob(request));
 }
 
 ExitCode Cancel(const std::string& job_id, Session& session) {
   v1::CancelJobRequest request;
   request.set_job_id(job_id);
-  return Tell(session, session.client.CancelJob(request));
+  return TellJob(session, session.client.CancelJob(request));
+}
+
+ExitCode Pause(const std::string& job_id, Session& session) {
+  v1::PauseJobRequest request;
+  request.set_job_id(job_id);
+  return TellJob(session, session.client.PauseJob(request));
+}
+
+ExitCode Resume(const std::string& job_id, Session& session) {
+  v1::ResumeJobRequest request;
+  request.set_job_id(job_id);
+  return TellJob(session, session.client.ResumeJob(request));
 }
 
 using JobFunction = ExitCode (*)(const std::string& job_id, Session& session);
@@ -158,17 +216,23 @@ void AddWatch(CLI::App& jobs, Command& chosen) {
 }  // namespace
 
 void AddJobs(CLI::App& app, Command& chosen) {
-  CLI::App& jobs = *app.add_subcommand("jobs", "Look at training jobs and stop them");
+  CLI::App& jobs = *app.add_subcommand("jobs", "Look at training jobs, pause and stop them");
   jobs.require_subcommand(1);
   jobs.footer("Example:\n  atelier jobs watch oil-1");
 
   CLI::App& list = *jobs.add_subcommand("list", "List the jobs, the newest first");
   list.footer("Example:\n  atelier jobs list --output json");
-  list.callback([&chosen] { chosen = List; });
+  list.callback([&chosen] { chosen = ListJobs; });
 
-  AddJobCommand(jobs, chosen, "show", "Show one job", Show);
+  AddJobCommand(jobs, chosen, "show", "Show one job", ShowJob);
   AddWatch(jobs, chosen);
+  AddJobArtifacts(jobs, chosen);
   AddJobCommand(jobs, chosen, "cancel", "Stop a job; it keeps its last checkpoint", Cancel);
+  AddJobCommand(jobs, chosen, "pause",
+                "Set a job aside until it is resumed; it writes a checkpoint first", Pause);
+  AddJobCommand(jobs, chosen, "resume",
+                "Put a paused job back into the queue; it goes on from its checkpoint", Resume);
+  AddJobPublish(jobs, chosen);
 }
 
 }  // namespace atelier::cli

@@ -96,6 +96,8 @@ int Main(int argc, char** argv) {
   AddDatasets(app, command);
   AddTrain(app, command);
   AddJobs(app, command);
+  AddCompare(app, command);
+  AddRate(app, command);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "client/cli/gate_options.h"
 #include "client/cli/output.h"
 #include "client/cli/validators.h"
 
@@ -25,6 +26,11 @@ std::string NameAtVersion(const v1::Model& model) {
 struct LoadOptions {
   std::string model;
   std::vector<std::uint32_t> sizes;
+};
+
+struct PromoteOptions {
+  LoadOptions load;
+  GateOptions gate;
 };
 
 struct LabelOptions {
@@ -71,20 +77,28 @@ ExitCode Unload(const std::string& model, Session& session) {
               [](const v1::UnloadModelResponse& response) { return InMemory(response.model()); });
 }
 
-ExitCode Promote(const LoadOptions& options, Session& session) {
+ExitCode Promote(const PromoteOptions& options, Session& session) {
   v1::PromoteModelRequest request;
-  request.set_model(options.model);
-  request.mutable_warmup_sizes()->Assign(options.sizes.begin(), options.sizes.end());
-  return Tell(session, session.client.PromoteModel(request),
-              [](const v1::PromoteModelResponse& response) {
-                const v1::Model& model = response.model();
-                std::string sentence = model.name() + " means " + NameAtVersion(model) + " now";
-                if (response.previous_version() != 0) {
-                  sentence += "; before, it meant " + model.name() + "@" +
-                              std::to_string(response.previous_version());
-                }
-                return sentence;
-              });
+  request.set_model(options.load.model);
+  request.mutable_warmup_sizes()->Assign(options.load.sizes.begin(), options.load.sizes.end());
+  request.set_force(options.gate.force);
+  if (const auto gate = GateOf(options.gate); gate.has_value()) {
+    *request.mutable_gate() = *gate;
+  }
+  const absl::StatusOr<v1::PromoteModelResponse> promoted = session.client.PromoteModel(request);
+  if (!promoted.ok()) {
+    return FailWithGate(session, promoted.status());
+  }
+  return Tell(session, promoted, [&session](const v1::PromoteModelResponse& response) {
+    PrintGate(session.err, response.gate());
+    const v1::Model& model = response.model();
+    std::string sentence = model.name() + " means " + NameAtVersion(model) + " now";
+    if (response.previous_version() != 0) {
+      sentence +=
+          "; before, it meant " + model.name() + "@" + std::to_string(response.previous_version());
+    }
+    return sentence;
+  });
 }
 
 ExitCode Label(const LabelOptions& options, Session& session) {
@@ -152,17 +166,18 @@ void AddUnload(CLI::App& models, Command& chosen) {
 }
 
 void AddPromote(CLI::App& models, Command& chosen) {
-  auto options = std::make_shared<LoadOptions>();
+  auto options = std::make_shared<PromoteOptions>();
   CLI::App& command = *models.add_subcommand(
       "promote", "Make a version what the model's name means, without a request that waits");
-  command.add_option("MODEL", options->model, "NAME@VERSION or NAME@LABEL")->required();
-  command.add_option("--warmup-sizes", options->sizes, kSizes)
+  command.add_option("MODEL", options->load.model, "NAME@VERSION or NAME@LABEL")->required();
+  command.add_option("--warmup-sizes", options->load.sizes, kSizes)
       ->delimiter(',')
       ->allow_extra_args(false);
+  AddGateOptions(command, options->gate);
   command.footer(
       "Examples:\n"
       "  atelier models promote van-gogh@2\n"
-      "  atelier models promote van-gogh@canary\n"
+      "  atelier models promote van-gogh@canary --gate garments --gate-style paintings\n"
       "The version is loaded and warmed, then the label \"stable\" moves to it and \"previous\" to "
       "the one\nbefore, which leaves the memory once its requests are answered. When it does not "
       "load, nothing changes.\nThe way back: atelier models rollback van-gogh");
@@ -185,7 +200,7 @@ void AddRollback(CLI::App& models, Command& chosen) {
       if (name->find('@') != std::string::npos) {
         return Misuse(session, "rollback takes a model's name; to choose a version, promote it");
       }
-      return Promote({.model = *name + "@previous"}, session);
+      return Promote({.load = {.model = *name + "@previous"}}, session);
     };
   });
 }

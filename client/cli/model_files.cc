@@ -7,10 +7,9 @@
 #include <string_view>
 #include <utility>
 
-#include "absl/time/clock.h"
 #include "client/api/model_file.h"
 #include "client/cli/output.h"
-#include "client/cli/progress_bar.h"
+#include "client/cli/transfer_bar.h"
 #include "common/files.h"
 
 namespace atelier::cli {
@@ -19,40 +18,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::uint64_t kMaxCardBytes = 64 << 10;
-
-// "12.0 MiB of 43.4 MiB  20.1 MiB/s  ETA 2 s" on a bar.
-class TransferBar final {
- public:
-  // `waiting` says what the server does while no bytes go.
-  TransferBar(Session& session, std::string waiting)
-      : bar_(session.err, session.err_is_terminal), waiting_(std::move(waiting)) {}
-
-  void Wait(double share) { bar_.Draw(share, waiting_); }
-
-  void Show(std::uint64_t done, std::uint64_t total) {
-    const absl::Time now = absl::Now();
-    if (done < total && now - drawn_ < absl::Milliseconds(100)) {
-      return;
-    }
-    drawn_ = now;
-    start_ = start_.value_or(now);
-    const double share = static_cast<double>(done) / static_cast<double>(total);
-    const double seconds = absl::ToDoubleSeconds(now - *start_);
-    std::string text = BytesText(done) + " of " + BytesText(total);
-    if (done > 0 && seconds > 0) {
-      const double rate = static_cast<double>(done) / seconds;
-      text += "  " + BytesText(static_cast<std::uint64_t>(rate)) + "/s  ETA " +
-              DurationText((now - *start_) * (1 / share - 1));
-    }
-    bar_.Draw(share, text);
-  }
-
- private:
-  ProgressBar bar_;
-  const std::string waiting_;
-  std::optional<absl::Time> start_;
-  absl::Time drawn_ = absl::InfinitePast();
-};
 
 struct ImportOptions {
   std::string name;

@@ -34,13 +34,21 @@ std::string TrafficText(const v1::Model& model) {
   return model.traffic() > 0 ? NumberText(100 * model.traffic()) + " %" : "";
 }
 
+// "4.2 of 5 ratings"; the card has the rest.
+std::string RatingsText(const v1::RatingSummary& ratings) {
+  return ratings.count() == 0
+             ? ""
+             : NumberText(ratings.mean()) + " of " + std::to_string(ratings.count()) +
+                   (ratings.count() == 1 ? " rating" : " ratings");
+}
+
 std::string MemoryText(const v1::Model& model) {
   const std::string workers =
       std::to_string(model.loaded_workers()) + " worker" + (model.loaded_workers() == 1 ? "" : "s");
   return model.kept() ? workers + ", kept" : workers;
 }
 
-ExitCode List(Session& session) {
+ExitCode ListModels(Session& session) {
   const absl::StatusOr<v1::ListModelsResponse> response = session.client.ListAllModels();
   if (!response.ok()) {
     return Fail(session, response.status());
@@ -64,7 +72,7 @@ ExitCode List(Session& session) {
   return kDone;
 }
 
-ExitCode Show(const std::string& reference, Session& session) {
+ExitCode ShowModel(const std::string& reference, Session& session) {
   v1::GetModelRequest request;
   request.set_model(reference);
   const absl::StatusOr<v1::Model> model = session.client.GetModel(request);
@@ -91,6 +99,8 @@ ExitCode Show(const std::string& reference, Session& session) {
                 {"sha256", model->weights_sha256()},
                 {"shipped", model->shipped() ? "yes" : "no"},
                 {"job", model->job_id()},
+                {"step", model->job_step() == 0 ? "" : std::to_string(model->job_step())},
+                {"ratings", RatingsText(model->ratings())},
                 {"created", model->has_create_time() ? TimeText(model->create_time()) : ""}});
   if (!model->card().empty()) {
     session.out << '\n' << model->card() << (model->card().back() == '\n' ? "" : "\n");
@@ -110,14 +120,14 @@ void AddModels(CLI::App& app, Command& chosen) {
 
   CLI::App& list = *models.add_subcommand("list", "List all versions of all models");
   list.footer("Example:\n  atelier models list --output json");
-  list.callback([&chosen] { chosen = List; });
+  list.callback([&chosen] { chosen = ListModels; });
 
   auto reference = std::make_shared<std::string>();
   CLI::App& show = *models.add_subcommand("show", "Show one model and its card");
   show.add_option("MODEL", *reference, "NAME, NAME@VERSION or NAME@LABEL")->required();
   show.footer("Example:\n  atelier models show van-gogh@1");
   show.callback([reference, &chosen] {
-    chosen = [reference](Session& session) { return Show(*reference, session); };
+    chosen = [reference](Session& session) { return ShowModel(*reference, session); };
   });
 
   AddModelActions(models, chosen);

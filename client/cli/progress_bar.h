@@ -1,8 +1,10 @@
-// One line at the bottom of a terminal that says how far the work is.
+// What stands at the bottom of a terminal and says how far the work is.
 #pragma once
 
+#include <cstddef>
 #include <ostream>
 #include <string>
+#include <vector>
 
 namespace atelier::cli {
 
@@ -18,17 +20,18 @@ class ProgressBar final {
 
   bool visible() const { return is_terminal_; }
 
-  // Draws over the last line. `share` is 0 to 1; `text` is ASCII and is cut at the terminal's edge.
-  void Draw(double share, const std::string& text);
+  // Draws over what it has drawn: a bar with `text` behind it and `lines` below it. `share` is 0 to
+  // 1. Text is UTF-8 whose characters take one column each; it is cut at the terminal's edge.
+  void Draw(double share, const std::string& text, const std::vector<std::string>& lines = {});
 
-  // Removes the line, so that something else can be written there.
+  // Removes it, so that something else can be written there.
   void Clear();
 
  private:
   std::ostream& out_;
   const bool is_terminal_;
   const int width_;
-  bool drawn_ = false;
+  std::size_t drawn_ = 0;  // lines
 };
 
 }  // namespace atelier::cli

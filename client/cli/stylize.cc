@@ -25,7 +25,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr char kExample[] =
+constexpr char kStylizeExample[] =
     "Examples:\n"
     "  atelier stylize dress.jpg -o dress-van-gogh.jpg --model van-gogh\n"
     "  atelier stylize *.jpg -o styled/ --model van-gogh@1 --strength 0.7 --preserve-color\n"
@@ -207,7 +207,7 @@ ExitCode RunVideo(const StylizeOptions& options, Session& session) {
   return kDone;
 }
 
-ExitCode Run(const StylizeOptions& options, Session& session) {
+ExitCode RunStylize(const StylizeOptions& options, Session& session) {
   if (!IsGiven(options.style)) {
     return Misuse(session, "give --model NAME, --mix LABEL=SHARE,... or --style-image FILE");
   }
@@ -273,9 +273,9 @@ void AddStylize(CLI::App& app, Command& chosen) {
   command.add_option("--variations", options->variations, "How many different results; default 1")
       ->check(InRange(1, 8));
   AddOutputOptions(command, options->picture, "what the file name's extension says", "one picture");
-  command.footer(kExample);
+  command.footer(kStylizeExample);
   command.callback([options, &chosen] {
-    chosen = [options](Session& session) { return Run(*options, session); };
+    chosen = [options](Session& session) { return RunStylize(*options, session); };
   });
 }
 

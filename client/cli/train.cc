@@ -16,7 +16,7 @@ namespace {
 
 constexpr std::uint64_t kMaxJobFileBytes = 1 << 20;
 
-constexpr char kExample[] =
+constexpr char kTrainExample[] =
     "A job file is the JSON of atelier.v1.JobSpec:\n"
     "  {\"job_id\": \"oil-1\", \"output_model\": \"oil\",\n"
     "   \"train\": {\"family\": \"faststyle\", \"tier\": \"lite\", \"steps\": 3000,\n"
@@ -27,6 +27,20 @@ constexpr char kExample[] =
     "  {\"job_id\": \"small-1\", \"output_model\": \"oil-small\",\n"
     "   \"distil\": {\"model\": \"oil@1\", \"data\": {\"content\": \"garments\"}, \"steps\": "
     "2000}}\n"
+    "\"sweep\" trains with each combination of one or two options' values and keeps the best:\n"
+    "  {\"job_id\": \"rates-1\", \"output_model\": \"oil\",\n"
+    "   \"sweep\": {\"train\": {\"family\": \"faststyle\", \"steps\": 1000, \"evaluate\": "
+    "{\"every_steps\": 200},\n"
+    "             \"data\": {\"content\": \"garments\", \"style\": \"paintings\"}},\n"
+    "             \"options\": [{\"field\": \"learning_rate\", \"values\": [1e-3, 2e-4]}]}}\n"
+    "\"evaluate\" measures models, \"stylize_set\" makes a data set of restyled pictures; both "
+    "make no model:\n"
+    "  {\"job_id\": \"test-1\", \"evaluate\": {\"models\": [\"oil@1\", \"ink@3\"],\n"
+    "             \"data\": {\"content\": \"garments\"}}}\n"
+    "  {\"job_id\": \"shop-1\", \"stylize_set\": {\"dataset\": \"garments\", \"models\": "
+    "[\"oil@1\", \"ink@3\"],\n"
+    "             \"output_dataset\": \"garments-restyled\"}}\n"
+    "\"priority\": \"PRIORITY_HIGH\" (or _LOW) beside \"job_id\" lets a job go before others.\n"
     "Example:\n"
     "  atelier train -f oil.json --watch\n"
     "With --output json: the job, then with --watch one object a line for each event, the JSON of\n"
@@ -50,7 +64,7 @@ absl::StatusOr<v1::CreateJobRequest> ReadJob(const std::string& file) {
   return request;
 }
 
-ExitCode Run(const TrainOptions& options, Session& session) {
+ExitCode RunTrain(const TrainOptions& options, Session& session) {
   const absl::StatusOr<v1::CreateJobRequest> request = ReadJob(options.file);
   if (!request.ok()) {
     return Fail(session,
@@ -84,9 +98,9 @@ void AddTrain(CLI::App& app, Command& chosen) {
   train.add_option(
       "--samples", options->samples,
       "With --watch: the folder for the newest sample picture; default as jobs watch has it");
-  train.footer(kExample);
+  train.footer(kTrainExample);
   train.callback([options, &chosen] {
-    chosen = [options](Session& session) { return Run(*options, session); };
+    chosen = [options](Session& session) { return RunTrain(*options, session); };
   });
 }
 

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/cord.h"
+#include "absl/strings/match.h"
 #include "absl/time/time.h"
 #include "common/errors.h"
 #include "google/rpc/error_details.pb.h"
@@ -13,6 +14,8 @@ namespace atelier {
 namespace {
 
 constexpr char kDomain[] = "atelier";
+// Messages of the public contract.
+constexpr char kOwnDetails[] = "type.googleapis.com/atelier.v1.";
 
 // InvalidField writes "field: sentence"; the BadRequest detail holds the sentence alone.
 std::string Sentence(const std::string& field, const std::string& message) {
@@ -39,6 +42,8 @@ absl::Status WithFacts(absl::Status status, const google::rpc::Status& rich) {
                        ""));
     } else if (detail.UnpackTo(&resource)) {
       adopt(NotFoundResource(resource.resource_type(), resource.resource_name(), ""));
+    } else if (detail.type_url().starts_with(kOwnDetails)) {
+      status.SetPayload(detail.type_url(), absl::Cord(detail.value()));
     }
   }
   return status;
@@ -76,6 +81,13 @@ google::rpc::Status ToRpcStatus(const absl::Status& status) {
     resource_info.set_resource_name(resource->name);
     rich.add_details()->PackFrom(resource_info);
   }
+  status.ForEachPayload([&rich](absl::string_view url, const absl::Cord& value) {
+    if (absl::StartsWith(url, kOwnDetails)) {
+      google::protobuf::Any& detail = *rich.add_details();
+      detail.set_type_url(std::string(url));
+      detail.set_value(std::string(value));
+    }
+  });
   return rich;
 }
 

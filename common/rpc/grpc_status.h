@@ -9,7 +9,8 @@
 
 namespace atelier {
 
-// Codes are the same numbers. Payloads made by common/errors.h become google.rpc details; every
+// Codes are the same numbers. Payloads made by common/errors.h become google.rpc details, messages
+// of atelier.v1 (WithDetail) go as they are; every
 // error gets an ErrorInfo with domain "atelier" and the code's name as reason.
 grpc::Status ToGrpcStatus(const absl::Status& status);
 

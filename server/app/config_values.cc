@@ -12,6 +12,8 @@
 #include <utility>
 #include <vector>
 
+#include "server/app/server_config.h"
+
 namespace atelier::server {
 namespace {
 
@@ -19,12 +21,11 @@ using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 using google::protobuf::Reflection;
 
-constexpr std::uint64_t kMib = 1ULL << 20U;
-
 // Fields of ServerConfig that config.proto calls "Start".
 constexpr std::array kStartKeys = {
-    "listen", "metrics_listen", "local_workers",   "shipped_models", "datasets", "worker_grace_s",
-    "tls",    "identity_model", "model_memory_mib"};
+    "listen", "metrics_listen", "local_workers",    "shipped_models", "datasets", "worker_grace_s",
+    "tls",    "identity_model", "model_memory_mib", "trainers",
+    "dataset_import_roots", "dataset_limits"};
 
 using Values = std::map<std::string, std::string>;
 
@@ -117,6 +118,19 @@ ServingSettings ServingOf(const v1::ServerConfig& config) {
     model.warmup_sizes.assign(said.warmup_sizes().begin(), said.warmup_sizes().end());
   }
   return settings;
+}
+
+TrainerShare TrainerShareOf(const v1::ServerConfig& config, std::uint32_t cores) {
+  const v1::TrainerSettings& said = config.trainers();
+  return ShareOf(said.serving_share(), said.count(), said.threads(), cores);
+}
+
+DatasetLimits DatasetLimitsOf(const v1::ServerConfig& config) {
+  const v1::DatasetLimits& said = config.dataset_limits();
+  return {.max_sets = said.max_sets(),
+          .max_pictures = said.max_pictures(),
+          .max_set_bytes = said.max_set_mib() * kMib,
+          .max_total_bytes = said.max_total_mib() * kMib};
 }
 
 std::uint64_t CacheBytesOf(const v1::ServerConfig& config) {

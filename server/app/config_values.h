@@ -6,6 +6,8 @@
 #include <string>
 
 #include "atelier/v1/config.pb.h"
+#include "server/datasets/dataset_keeper.h"
+#include "server/dispatch/supervisor/trainer_share.h"
 #include "server/models/serving_settings.h"
 #include "server/queue/queue_limits.h"
 
@@ -14,6 +16,8 @@ namespace atelier::server {
 // All of these take what EffectiveConfig returns.
 QueueLimits LimitsOf(const v1::ServerConfig& config);
 ServingSettings ServingOf(const v1::ServerConfig& config);
+TrainerShare TrainerShareOf(const v1::ServerConfig& config, std::uint32_t cores);
+DatasetLimits DatasetLimitsOf(const v1::ServerConfig& config);
 std::uint64_t CacheBytesOf(const v1::ServerConfig& config);
 
 // Sets what this program logs. `level` is one that CheckConfig lets through.

@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "atelier/v1/admin.grpc.pb.h"
 #include "atelier/v1/datasets.grpc.pb.h"
+#include "atelier/v1/feedback.grpc.pb.h"
 #include "atelier/v1/generate.grpc.pb.h"
 #include "atelier/v1/models.grpc.pb.h"
 #include "atelier/v1/stylize.grpc.pb.h"
@@ -97,7 +98,8 @@ void FrontPort::Report(const HealthKeeper::Health& health) {
   service.SetServingStatus(inference::GRPCInferenceService::service_full_name(), health.serving());
   for (const char* name :
        {v1::TrainingService::service_full_name(), v1::ModelService::service_full_name(),
-        v1::DatasetService::service_full_name(), v1::AdminService::service_full_name()}) {
+        v1::DatasetService::service_full_name(), v1::FeedbackService::service_full_name(),
+        v1::AdminService::service_full_name()}) {
     service.SetServingStatus(name, !health.draining);
   }
 }

@@ -26,8 +26,6 @@ namespace {
 constexpr std::uint32_t kMaxLocalWorkers = 64;
 constexpr std::uint64_t kLeastImport = 1;
 constexpr std::uint64_t kMostImport = 2ULL << 30U;
-constexpr std::uint64_t kMib = 1ULL << 20U;
-constexpr std::uint64_t kMaxMib = 1048576;
 constexpr std::array kLogLevels = {"debug", "info", "warn", "error"};
 
 // What does not go into a field of ServerOptions as it is.
@@ -115,6 +113,13 @@ void AddPlaces(CLI::App& app, RawOptions& raw, v1::ServerConfig& said) {
          },
          "a data set as NAME=DIR; may be repeated")
       ->check(CheckDataset);
+  app.add_option_function<std::vector<std::string>>(
+         "--dataset-import-root",
+         [&](const std::vector<std::string>& all) {
+           said.mutable_dataset_import_roots()->Add(all.begin(), all.end());
+         },
+         "a folder below which clients may have data sets filled; may be repeated")
+      ->option_text("DIR");
 }
 
 void AddTls(CLI::App& app, v1::ServerConfig& said) {
@@ -133,7 +138,7 @@ void AddTls(CLI::App& app, v1::ServerConfig& said) {
       ->option_text("FILE");
 }
 
-void AddWorkers(CLI::App& app, ServerOptions& options, v1::ServerConfig& said) {
+void AddWorkers(CLI::App& app, v1::ServerConfig& said) {
   app.add_option_function<std::string>(
          "--local-workers",
          [&](const std::string& text) {
@@ -144,13 +149,6 @@ void AddWorkers(CLI::App& app, ServerOptions& options, v1::ServerConfig& said) {
          "serving workers to run on this machine: a number, or auto for one on the CPU; a "
          "training job gets a process of its own besides [auto]")
       ->check(CheckLocalWorkers);
-  app.add_option("--trainer-device", options.trainer_device,
-                 "where training jobs compute: cpu, cuda (the first GPU), cuda:N, or auto for a "
-                 "GPU where there is one")
-      ->capture_default_str()
-      ->check([](const std::string& device) {
-        return IsDeviceChoice(device) ? "" : "must be cpu, cuda, cuda:N or auto";
-      });
   app.add_option_function<std::uint64_t>(
          "--model-memory",
          [&](const std::uint64_t& bytes) { said.set_model_memory_mib(MibOf(bytes)); },
@@ -165,6 +163,31 @@ void AddWorkers(CLI::App& app, ServerOptions& options, v1::ServerConfig& said) {
   app.add_flag_function(
       "--identity-model", [&](std::int64_t) { said.set_identity_model(true); },
       "serve the model \"identity\", which returns what it is sent: for measuring");
+}
+
+void AddTrainers(CLI::App& app, ServerOptions& options, v1::ServerConfig& said) {
+  app.add_option("--trainer-device", options.trainer_device,
+                 "where training jobs compute: cpu, cuda (the first GPU), cuda:N, or auto for a "
+                 "GPU where there is one")
+      ->capture_default_str()
+      ->check([](const std::string& device) {
+        return IsDeviceChoice(device) ? "" : "must be cpu, cuda, cuda:N or auto";
+      });
+  app.add_option_function<std::uint32_t>(
+         "--trainers",
+         [&](const std::uint32_t& count) { said.mutable_trainers()->set_count(count); },
+         "how many training jobs run at a time [1]")
+      ->check(CLI::Range(1U, kMaxTrainers));
+  app.add_option_function<double>(
+         "--serving-share",
+         [&](const double& share) { said.mutable_trainers()->set_serving_share(share); },
+         "the least share of a core that serving gets while jobs train on the CPU [0.9]")
+      ->check(CLI::Range(kLeastServingShare, kMostServingShare));
+  app.add_option_function<std::uint32_t>(
+         "--trainer-threads",
+         [&](const std::uint32_t& threads) { said.mutable_trainers()->set_threads(threads); },
+         "threads of each training job; 0: the cores divided by --trainers [0]")
+      ->check(CLI::Range(0U, kMaxTrainerThreads));
 }
 
 void AddLimits(CLI::App& app, ServerOptions& options, v1::ServerConfig& said) {
@@ -249,7 +272,8 @@ std::variant<ServerOptions, int> ParseServerOptions(int argc, const char* const*
       "what was accepted.\nExit code: 0 done, 1 failed, 2 misused. Logs go to standard error.");
   AddPlaces(app, raw, options.command_line);
   AddTls(app, options.command_line);
-  AddWorkers(app, options, options.command_line);
+  AddWorkers(app, options.command_line);
+  AddTrainers(app, options, options.command_line);
   AddLimits(app, options, options.command_line);
   app.set_version_flag("--version", Version());
   try {

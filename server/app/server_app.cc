@@ -6,6 +6,7 @@
 #include <array>
 #include <atomic>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -18,10 +19,12 @@
 #include "server/admission/generate_admission.h"
 #include "server/app/certificates.h"
 #include "server/app/config_values.h"
+#include "server/app/dataset_rooms.h"
 #include "server/app/front_port.h"
 #include "server/app/health_keeper.h"
 #include "server/app/live_config.h"
 #include "server/app/open_inference.h"
+#include "server/app/promotion_rooms.h"
 #include "server/cache/response_cache.h"
 #include "server/datasets/dataset_catalog.h"
 #include "server/desk/work_desk.h"
@@ -39,7 +42,6 @@
 #include "server/models/model_statistics.h"
 #include "server/queue/request_queue.h"
 #include "server/rpc/admin_service.h"
-#include "server/rpc/dataset_service.h"
 #include "server/rpc/generate_service.h"
 #include "server/rpc/model_service.h"
 #include "server/rpc/stylize_service.h"
@@ -57,6 +59,7 @@ namespace {
 constexpr absl::Duration kWorkerStopGrace = absl::Seconds(5);
 constexpr absl::Duration kLastAnswers = absl::Seconds(2);
 // Models that may be imported and exported at a time; each has a thread and may have a process.
+// Likewise calls for jobs' files.
 constexpr int kMaxTransfers = 4;
 
 std::string HostName() {
@@ -78,7 +81,8 @@ class App final : public ServerApp {
         queue_(LimitsOf(options.config), clock_, queue_probe_),
         dispatcher_(queue_, clock_, dispatch_probe_),
         supervisor_({}, clock_),
-        transfer_threads_(kMaxTransfers, clock_) {}
+        transfer_threads_(kMaxTransfers, clock_),
+        artifact_threads_(kMaxTransfers, clock_, "calls for artifacts are answered") {}
 
   ~App() override { TakeApart(absl::ZeroDuration()); }
 
@@ -112,14 +116,15 @@ class App final : public ServerApp {
     health_->RefuseWork();
     front_->BeginShutdown();
     transfer_threads_.Close();
+    artifact_threads_.Close();
     model_manager_->Stop();
     jobs_->Drain(timeout);
     if (!queue_.AwaitEmpty(until)) {
       spdlog::warn("requests are left at the end of the drain timeout");
       queue_.FailAll(absl::UnavailableError("The server is stopping. Try another one, or later."));
     }
-    if (!transfer_threads_.AwaitIdle(until)) {
-      spdlog::warn("models are still imported or exported at the end of the drain timeout");
+    if (!transfer_threads_.AwaitIdle(until) || !artifact_threads_.AwaitIdle(until)) {
+      spdlog::warn("files are still received or sent at the end of the drain timeout");
     }
     front_->FinishShutdown(clock_.Now() + kLastAnswers);
     TakeApart(kWorkerStopGrace);
@@ -160,14 +165,26 @@ class App final : public ServerApp {
                                                             .models_directory = data_->models(),
                                                             .shipped_directory = ShippedModels(),
                                                             .clock = &clock_}));
-    ATELIER_ASSIGN_OR_RETURN(jobs_,
-                             JobManager::Create({.store = store_.get(),
-                                                 .datasets = datasets_.get(),
-                                                 .models = models_.get(),
-                                                 .probe = &job_probe_,
-                                                 .clock = &clock_,
-                                                 .jobs_directory = data_->jobs(),
-                                                 .trainer_device = options_.trainer_device}));
+    ATELIER_ASSIGN_OR_RETURN(dataset_rooms_,
+                             DatasetRooms::Create({.config = options_.config,
+                                                   .store = *store_,
+                                                   .catalog = *datasets_,
+                                                   .supervisor = supervisor_,
+                                                   .threads = transfer_threads_,
+                                                   .metrics = *metrics_,
+                                                   .clock = clock_,
+                                                   .worker_program = options_.worker_program,
+                                                   .datasets_directory = data_->datasets()}));
+    ATELIER_ASSIGN_OR_RETURN(
+        jobs_, JobManager::Create({.store = store_.get(),
+                                   .datasets = datasets_.get(),
+                                   .sets = &dataset_rooms_->keeper(),
+                                   .models = models_.get(),
+                                   .probe = &job_probe_,
+                                   .clock = &clock_,
+                                   .jobs_directory = data_->jobs(),
+                                   .trainer_device = options_.trainer_device,
+                                   .max_running = options_.config.trainers().count()}));
     return absl::OkStatus();
   }
 
@@ -179,10 +196,12 @@ class App final : public ServerApp {
           " is missing; build or install it, or start the server with --local-workers 0");
     }
     ATELIER_ASSIGN_OR_RETURN(socket_, LinkSocket::Create(data_->path() / "run"));
-    worker_program_ = {.path = options_.worker_program,
-                       .server = socket_->address(),
-                       .trainer_device = options_.trainer_device,
-                       .model_memory_bytes = options_.config.model_memory_mib() << 20U};
+    worker_program_ = {
+        .path = options_.worker_program,
+        .server = socket_->address(),
+        .trainer_device = options_.trainer_device,
+        .trainer_share = TrainerShareOf(options_.config, std::thread::hardware_concurrency()),
+        .model_memory_bytes = options_.config.model_memory_mib() << 20U};
     local_workers_ = std::make_unique<LocalWorkers>(worker_program_, supervisor_);
     trainers_ = std::make_unique<LocalTrainers>(worker_program_, supervisor_, *jobs_);
     converter_ = std::make_unique<LocalConverter>(
@@ -192,6 +211,16 @@ class App final : public ServerApp {
                                           .converter = converter_.get(),
                                           .directory = data_->transfers(),
                                           .max_import_bytes = options_.max_import_bytes}));
+    promotion_rooms_ = std::make_unique<PromotionRooms>(
+        PromotionRooms::Parts{.store = *store_,
+                              .datasets = *datasets_,
+                              .models = *models_,
+                              .supervisor = supervisor_,
+                              .threads = transfer_threads_,
+                              .clock = clock_,
+                              .worker_program = worker_program_.path,
+                              .jobs_directory = data_->jobs(),
+                              .transfers_directory = data_->transfers()});
     model_loader_ = std::make_unique<ModelLoader>(*models_);
     model_manager_ = std::make_unique<ModelManager>(ModelManager::Options{
         .catalog = models_.get(),
@@ -234,7 +263,8 @@ class App final : public ServerApp {
   absl::Status OpenPorts() {
     admission_ = std::make_unique<Admission>(*models_, RandomRequestId);
     statistics_ = std::make_unique<ModelStatisticsTable>(*models_);
-    desk_ = std::make_unique<WorkDesk>(queue_, response_cache_, *statistics_, clock_);
+    desk_ = std::make_unique<WorkDesk>(queue_, response_cache_, *statistics_, clock_,
+                                       &promotion_rooms_->recent());
     stylize_service_ =
         std::make_unique<StylizeService>(*admission_, *desk_, stylize_probe_, clock_);
     generate_admission_ = std::make_unique<GenerateAdmission>(
@@ -253,19 +283,19 @@ class App final : public ServerApp {
                              .clock = clock_,
                              .identity = options_.config.identity_model(),
                              .ready = [this] { return serving_.load(); }});
-    training_service_ = std::make_unique<TrainingService>(*jobs_);
+    training_service_ = std::make_unique<TrainingService>(
+        *jobs_, ArtifactRoom{data_->jobs(), artifact_threads_}, &promotion_rooms_->room());
     model_service_ = std::make_unique<ModelService>(
         *models_, *model_loader_, *model_manager_,
-        TransferRoom{*transfer_, transfer_threads_, transfer_probe_});
-    dataset_service_ = std::make_unique<DatasetService>(*datasets_);
+        TransferRoom{*transfer_, transfer_threads_, transfer_probe_}, &promotion_rooms_->room());
     ATELIER_ASSIGN_OR_RETURN(
-        front_,
-        FrontPort::Create(options_.config.listen(),
-                          {stylize_service_.get(), generate_service_.get(),
-                           &open_inference_->service(), training_service_.get(),
-                           model_service_.get(), dataset_service_.get(), admin_service_.get()},
-                          certificates_ == nullptr ? grpc::InsecureServerCredentials()
-                                                   : certificates_->NewCredentials()));
+        front_, FrontPort::Create(
+                    options_.config.listen(),
+                    {stylize_service_.get(), generate_service_.get(), &open_inference_->service(),
+                     training_service_.get(), model_service_.get(), &dataset_rooms_->service(),
+                     admin_service_.get(), &promotion_rooms_->service()},
+                    certificates_ == nullptr ? grpc::InsecureServerCredentials()
+                                             : certificates_->NewCredentials()));
     health_ = std::make_unique<HealthKeeper>(
         HealthKeeper::Options{.worker_grace = absl::Seconds(options_.config.worker_grace_s())},
         dispatcher_, queue_, clock_,
@@ -318,6 +348,7 @@ class App final : public ServerApp {
   std::unique_ptr<store::SqliteStore> store_;
   std::unique_ptr<DatasetCatalog> datasets_;
   std::unique_ptr<ModelCatalog> models_;
+  std::unique_ptr<DatasetRooms> dataset_rooms_;
   std::unique_ptr<JobManager> jobs_;
 
   std::unique_ptr<LinkSocket> socket_;
@@ -330,7 +361,9 @@ class App final : public ServerApp {
   std::unique_ptr<LinkServer> link_;
 
   std::unique_ptr<ModelTransfer> transfer_;
+  std::unique_ptr<PromotionRooms> promotion_rooms_;
   TransferThreads transfer_threads_;
+  TransferThreads artifact_threads_;
   std::unique_ptr<ModelStatisticsTable> statistics_;
   std::unique_ptr<WorkDesk> desk_;
   std::unique_ptr<Admission> admission_;
@@ -341,7 +374,6 @@ class App final : public ServerApp {
   std::atomic<bool> serving_ = true;  // as the health service says
   std::unique_ptr<TrainingService> training_service_;
   std::unique_ptr<ModelService> model_service_;
-  std::unique_ptr<DatasetService> dataset_service_;
   std::unique_ptr<Certificates> certificates_;
   std::unique_ptr<LiveConfig> live_config_;
   std::unique_ptr<AdminService> admin_service_;

@@ -11,6 +11,7 @@
 #include "common/files.h"
 #include "common/host_port.h"
 #include "common/names.h"
+#include "common/picture_path.h"
 #include "common/rpc/proto_json.h"
 #include "common/status_macros.h"
 
@@ -20,8 +21,9 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::uint64_t kMaxFileBytes = 1U << 20U;
-constexpr double kMaxMib = 1048576;
 constexpr double kMaxWaiting = 100000;
+constexpr double kMaxDatasets = 100000;
+constexpr double kMaxDatasetMib = 1073741824;
 constexpr int kMaxWarmupSizes = 8;
 
 // One value: OK when it is not set, or from `low` to `high`.
@@ -71,6 +73,17 @@ absl::Status CheckLimits(const v1::QueueLimits& limits) {
                  kMaxMib);
 }
 
+absl::Status CheckTrainers(const v1::TrainerSettings& trainers) {
+  ATELIER_RETURN_IF_ERROR(
+      InRange("trainers.count", trainers.has_count(), trainers.count(), 1, kMaxTrainers));
+  if (trainers.has_serving_share() && !(trainers.serving_share() >= kLeastServingShare &&
+                                        trainers.serving_share() <= kMostServingShare)) {
+    return InvalidField("trainers.serving_share", "must be from 0.5 to 0.98");
+  }
+  return InRange("trainers.threads", trainers.has_threads(), trainers.threads(), 0,
+                 kMaxTrainerThreads);
+}
+
 absl::Status CheckAddresses(const v1::ServerConfig& config) {
   if (config.has_listen()) {
     ATELIER_RETURN_IF_ERROR(ParseHostPort("listen", config.listen()).status());
@@ -91,6 +104,11 @@ absl::Status CheckFiles(const v1::ServerConfig& config) {
       return InvalidField("datasets." + name, "must be a folder of pictures");
     }
   }
+  for (const std::string& root : config.dataset_import_roots()) {
+    if (root.empty()) {
+      return InvalidField("dataset_import_roots", "must be folders");
+    }
+  }
   if (config.has_tls() && config.tls().certificate().empty()) {
     return InvalidField("tls.certificate", "is required where there is \"tls\"");
   }
@@ -98,6 +116,17 @@ absl::Status CheckFiles(const v1::ServerConfig& config) {
     return InvalidField("tls.key", "is required where there is \"tls\"");
   }
   return absl::OkStatus();
+}
+
+absl::Status CheckDatasetLimits(const v1::DatasetLimits& limits) {
+  ATELIER_RETURN_IF_ERROR(InRange("dataset_limits.max_sets", limits.has_max_sets(),
+                                  limits.max_sets(), 1, kMaxDatasets));
+  ATELIER_RETURN_IF_ERROR(InRange("dataset_limits.max_pictures", limits.has_max_pictures(),
+                                  limits.max_pictures(), 1, kMaxSetPictures));
+  ATELIER_RETURN_IF_ERROR(InRange("dataset_limits.max_set_mib", limits.has_max_set_mib(),
+                                  static_cast<double>(limits.max_set_mib()), 1, kMaxDatasetMib));
+  return InRange("dataset_limits.max_total_mib", limits.has_max_total_mib(),
+                 static_cast<double>(limits.max_total_mib()), 1, kMaxDatasetMib);
 }
 
 absl::Status CheckLogLevel(const v1::ServerConfig& config) {
@@ -122,6 +151,9 @@ void MakeAbsolute(v1::ServerConfig& config, const fs::path& folder) {
   for (auto& [name, path] : *config.mutable_datasets()) {
     MakeAbsolute(path, folder);
   }
+  for (std::string& root : *config.mutable_dataset_import_roots()) {
+    MakeAbsolute(root, folder);
+  }
   if (config.has_tls()) {
     MakeAbsolute(*config.mutable_tls()->mutable_certificate(), folder);
     MakeAbsolute(*config.mutable_tls()->mutable_key(), folder);
@@ -145,6 +177,13 @@ v1::ServerConfig Defaults() {
   config.mutable_drain()->set_grace_s(0);
   config.mutable_drain()->set_timeout_s(60);
   config.set_model_memory_mib(2048);
+  config.mutable_trainers()->set_count(1);
+  config.mutable_trainers()->set_serving_share(0.9);
+  config.mutable_trainers()->set_threads(0);
+  config.mutable_dataset_limits()->set_max_sets(1000);
+  config.mutable_dataset_limits()->set_max_pictures(kMaxSetPictures);
+  config.mutable_dataset_limits()->set_max_set_mib(51200);
+  config.mutable_dataset_limits()->set_max_total_mib(204800);
   config.set_identity_model(false);
   config.set_log_level("info");
   return config;
@@ -189,6 +228,8 @@ absl::Status CheckConfig(const v1::ServerConfig& config) {
       InRange("drain.timeout_s", drain.has_timeout_s(), drain.timeout_s(), 0, kMaxDrainTimeout));
   ATELIER_RETURN_IF_ERROR(InRange("model_memory_mib", config.has_model_memory_mib(),
                                   static_cast<double>(config.model_memory_mib()), 16, kMaxMib));
+  ATELIER_RETURN_IF_ERROR(CheckTrainers(config.trainers()));
+  ATELIER_RETURN_IF_ERROR(CheckDatasetLimits(config.dataset_limits()));
   return CheckLogLevel(config);
 }
 

@@ -1,6 +1,7 @@
 // The configuration file: reading, checking and filling in atelier.v1.ServerConfig.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <string_view>
 
@@ -32,5 +33,15 @@ v1::ServerConfig EffectiveConfig(const v1::ServerConfig& file,
 inline constexpr double kMaxDrainGrace = 600;
 inline constexpr double kMaxDrainTimeout = 3600;
 inline constexpr double kMaxWorkerGrace = 86400;
+
+// The bounds of TrainerSettings.
+inline constexpr std::uint32_t kMaxTrainers = 64;
+inline constexpr double kLeastServingShare = 0.5;
+inline constexpr double kMostServingShare = 0.98;
+inline constexpr std::uint32_t kMaxTrainerThreads = 1024;
+
+inline constexpr std::uint64_t kMib = 1ULL << 20U;
+// The most that any bound of memory may be. Unit: MiB.
+inline constexpr std::uint64_t kMaxMib = 1048576;
 
 }  // namespace atelier::server

@@ -37,44 +37,55 @@ std::vector<fs::directory_entry> Entries(const fs::path& folder, const fs::path&
   return entries;
 }
 
-// Adds the entry if it is a picture; says whether it was.
-bool CountPicture(const fs::directory_entry& entry, Dataset& dataset) {
+bool IsPicture(const fs::directory_entry& entry) {
   std::error_code error;
-  if (!HasPictureExtension(entry.path()) || !entry.is_regular_file(error)) {
-    return false;
-  }
-  const std::uintmax_t size = entry.file_size(error);
+  return HasPictureExtension(entry.path()) && entry.is_regular_file(error);
+}
+
+// Calls `visit(entry, label)` for each picture of a set; the label is empty where there is none.
+template <typename Visit>
+void ForEachPicture(const fs::path& directory, Visit visit) {
+  std::error_code error;
+  const fs::path root = fs::canonical(directory, error);
   if (error) {
-    return false;  // removed since it was listed
+    return;
   }
-  ++dataset.files;
-  dataset.bytes += size;
-  return true;
+  for (const fs::directory_entry& entry : Entries(directory, root)) {
+    if (!entry.is_directory(error)) {
+      if (IsPicture(entry)) {
+        visit(entry, std::string());
+      }
+      continue;
+    }
+    for (const fs::directory_entry& inner : Entries(entry.path(), root)) {
+      if (IsPicture(inner)) {
+        visit(inner, entry.path().filename().string());
+      }
+    }
+  }
 }
 
 Dataset Scan(const std::string& name, const fs::path& directory) {
   Dataset dataset;
   dataset.name = name;
   dataset.directory = directory;
-  std::error_code error;
-  const fs::path root = fs::canonical(directory, error);
-  if (error) {
-    return dataset;
+  std::map<std::string, std::uint64_t> labels;
+  ForEachPicture(directory, [&](const fs::directory_entry& entry, const std::string& label) {
+    std::error_code error;
+    const std::uintmax_t size = entry.file_size(error);
+    if (error) {
+      return;  // removed since it was listed
+    }
+    ++dataset.files;
+    dataset.bytes += size;
+    if (!label.empty()) {
+      ++labels[label];
+    }
+  });
+  for (const auto& [label, files] : labels) {
+    dataset.labels.push_back(label);
+    dataset.label_files.push_back(files);
   }
-  for (const fs::directory_entry& entry : Entries(directory, root)) {
-    if (!entry.is_directory(error)) {
-      CountPicture(entry, dataset);
-      continue;
-    }
-    std::uint64_t pictures = 0;
-    for (const fs::directory_entry& inner : Entries(entry.path(), root)) {
-      pictures += CountPicture(inner, dataset) ? 1 : 0;
-    }
-    if (pictures > 0) {
-      dataset.labels.push_back(entry.path().filename().string());
-    }
-  }
-  std::sort(dataset.labels.begin(), dataset.labels.end());
   return dataset;
 }
 
@@ -82,7 +93,7 @@ Dataset Scan(const std::string& name, const fs::path& directory) {
 std::string WhatThereIs(const std::map<std::string, fs::path>& folders) {
   constexpr std::size_t kMostNames = 10;
   if (folders.empty()) {
-    return "this server has none, start it with --dataset NAME=DIR";
+    return "this server has none, make one with CreateDataset or start it with --dataset NAME=DIR";
   }
   std::string names;
   std::size_t count = 0;
@@ -152,15 +163,39 @@ absl::StatusOr<Dataset> DatasetCatalog::Find(std::string_view name) const {
         "dataset", name,
         "there is no data set \"" + std::string(name) + "\"; " + WhatThereIs(folders));
   }
-  return Scan(found->first, found->second);
+  return Describe(found->first, found->second);
+}
+
+Dataset DatasetCatalog::Describe(const std::string& name, const fs::path& directory) const {
+  Dataset dataset = Scan(name, directory);
+  if (!named_.contains(name)) {
+    dataset.facts = ReadDatasetFacts(directory);
+  }
+  return dataset;
 }
 
 std::vector<Dataset> DatasetCatalog::List() const {
   std::vector<Dataset> datasets;
   for (const auto& [name, directory] : Folders()) {
-    datasets.push_back(Scan(name, directory));
+    datasets.push_back(Describe(name, directory));
   }
   return datasets;
+}
+
+absl::StatusOr<std::vector<std::string>> DatasetCatalog::Sample(std::string_view name,
+                                                                std::size_t most) const {
+  ATELIER_ASSIGN_OR_RETURN(const Dataset dataset, Find(name));
+  std::vector<std::string> all;
+  ForEachPicture(dataset.directory, [&](const fs::directory_entry& entry, const std::string&) {
+    all.push_back(entry.path().lexically_relative(dataset.directory).string());
+  });
+  std::sort(all.begin(), all.end());
+  std::vector<std::string> sample;
+  const std::size_t count = std::min(most, all.size());
+  for (std::size_t i = 0; i < count; ++i) {
+    sample.push_back(all[i * all.size() / count]);
+  }
+  return sample;
 }
 
 }  // namespace atelier::server

@@ -101,6 +101,9 @@ void WorkDesk::Record(const Pending& pending, const WorkAnswer& answer, absl::Ti
     }
     return;
   }
+  if (recent_ != nullptr && pending.name != kIdentityModel) {
+    recent_->Note(pending.request_id, pending.name, pending.version);
+  }
   if (answer.from == WorkAnswer::From::kCache) {
     statistics_.ServedFromCache(pending.name, pending.version, answer.total, now);
     return;

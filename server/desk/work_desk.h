@@ -11,6 +11,7 @@
 #include "common/clock.h"
 #include "server/cache/response_cache.h"
 #include "server/desk/work_traits.h"
+#include "server/feedback/recent_requests.h"
 #include "server/models/model_statistics.h"
 #include "server/queue/request_queue.h"
 
@@ -32,10 +33,11 @@ struct WorkAnswer {
 // what its caller gave up before the deadline.
 class WorkDesk {
  public:
-  // All outlive the desk and every answer that it owes.
+  // All outlive the desk and every answer that it owes. `recent` is told which version answered
+  // which request; may be null.
   WorkDesk(RequestQueue& queue, ResponseCache& cache, ModelStatisticsTable& statistics,
-           Clock& clock)
-      : queue_(queue), cache_(cache), statistics_(statistics), clock_(clock) {}
+           Clock& clock, RecentRequests* recent = nullptr)
+      : queue_(queue), cache_(cache), statistics_(statistics), clock_(clock), recent_(recent) {}
 
   // Called once, on any thread, also before Submit returns. Must not block.
   using Done = absl::AnyInvocable<void(WorkAnswer) &&>;
@@ -61,6 +63,7 @@ class WorkDesk {
   ResponseCache& cache_;
   ModelStatisticsTable& statistics_;
   Clock& clock_;
+  RecentRequests* const recent_;
 };
 
 }  // namespace atelier::server

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "common/check.h"
+#include "common/status_macros.h"
 
 namespace atelier::server {
 
@@ -71,17 +72,23 @@ absl::Status Dispatcher::AddCredit(WorkerId id, std::uint32_t tasks) {
     if (worker == workers_.end()) {
       return absl::OkStatus();  // lost in the meantime
     }
-    if (tasks > kMaxCredit - worker->second.credit) {
-      return absl::FailedPreconditionError(
-          "The worker granted more credit than the protocol allows.");
-    }
-    worker->second.credit += tasks;
+    ATELIER_RETURN_IF_ERROR(Grant(worker->second, tasks));
   }
   Pump();
   return absl::OkStatus();
 }
 
-absl::Status Dispatcher::OnResult(WorkerId id, RequestId task, absl::StatusOr<Outcome> outcome) {
+absl::Status Dispatcher::Grant(ServingWorker& worker, std::uint32_t tasks) {
+  if (tasks > kMaxCredit - worker.credit) {
+    return absl::FailedPreconditionError(
+        "The worker granted more credit than the protocol allows.");
+  }
+  worker.credit += tasks;
+  return absl::OkStatus();
+}
+
+absl::Status Dispatcher::OnResult(WorkerId id, RequestId task, absl::StatusOr<Outcome> outcome,
+                                  std::uint32_t credit) {
   bool wanted = true;
   {
     absl::MutexLock lock(&mutex_);
@@ -90,6 +97,7 @@ absl::Status Dispatcher::OnResult(WorkerId id, RequestId task, absl::StatusOr<Ou
       return absl::OkStatus();
     }
     ServingWorker& worker = found->second;
+    ATELIER_RETURN_IF_ERROR(Grant(worker, credit));
     if (auto gone = worker.abandoned.extract(task)) {
       wanted = false;
       TaskEnded(worker, gone.mapped(), outcome.status());
@@ -203,7 +211,18 @@ void Dispatcher::Abandoned(RequestId id) {
 }
 
 void Dispatcher::Pump() {
-  absl::MutexLock lock(&mutex_);
+  std::vector<Outgoing> outgoing;
+  {
+    absl::MutexLock lock(&mutex_);
+    AssignAll();
+    outgoing.swap(outbox_);
+  }
+  for (const Outgoing& task : outgoing) {
+    task.port->SendTask(task.id, *task.work, task.deadline);
+  }
+}
+
+void Dispatcher::AssignAll() {
   const absl::Time now = clock_.Now();
   for (auto& [id, worker] : workers_) {
     if (!worker.reserved.has_value()) {
@@ -259,7 +278,7 @@ void Dispatcher::Send(ServingWorker& worker, const RequestQueue::Assignment& nex
   worker.in_work.emplace(next.id, ServingWorker::Task{.work = next.work,
                                                       .weights = WeightsOf(*next.work),
                                                       .fingerprint = next.fingerprint});
-  worker.port->SendTask(next.id, *next.work, next.deadline);
+  outbox_.push_back({worker.port, next.id, next.work, next.deadline});
   probe_.Dispatched();
 }
 

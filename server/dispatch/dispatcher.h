@@ -61,8 +61,10 @@ class Dispatcher final : public QueueListener {
   // The result of `task`; a late one, of a request that was cancelled or has expired, is dropped.
   // UNAVAILABLE and CANCELLED mean that the worker could not do it: another gets it, once.
   // FAILED_PRECONDITION when the worker does not hold this task, or answers another question than
-  // the task asks; the task then stays with it until RemoveWorker.
-  absl::Status OnResult(WorkerId id, RequestId task, absl::StatusOr<Outcome> outcome);
+  // the task asks; the task then stays with it until RemoveWorker. `credit`: what the worker grants
+  // with it, as AddCredit does.
+  absl::Status OnResult(WorkerId id, RequestId task, absl::StatusOr<Outcome> outcome,
+                        std::uint32_t credit = 0);
 
   // Its tasks go back to the front of the queue. No effect when it is unknown.
   void RemoveWorker(WorkerId id, WorkerEnd end = WorkerEnd::kLost);
@@ -76,11 +78,23 @@ class Dispatcher final : public QueueListener {
   static constexpr std::uint32_t kMaxCredit = 1024;
 
  private:
-  // Assigns while there are both work and workers that may have it.
+  // A task that is its worker's already and must still be sent.
+  struct Outgoing {
+    std::shared_ptr<WorkerPort> port;
+    RequestId id = 0;
+    std::shared_ptr<const Work> work;
+    absl::Time deadline;
+  };
+
+  static absl::Status Grant(ServingWorker& worker, std::uint32_t tasks);
+  // Assigns, then sends: making messages of pictures takes time that other calls need not wait for.
+  // A cancellation may overtake its task, which the link allows.
   void Pump() ABSL_LOCKS_EXCLUDED(mutex_);
+  // While there are both work and workers that may have it.
+  void AssignAll() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Workers that may be given one more task now.
   std::vector<ServingWorker*> Takers(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Sends `next`, now or, if it must be alone, once the worker is idle.
+  // To be sent now or, if it must be alone, once the worker is idle.
   void Assign(ServingWorker& worker, RequestQueue::Assignment next, absl::Time now)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Send(ServingWorker& worker, const RequestQueue::Assignment& next, absl::Time now)
@@ -99,6 +113,7 @@ class Dispatcher final : public QueueListener {
   absl::CondVar changed_;  // a breaker has opened, or the end
   std::map<WorkerId, ServingWorker> workers_ ABSL_GUARDED_BY(mutex_);
   BreakerTable breakers_ ABSL_GUARDED_BY(mutex_);
+  std::vector<Outgoing> outbox_ ABSL_GUARDED_BY(mutex_);
   std::uint64_t picks_ ABSL_GUARDED_BY(mutex_) = 0;
   absl::Time absent_since_ ABSL_GUARDED_BY(mutex_);
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;

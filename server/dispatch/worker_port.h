@@ -18,6 +18,7 @@ class WorkerPort {
 
   // The worker answers every task, also a cancelled one, with exactly one result.
   virtual void SendTask(RequestId task, const Work& work, absl::Time deadline) = 0;
+  // May come before the task.
   virtual void SendCancel(RequestId task) = 0;
 };
 

@@ -57,7 +57,8 @@ absl::Status AddPixels(const Inference& inference, std::vector<StylizeOutcome> o
   const std::int64_t width = outcomes.front().width;
   std::size_t bytes = 0;
   for (const StylizeOutcome& outcome : outcomes) {
-    if (outcome.layout != inference.layout || outcome.height != height || outcome.width != width) {
+    if (outcome.layout != inference.layout || std::cmp_not_equal(outcome.height, height) ||
+        std::cmp_not_equal(outcome.width, width)) {
       return absl::InternalError("The results of one batch differ in size.");
     }
     bytes += outcome.image.size();

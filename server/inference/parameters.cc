@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/numbers.h"
@@ -84,14 +85,14 @@ absl::StatusOr<v1::ImageFormat> FormatOf(const InferParameter& value) {
       return ToProto(format);
     }
   }
-  return absl::InvalidArgumentError("must be \"jpeg\", \"png\" or \"webp\"");
+  return absl::InvalidArgumentError(R"(must be "jpeg", "png" or "webp")");
 }
 
 absl::StatusOr<v1::Precision> PrecisionOf(const InferParameter& value) {
   ATELIER_ASSIGN_OR_RETURN(const std::string name, TextOf(value));
   const std::optional<Precision> known = PrecisionNamed(name);
   if (!known.has_value()) {
-    return absl::InvalidArgumentError("must be \"fp32\", \"bf16\" or \"int8\"");
+    return absl::InvalidArgumentError(R"(must be "fp32", "bf16" or "int8")");
   }
   return ToProto(*known);
 }
@@ -212,7 +213,7 @@ absl::Status SetPriority(const InferParameter& value, CallTerms& terms) {
 
 absl::Status SetTimeout(const InferParameter& value, CallTerms& terms) {
   ATELIER_ASSIGN_OR_RETURN(const std::uint64_t microseconds, UnsignedOf(value));
-  if (microseconds > static_cast<std::uint64_t>(absl::ToInt64Microseconds(kMaxTimeout))) {
+  if (std::cmp_greater(microseconds, absl::ToInt64Microseconds(kMaxTimeout))) {
     return absl::InvalidArgumentError(
         "must be at most 86400000000 microseconds, which is one day; 0 is none");
   }

@@ -5,13 +5,13 @@
 namespace atelier::server {
 namespace {
 
-void Set(std::uint64_t count, absl::Duration time, inference::StatisticDuration& out) {
+void SetTally(std::uint64_t count, absl::Duration time, inference::StatisticDuration& out) {
   out.set_count(count);
   out.set_ns(static_cast<std::uint64_t>(absl::ToInt64Nanoseconds(time)));
 }
 
-void Set(const Tally& tally, inference::StatisticDuration& out) {
-  Set(tally.count, tally.time, out);
+void SetTally(const Tally& tally, inference::StatisticDuration& out) {
+  SetTally(tally.count, tally.time, out);
 }
 
 // Members of a batch are counted as they are answered: what is between whole executions rounds.
@@ -32,21 +32,21 @@ void ToProto(const std::string& name, std::uint32_t version, const ModelStatisti
   out.set_inference_count(statistics.pictures);
   out.set_execution_count(Whole(statistics.executions));
   inference::InferStatistics& of = *out.mutable_inference_stats();
-  Set(statistics.success, *of.mutable_success());
-  Set(statistics.fail, *of.mutable_fail());
-  Set(statistics.queue, *of.mutable_queue());
-  Set(statistics.decode, *of.mutable_compute_input());
-  Set(statistics.compute, *of.mutable_compute_infer());
-  Set(statistics.encode, *of.mutable_compute_output());
-  Set(statistics.cache_hit, *of.mutable_cache_hit());
-  Set(statistics.cache_miss, *of.mutable_cache_miss());
+  SetTally(statistics.success, *of.mutable_success());
+  SetTally(statistics.fail, *of.mutable_fail());
+  SetTally(statistics.queue, *of.mutable_queue());
+  SetTally(statistics.decode, *of.mutable_compute_input());
+  SetTally(statistics.compute, *of.mutable_compute_infer());
+  SetTally(statistics.encode, *of.mutable_compute_output());
+  SetTally(statistics.cache_hit, *of.mutable_cache_hit());
+  SetTally(statistics.cache_miss, *of.mutable_cache_miss());
   for (const auto& [size, batch] : statistics.batches) {
     inference::InferBatchStatistics& to = *out.add_batch_stats();
     to.set_batch_size(size);
     const std::uint64_t count = Whole(batch.executions);
-    Set(count, batch.decode, *to.mutable_compute_input());
-    Set(count, batch.compute, *to.mutable_compute_infer());
-    Set(count, batch.encode, *to.mutable_compute_output());
+    SetTally(count, batch.decode, *to.mutable_compute_input());
+    SetTally(count, batch.compute, *to.mutable_compute_infer());
+    SetTally(count, batch.encode, *to.mutable_compute_output());
   }
 }
 

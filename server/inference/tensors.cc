@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstring>
 #include <set>
+#include <utility>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
@@ -136,7 +137,7 @@ absl::Status CheckTyped(const InputTensor& tensor, const Datatype& type) {
   }
   for (const FieldSize& of : SizesOf(*tensor.contents)) {
     const std::uint64_t wanted = of.field == type.field ? tensor.elements : 0;
-    if (static_cast<std::uint64_t>(of.size) != wanted) {
+    if (std::cmp_not_equal(of.size, wanted)) {
       return InvalidField(
           tensor.name,
           absl::StrCat("has ", of.size, " elements in ", of.field == type.field ? "its" : "another",

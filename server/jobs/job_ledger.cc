@@ -11,6 +11,8 @@ namespace atelier::server {
 namespace {
 
 constexpr char kCancelled[] = "cancelled by its owner";
+// A job may lose max_crashes trainers in each of so many parts of its steps.
+constexpr std::uint64_t kCrashStretches = 10;
 
 v1::JobEvent EventAt(absl::Time now) {
   v1::JobEvent event;
@@ -46,6 +48,47 @@ void GoBackToCheckpoint(store::JobRecord& record) {
     progress.set_percent(100.0 * static_cast<double>(step) / static_cast<double>(before.steps()));
   }
   *record.job.mutable_progress() = progress;
+}
+
+// Why the job cannot go on after one more crash; empty: it can.
+std::string CountCrash(store::JobRecord& record, const AttemptEnd& end) {
+  const std::uint64_t stretch =
+      std::max<std::uint64_t>(record.job.progress().steps() / kCrashStretches, 1);
+  if (record.checkpoint_step >= record.crash_step + stretch) {
+    record.crash_step = record.checkpoint_step;
+    record.crashes = 0;
+  }
+  ++record.crashes;
+  if (record.fruitless_attempts >= end.max_fruitless_attempts) {
+    return "the trainer ended " + std::to_string(record.fruitless_attempts) +
+           " times in a row without a new checkpoint, at last: " + end.reason;
+  }
+  if (record.crashes >= end.max_crashes) {
+    return "the trainer ended " + std::to_string(record.crashes) +
+           " times while the job came from step " + std::to_string(record.crash_step) + " to " +
+           std::to_string(record.checkpoint_step) + ", at last: " + end.reason;
+  }
+  return "";
+}
+
+// The attempt was none: it ended because the server wanted it to.
+void UncountAttempt(store::JobRecord& record) {
+  record.fruitless_attempts -= record.fruitless_attempts > 0 ? 1 : 0;
+}
+
+// A trainer has done all it was to do: RUNNING, unless the job is not to end so.
+absl::Status EndOfWork(store::Writer& writer, store::JobRecord& record, absl::Time now) {
+  switch (record.job.state()) {
+    case v1::JOB_STATE_CANCELLING:
+      return MoveJob(writer, record, v1::JOB_STATE_CANCELLED, kCancelled, now);
+    case v1::JOB_STATE_QUEUED:
+    case v1::JOB_STATE_RUNNING:
+      return absl::OkStatus();
+    default:
+      // It was done before it could pause, or it resumed behind its last step and had none to start
+      // with.
+      return MoveJob(writer, record, v1::JOB_STATE_RUNNING, "", now);
+  }
 }
 
 }  // namespace
@@ -121,15 +164,23 @@ absl::Status EndAttempt(store::Writer& writer, store::JobRecord& record, const A
   if (record.job.state() == v1::JOB_STATE_CANCELLING) {
     return MoveJob(writer, record, v1::JOB_STATE_CANCELLED, kCancelled, now);
   }
-  const std::string going_on = "; going on from step " + std::to_string(end.resume_step);
-  if (!end.counts) {
-    record.fruitless_attempts -= record.fruitless_attempts > 0 ? 1 : 0;
-    return MoveJob(writer, record, v1::JOB_STATE_QUEUED, end.reason + going_on, now);
+  if (record.job.state() == v1::JOB_STATE_QUEUED) {
+    return absl::OkStatus();
   }
-  if (record.fruitless_attempts >= end.max_fruitless_attempts) {
-    const std::string reason = "the trainer ended " + std::to_string(record.fruitless_attempts) +
-                               " times in a row without a new checkpoint, at last: " + end.reason;
-    return MoveJob(writer, record, v1::JOB_STATE_FAILED, BoundedSentence(reason), now);
+  const std::string going_on = "; going on from step " + std::to_string(end.resume_step);
+  if (record.job.state() == v1::JOB_STATE_PAUSING) {
+    UncountAttempt(record);
+    const std::string reason =
+        kPausedByOwner + (end.reason.empty() ? "" : " (" + BoundedSentence(end.reason) + ")");
+    return MoveJob(writer, record, v1::JOB_STATE_PAUSED, BoundedSentence(reason + going_on), now);
+  }
+  if (!end.counts) {
+    UncountAttempt(record);
+    return MoveJob(writer, record, v1::JOB_STATE_QUEUED, end.reason + going_on, now,
+                   end.replaced_by);
+  }
+  if (const std::string why = CountCrash(record, end); !why.empty()) {
+    return MoveJob(writer, record, v1::JOB_STATE_FAILED, BoundedSentence(why), now);
   }
   const std::string reason = BoundedSentence("attempt " + std::to_string(record.job.attempts()) +
                                              " ended: " + BoundedSentence(end.reason) + going_on);
@@ -148,15 +199,19 @@ absl::Status FailAttempt(store::Writer& writer, store::JobRecord& record, std::s
 
 absl::Status FinishTraining(store::Writer& writer, store::JobRecord& record,
                             std::string_view result_directory, absl::Time now) {
-  if (record.job.state() == v1::JOB_STATE_CANCELLING) {
-    return MoveJob(writer, record, v1::JOB_STATE_CANCELLED, kCancelled, now);
-  }
-  if (record.job.state() == v1::JOB_STATE_STARTING) {
-    // It resumed behind its last step, so there was none to start with.
-    ATELIER_RETURN_IF_ERROR(MoveJob(writer, record, v1::JOB_STATE_RUNNING, "", now));
+  ATELIER_RETURN_IF_ERROR(EndOfWork(writer, record, now));
+  if (record.job.state() != v1::JOB_STATE_RUNNING) {
+    return absl::OkStatus();
   }
   record.result_directory = std::string(result_directory);
   return writer.UpdateJob(record);
+}
+
+absl::Status FinishWithoutResult(store::Writer& writer, store::JobRecord& record, absl::Time now) {
+  ATELIER_RETURN_IF_ERROR(EndOfWork(writer, record, now));
+  return record.job.state() == v1::JOB_STATE_RUNNING
+             ? MoveJob(writer, record, v1::JOB_STATE_SUCCEEDED, "", now)
+             : absl::OkStatus();
 }
 
 }  // namespace atelier::server

@@ -40,26 +40,36 @@ absl::Status AddCheckpoint(store::Writer& writer, store::JobRecord& record, std:
 absl::Status AddWarning(store::Writer& writer, store::JobRecord& record, std::string_view sentence,
                         absl::Time now);
 
+inline constexpr char kPausedByOwner[] = "paused by its owner";
+
 struct AttemptEnd {
-  std::string reason;             // why the trainer is gone, a sentence
+  std::string reason;  // why the trainer is gone, a sentence; may be empty if it was asked
   std::uint64_t resume_step = 0;  // where the next attempt goes on
   // False: the server ended it, so it does not count against the job.
   bool counts = true;
+  std::string replaced_by;  // the job that takes its place; empty: none does
   std::uint32_t max_fruitless_attempts = 3;
+  std::uint32_t max_crashes = 10;
 };
 
-// The trainer is gone before the job was done: CANCELLED if that was wanted, FAILED after too many
-// fruitless attempts, else QUEUED. Job.warnings keeps the reason of an attempt that counts.
+// The trainer is gone before the job was done: CANCELLED or PAUSED if that was wanted, FAILED after
+// too many fruitless attempts or crashes, else QUEUED, as it stays if it is that already (resumed
+// while it was pausing). Job.warnings keeps the reason of an attempt that counts.
 absl::Status EndAttempt(store::Writer& writer, store::JobRecord& record, const AttemptEnd& end,
                         absl::Time now);
 
-// The trainer is done, but with an error: FAILED, or CANCELLED if that was wanted.
+// The trainer is done, but with an error: FAILED, even if it was pausing, or CANCELLED if that was
+// wanted.
 absl::Status FailAttempt(store::Writer& writer, store::JobRecord& record, std::string_view reason,
                          absl::Time now);
 
-// Training is done and `result_directory` waits to be published: RUNNING until then, or CANCELLED
-// if that was wanted.
+// Training is done and `result_directory` waits to be published: RUNNING until then, even if it was
+// pausing, or CANCELLED if that was wanted. A job that was resumed while it was pausing stays
+// QUEUED: its next attempt finds the last step's checkpoint and has nothing to do but this.
 absl::Status FinishTraining(store::Writer& writer, store::JobRecord& record,
                             std::string_view result_directory, absl::Time now);
+
+// The same for a job that leaves nothing to publish: SUCCEEDED.
+absl::Status FinishWithoutResult(store::Writer& writer, store::JobRecord& record, absl::Time now);
 
 }  // namespace atelier::server

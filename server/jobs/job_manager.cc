@@ -1,7 +1,5 @@
 #include "server/jobs/job_manager.h"
 
-#include <google/protobuf/util/message_differencer.h>
-
 #include <utility>
 
 #include "common/device_name.h"
@@ -14,6 +12,8 @@
 #include "server/jobs/job_runner.h"
 #include "server/jobs/job_state.h"
 #include "server/jobs/job_validation.h"
+#include "server/jobs/model_job.h"
+#include "server/jobs/spec_difference.h"
 
 namespace atelier::server {
 namespace {
@@ -33,34 +33,91 @@ absl::StatusOr<std::optional<v1::Job>> FindTwin(store::Reader& reader, const v1:
     return std::nullopt;
   }
   ATELIER_RETURN_IF_ERROR(existing.status());
-  if (!google::protobuf::util::MessageDifferencer::Equals(existing->job.spec(), spec)) {
+  if (const std::string fields = SpecDifference(existing->job.spec(), spec); !fields.empty()) {
     return absl::AlreadyExistsError("there is a job \"" + spec.job_id() +
-                                    "\" with another specification; choose another job_id");
+                                    "\" with another specification (" + fields +
+                                    "); choose another job_id");
   }
   return std::optional(std::move(existing)->job);
 }
 
+absl::Status Publishing(std::string_view no_longer) {
+  return absl::FailedPreconditionError(
+      "the job is trained and its model is being published; it can no longer be " +
+      std::string(no_longer));
+}
+
+absl::Status Ended(const v1::Job& job, std::string_view cannot) {
+  return absl::FailedPreconditionError("the job has " + std::string(StateName(job.state())) +
+                                       " already; only an unfinished job can be " +
+                                       std::string(cannot));
+}
+
+absl::Status BeingCancelled(std::string_view cannot) {
+  return absl::FailedPreconditionError("the job is being cancelled and can no longer be " +
+                                       std::string(cannot));
+}
+
 // What CancelJob does to the record; `stop` tells whether a trainer must be told.
-absl::Status Cancel(store::Writer& writer, store::JobRecord& record, absl::Time now, bool& stop) {
+absl::Status CancelRecord(store::Writer& writer, store::JobRecord& record, absl::Time now,
+                          bool& stop) {
+  constexpr char kReason[] = "cancelled by its owner";
   switch (record.job.state()) {
     case v1::JOB_STATE_CANCELLING:
     case v1::JOB_STATE_CANCELLED:
       return absl::OkStatus();
     case v1::JOB_STATE_QUEUED:
-      return MoveJob(writer, record, v1::JOB_STATE_CANCELLED, "cancelled by its owner", now);
+    case v1::JOB_STATE_PAUSED:
+      stop = true;  // the process of its last attempt may still be there
+      return MoveJob(writer, record, v1::JOB_STATE_CANCELLED, kReason, now);
+    case v1::JOB_STATE_STARTING:
+    case v1::JOB_STATE_RUNNING:
+    case v1::JOB_STATE_PAUSING:
+      if (!record.result_directory.empty()) {
+        return Publishing("cancelled");
+      }
+      stop = true;
+      return MoveJob(writer, record, v1::JOB_STATE_CANCELLING, kReason, now);
+    default:
+      return Ended(record.job, "cancelled");
+  }
+}
+
+absl::Status PauseRecord(store::Writer& writer, store::JobRecord& record, absl::Time now,
+                         bool& stop) {
+  switch (record.job.state()) {
+    case v1::JOB_STATE_PAUSING:
+    case v1::JOB_STATE_PAUSED:
+      return absl::OkStatus();
+    case v1::JOB_STATE_QUEUED:
+      return MoveJob(writer, record, v1::JOB_STATE_PAUSED, kPausedByOwner, now);
     case v1::JOB_STATE_STARTING:
     case v1::JOB_STATE_RUNNING:
       if (!record.result_directory.empty()) {
-        return absl::FailedPreconditionError(
-            "the job is trained and its model is being published; it can no longer be cancelled");
+        return Publishing("paused");
       }
       stop = true;
-      return MoveJob(writer, record, v1::JOB_STATE_CANCELLING, "cancelled by its owner", now);
+      return MoveJob(writer, record, v1::JOB_STATE_PAUSING, kPausedByOwner, now);
+    case v1::JOB_STATE_CANCELLING:
+      return BeingCancelled("paused");
     default:
-      return absl::FailedPreconditionError("the job has " +
-                                           std::string(StateName(record.job.state())) +
-                                           " already; only an unfinished job can be cancelled");
+      return Ended(record.job, "paused");
   }
+}
+
+bool IsSetAside(v1::JobState state) {
+  return state == v1::JOB_STATE_PAUSING || state == v1::JOB_STATE_PAUSED;
+}
+
+absl::Status ResumeRecord(store::Writer& writer, store::JobRecord& record, absl::Time now,
+                          bool& /*stop*/) {
+  if (IsSetAside(record.job.state())) {
+    return MoveJob(writer, record, v1::JOB_STATE_QUEUED, "resumed by its owner", now);
+  }
+  if (record.job.state() == v1::JOB_STATE_CANCELLING) {
+    return BeingCancelled("resumed");
+  }
+  return IsFinal(record.job.state()) ? Ended(record.job, "resumed") : absl::OkStatus();
 }
 
 }  // namespace
@@ -81,9 +138,10 @@ JobManager::~JobManager() { Stop(); }
 absl::Status JobManager::Recover() {
   std::vector<std::string> unpublished;
   ATELIER_RETURN_IF_ERROR(options_.store->Write([&](store::Writer& writer) -> absl::Status {
-    ATELIER_ASSIGN_OR_RETURN(std::vector<store::JobRecord> records,
-                             writer.JobsInStates({v1::JOB_STATE_STARTING, v1::JOB_STATE_RUNNING,
-                                                  v1::JOB_STATE_CANCELLING}));
+    ATELIER_ASSIGN_OR_RETURN(
+        std::vector<store::JobRecord> records,
+        writer.JobsInStates({v1::JOB_STATE_STARTING, v1::JOB_STATE_RUNNING, v1::JOB_STATE_PAUSING,
+                             v1::JOB_STATE_CANCELLING}));
     for (store::JobRecord& record : records) {
       const std::string& job_id = record.job.spec().job_id();
       if (!record.result_directory.empty()) {
@@ -92,7 +150,7 @@ absl::Status JobManager::Recover() {
       }
       const AttemptEnd end = {
           .reason = "the server was restarted",
-          .resume_step = FindNewestCheckpoint(options_.jobs_directory, job_id).step,
+          .resume_step = ResumeStep(options_, record),
           .counts = false};
       ATELIER_RETURN_IF_ERROR(EndAttempt(writer, record, end, options_.clock->Now()));
     }
@@ -127,10 +185,22 @@ absl::StatusOr<v1::Job> JobManager::CreateJob(const v1::JobSpec& spec) {
   if (twin.has_value()) {
     return *std::move(twin);
   }
+  ATELIER_RETURN_IF_ERROR(CheckCanTrain(spec, /*begins=*/true));
+  return Insert(spec);
+}
+
+absl::Status JobManager::CheckCanTrain(const v1::JobSpec& spec, bool begins) const {
+  if (IsModelJob(spec)) {
+    ATELIER_RETURN_IF_ERROR(CheckModelJob(options_, spec));
+    return runner_->ReadyToTrain();
+  }
   ATELIER_ASSIGN_OR_RETURN(const TrainConfig config, CheckJobKind(spec));
   ATELIER_RETURN_IF_ERROR(CheckTrainDevice(config, options_.trainer_device));
+  if (spec.has_sweep()) {
+    ATELIER_RETURN_IF_ERROR(CheckCells(spec, options_.trainer_device));
+  }
   ATELIER_RETURN_IF_ERROR(CheckDatasets(*options_.datasets, config));
-  if (!config.init_from.empty()) {
+  if (begins && !config.init_from.empty()) {
     ATELIER_RETURN_IF_ERROR(
         FindInitSource(*options_.models, options_.jobs_directory, config.init_from).status());
   }
@@ -138,8 +208,7 @@ absl::StatusOr<v1::Job> JobManager::CreateJob(const v1::JobSpec& spec) {
     ATELIER_RETURN_IF_ERROR(FindCompressionSource(*options_.models, config).status());
   }
   // Without a way to train the job could only fail.
-  ATELIER_RETURN_IF_ERROR(runner_->ReadyToTrain());
-  return Insert(spec);
+  return runner_->ReadyToTrain();
 }
 
 absl::StatusOr<v1::Job> JobManager::Insert(const v1::JobSpec& spec) {
@@ -151,10 +220,15 @@ absl::StatusOr<v1::Job> JobManager::Insert(const v1::JobSpec& spec) {
       return absl::OkStatus();
     }
     ATELIER_ASSIGN_OR_RETURN(const auto counts, writer.CountJobs());
-    const auto waiting = counts.find(v1::JOB_STATE_QUEUED);
-    if (waiting != counts.end() && waiting->second >= options_.max_waiting) {
-      return RetryLater(kQueueRetry, std::to_string(waiting->second) +
-                                         " jobs wait already; try again when some are done");
+    std::uint64_t waiting = 0;
+    for (const auto& [state, count] : counts) {
+      // Paused ones are counted, so that resuming needs no limit of its own.
+      waiting += state == v1::JOB_STATE_QUEUED || IsSetAside(state) ? count : 0;
+    }
+    if (waiting >= options_.max_waiting) {
+      return RetryLater(kQueueRetry,
+                        std::to_string(waiting) +
+                            " jobs wait or are paused already; try again when some are done");
     }
     store::JobRecord record;
     ATELIER_RETURN_IF_ERROR(CreateRecord(writer, spec, options_.clock->Now(), record));
@@ -198,23 +272,50 @@ absl::StatusOr<JobManager::Page> JobManager::ListJobs(std::uint64_t before,
   return page;
 }
 
-absl::StatusOr<v1::Job> JobManager::CancelJob(std::string_view job_id) {
-  ATELIER_RETURN_IF_ERROR(CheckName("job_id", job_id));
+absl::StatusOr<v1::Job> JobManager::ChangeForOwner(std::string_view job_id, OwnersChange change,
+                                                   internal::v1::StopJob::Why why,
+                                                   absl::Duration grace) {
   store::JobRecord record;
   bool stop = false;
   ATELIER_RETURN_IF_ERROR(options_.store->Write([&](store::Writer& writer) -> absl::Status {
     ATELIER_ASSIGN_OR_RETURN(record, writer.GetJob(job_id));
-    return Cancel(writer, record, options_.clock->Now(), stop);
+    return change(writer, record, options_.clock->Now(), stop);
   }));
   hub_->Notify(std::string(job_id));
   if (stop) {
-    runner_->StopTrainer(std::string(job_id), record.fence,
-                         {.why = internal::v1::StopJob::WHY_CANCEL,
-                          .kill_after_ms = static_cast<std::uint32_t>(
-                              absl::ToInt64Milliseconds(options_.cancel_grace))});
+    runner_->StopTrainer(
+        std::string(job_id), record.fence,
+        {.why = why,
+         .kill_after_ms = static_cast<std::uint32_t>(absl::ToInt64Milliseconds(grace))});
   }
   runner_->Wake();
   return std::move(record.job);
+}
+
+absl::StatusOr<v1::Job> JobManager::CancelJob(std::string_view job_id) {
+  ATELIER_RETURN_IF_ERROR(CheckName("job_id", job_id));
+  return ChangeForOwner(job_id, CancelRecord, internal::v1::StopJob::WHY_CANCEL,
+                        options_.cancel_grace);
+}
+
+absl::StatusOr<v1::Job> JobManager::PauseJob(std::string_view job_id) {
+  ATELIER_RETURN_IF_ERROR(CheckName("job_id", job_id));
+  return ChangeForOwner(job_id, PauseRecord, internal::v1::StopJob::WHY_PAUSE,
+                        options_.pause_grace);
+}
+
+absl::StatusOr<v1::Job> JobManager::ResumeJob(std::string_view job_id) {
+  if (runner_->draining()) {
+    return Draining();
+  }
+  ATELIER_ASSIGN_OR_RETURN(const v1::Job job, GetJob(job_id));
+  if (IsSetAside(job.state())) {
+    // Told now rather than by a job that fails when its turn comes.
+    const bool begins = FindNewestCheckpoint(options_.jobs_directory, job_id).directory.empty();
+    ATELIER_RETURN_IF_ERROR(CheckCanTrain(job.spec(), begins));
+  }
+  return ChangeForOwner(job_id, ResumeRecord, internal::v1::StopJob::WHY_UNSPECIFIED,
+                        absl::ZeroDuration());
 }
 
 absl::StatusOr<std::unique_ptr<JobWatch>> JobManager::Watch(std::string_view job_id,

@@ -31,7 +31,8 @@ class JobManager final : public JobSink {
   using Options = JobOptions;
 
   // Puts jobs that an earlier server left behind where they belong: STARTING and RUNNING → QUEUED
-  // (they go on from their last checkpoint), CANCELLING → CANCELLED. Nothing runs before Start.
+  // (they go on from their last checkpoint), PAUSING → PAUSED, CANCELLING → CANCELLED. Nothing runs
+  // before Start.
   // Errors of the store.
   static absl::StatusOr<std::unique_ptr<JobManager>> Create(const Options& options);
   ~JobManager() override;
@@ -55,6 +56,8 @@ class JobManager final : public JobSink {
   absl::StatusOr<v1::Job> CreateJob(const v1::JobSpec& spec);
   absl::StatusOr<v1::Job> GetJob(std::string_view job_id) const;
   absl::StatusOr<v1::Job> CancelJob(std::string_view job_id);
+  absl::StatusOr<v1::Job> PauseJob(std::string_view job_id);
+  absl::StatusOr<v1::Job> ResumeJob(std::string_view job_id);
 
   struct Page {
     std::vector<v1::Job> jobs;  // the newest first
@@ -81,6 +84,15 @@ class JobManager final : public JobSink {
 
   absl::Status Recover();
   absl::StatusOr<v1::Job> Insert(const v1::JobSpec& spec);
+  // Whether everything that the job learns from is there, and a way to train. `begins`: what it
+  // starts from, too, which a job with a checkpoint has left behind.
+  absl::Status CheckCanTrain(const v1::JobSpec& spec, bool begins) const;
+  // Changes the job, tells its watchers, and its trainer if `change` says so, which is then killed
+  // `grace` later.
+  using OwnersChange = absl::Status (*)(store::Writer&, store::JobRecord&, absl::Time now,
+                                        bool& stop);
+  absl::StatusOr<v1::Job> ChangeForOwner(std::string_view job_id, OwnersChange change,
+                                         internal::v1::StopJob::Why why, absl::Duration grace);
 
   const Options options_;
   const std::unique_ptr<WatchHub> hub_;

@@ -39,6 +39,7 @@ void JobRunner::Start(TrainerLauncher& launcher) {
     ATELIER_CHECK(launcher_ == nullptr && !stopping_);
     launcher_ = &launcher;
     awake_ = true;
+    look_for_room_ = true;
     idle_ = false;
   }
   thread_ = std::thread([this] { Loop(); });
@@ -82,7 +83,8 @@ void JobRunner::Drain(absl::Duration bound) {
   const absl::Duration grace = std::max(bound - kDrainMargin, bound / 2);
   const StopOrder order{
       .why = internal::v1::StopJob::WHY_DRAIN,
-      .kill_after_ms = static_cast<std::uint32_t>(absl::ToInt64Milliseconds(grace))};
+      .kill_after_ms = static_cast<std::uint32_t>(absl::ToInt64Milliseconds(grace)),
+      .reason = "the server is shutting down"};
   for (const LeaseName& lease : leases_.All()) {
     StopTrainer(lease.job_id, lease.fence, order);
   }
@@ -99,6 +101,7 @@ bool JobRunner::Settled() const {
 void JobRunner::Wake() {
   const absl::MutexLock lock(&mutex_);
   awake_ = true;
+  look_for_room_ = true;
   changed_.SignalAll();
 }
 
@@ -214,7 +217,10 @@ void JobRunner::KillOverdue() {
                                " s and was killed";
     spdlog::warn("job {}: {}; is the machine overloaded?", lease.job_id, reason);
     StopTrainer(lease.job_id, lease.fence,
-                {.why = internal::v1::StopJob::WHY_DRAIN, .kill_after_ms = 0, .reason = reason});
+                {.why = internal::v1::StopJob::WHY_DRAIN,
+                 .kill_after_ms = 0,
+                 .reason = reason,
+                 .counts = true});
   }
 }
 

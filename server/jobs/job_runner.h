@@ -11,6 +11,7 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <utility>
 #include <variant>
 
 #include "absl/base/thread_annotations.h"
@@ -88,11 +89,15 @@ class JobRunner {
   absl::Status ApplyFinished(store::Writer& writer, store::JobRecord& record,
                              const internal::v1::JobFinished& finished);
   void PublishFinished();
+  // The version of a model; 0: a data set.
+  absl::StatusOr<std::uint32_t> PublishResult(const store::JobRecord& record) const;
   // False: to be tried again later.
   bool PublishOne(const std::string& job_id);
   void WarnOnce(const std::string& job_id, const std::string& sentence);
   void Schedule();
   std::optional<store::JobRecord> NextQueued();
+  // Asks trainers to stop whose places jobs of a higher priority want.
+  void MakeRoom();
   // False: to be tried again later.
   bool StartNext(const store::JobRecord& queued);
   absl::StatusOr<internal::v1::StartJob> Prepare(const store::JobRecord& queued) const;
@@ -112,6 +117,9 @@ class JobRunner {
   std::size_t inbox_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   TrainerLauncher* launcher_ ABSL_GUARDED_BY(mutex_) = nullptr;
   bool awake_ ABSL_GUARDED_BY(mutex_) = false;
+  // Whether jobs were created or moved since MakeRoom looked; progress, which comes far more often,
+  // does not make it read the queue.
+  bool look_for_room_ ABSL_GUARDED_BY(mutex_) = false;
   bool idle_ ABSL_GUARDED_BY(mutex_) = true;
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
@@ -119,7 +127,7 @@ class JobRunner {
   // Of the thread alone.
   std::deque<Fact> backlog_;
   std::deque<std::string> to_publish_;
-  std::set<std::string> warned_;
+  std::set<std::pair<std::string, std::string>> warned_;  // job, sentence
   ProgressPacer pacer_;
   // What failed is left alone until then.
   absl::Time facts_blocked_until_ = absl::InfinitePast();

@@ -4,17 +4,38 @@
 #include "server/jobs/job_ledger.h"
 #include "server/jobs/job_runner.h"
 #include "server/jobs/job_state.h"
+#include "server/jobs/model_job.h"
 #include "spdlog/spdlog.h"
 
 namespace atelier::server {
 namespace {
 
-// Whether a trainer's word still counts: it holds the newest lease of a job that waits for it.
+// Whether a trainer's word still counts: it holds the newest lease of a job that waits for it. One
+// that is QUEUED was resumed while its trainer, which stops, still had something to say.
 bool Listens(const store::JobRecord& record, std::uint64_t fence) {
   const v1::JobState state = record.job.state();
   return record.fence == fence && record.result_directory.empty() &&
          (state == v1::JOB_STATE_STARTING || state == v1::JOB_STATE_RUNNING ||
-          state == v1::JOB_STATE_CANCELLING);
+          state == v1::JOB_STATE_PAUSING || state == v1::JOB_STATE_CANCELLING ||
+          state == v1::JOB_STATE_QUEUED);
+}
+
+// What a trainer's end means to its job, once it was told to stop or not. `reason`: what to say of
+// it unless the order says something itself.
+AttemptEnd EndOf(const std::optional<StopOrder>& order, std::string_view reason,
+                 const JobOptions& options, const store::JobRecord& record) {
+  AttemptEnd end = {
+      .reason = std::string(reason),
+      .resume_step = ResumeStep(options, record),
+      .max_fruitless_attempts = options.max_fruitless_attempts,
+      .max_crashes = options.max_crashes,
+  };
+  if (order.has_value()) {
+    end.reason = order->reason.empty() ? end.reason : order->reason;
+    end.replaced_by = order->replaced_by;
+    end.counts = order->counts;
+  }
+  return end;
 }
 
 }  // namespace
@@ -86,6 +107,9 @@ absl::Status JobRunner::ApplyFinished(store::Writer& writer, store::JobRecord& r
   const std::string& job_id = record.job.spec().job_id();
   switch (finished.outcome()) {
     case internal::v1::JobFinished::OUTCOME_SUCCEEDED: {
+      if (record.job.spec().has_evaluate()) {
+        return FinishWithoutResult(writer, record, now);
+      }
       const absl::StatusOr<std::string> result = RelativeResult(
           options_.jobs_directory, job_id, record.fence, finished.result_directory());
       if (!result.ok()) {
@@ -99,13 +123,8 @@ absl::Status JobRunner::ApplyFinished(store::Writer& writer, store::JobRecord& r
                          finished.message().empty() ? "training failed" : finished.message(), now);
     case internal::v1::JobFinished::OUTCOME_STOPPED: {
       const std::optional<StopOrder> order = leases_.OrderOf(job_id, record.fence);
-      return EndAttempt(writer, record,
-                        {.reason = order.has_value() ? "the server is shutting down"
-                                                     : "the trainer stopped without being asked to",
-                         .resume_step = FindNewestCheckpoint(options_.jobs_directory, job_id).step,
-                         .counts = !order.has_value(),
-                         .max_fruitless_attempts = options_.max_fruitless_attempts},
-                        now);
+      const char* reason = order.has_value() ? "" : "the trainer stopped without being asked to";
+      return EndAttempt(writer, record, EndOf(order, reason, options_, record), now);
     }
     default:
       // The end of the process, which follows, decides.
@@ -125,14 +144,9 @@ absl::Status JobRunner::Apply(const TrainerGone& gone) {
     if (const auto held = pacer_.Held(gone.job_id); held.has_value()) {
       ATELIER_RETURN_IF_ERROR(AddProgress(writer, record, *held, now));
     }
-    const std::optional<StopOrder> order = leases_.OrderOf(gone.job_id, gone.fence);
-    return EndAttempt(
-        writer, record,
-        {.reason = order.has_value() && !order->reason.empty() ? order->reason : gone.reason,
-         .resume_step = FindNewestCheckpoint(options_.jobs_directory, gone.job_id).step,
-         .counts = !draining(),
-         .max_fruitless_attempts = options_.max_fruitless_attempts},
-        now);
+    AttemptEnd end = EndOf(leases_.OrderOf(gone.job_id, gone.fence), gone.reason, options_, record);
+    end.counts = end.counts && !draining();
+    return EndAttempt(writer, record, end, now);
   });
 }
 

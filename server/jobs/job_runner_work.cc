@@ -5,9 +5,11 @@
 #include "server/jobs/attempt_files.h"
 #include "server/jobs/init_source.h"
 #include "server/jobs/job_ledger.h"
+#include "server/jobs/job_order.h"
 #include "server/jobs/job_runner.h"
 #include "server/jobs/job_state.h"
 #include "server/jobs/job_validation.h"
+#include "server/jobs/model_job.h"
 #include "spdlog/spdlog.h"
 
 namespace atelier::server {
@@ -44,6 +46,9 @@ void JobRunner::Schedule() {
       starting_blocked_until_ = options_.clock->Now() + options_.retry_delay;
     }
   }
+  if (leases_.size() >= options_.max_running) {
+    MakeRoom();
+  }
 }
 
 std::optional<store::JobRecord> JobRunner::NextQueued() {
@@ -51,13 +56,12 @@ std::optional<store::JobRecord> JobRunner::NextQueued() {
   const absl::Status read = options_.store->Read([&](store::Reader& reader) -> absl::Status {
     ATELIER_ASSIGN_OR_RETURN(const std::vector<store::JobRecord> queued,
                              reader.JobsInStates({v1::JOB_STATE_QUEUED}));
-    // One that is QUEUED again may still have the process of its last attempt.
-    const auto found =
-        std::find_if(queued.begin(), queued.end(), [this](const store::JobRecord& record) {
-          return !leases_.Holds(record.job.spec().job_id());
-        });
-    if (found != queued.end()) {
-      next = *found;
+    for (const store::JobRecord& record : queued) {
+      // One that is QUEUED again may still have the process of its last attempt.
+      if (!leases_.Holds(record.job.spec().job_id()) &&
+          (!next.has_value() || StartsBefore(record, *next))) {
+        next = record;
+      }
     }
     return absl::OkStatus();
   });
@@ -68,18 +72,72 @@ std::optional<store::JobRecord> JobRunner::NextQueued() {
   return next;
 }
 
+void JobRunner::MakeRoom() {
+  {
+    const absl::MutexLock lock(&mutex_);
+    if (draining_ || stopping_ || !std::exchange(look_for_room_, false)) {
+      return;
+    }
+  }
+  std::vector<store::JobRecord> waiting;
+  std::vector<store::JobRecord> running;
+  const absl::Status read = options_.store->Read([&](store::Reader& reader) -> absl::Status {
+    ATELIER_ASSIGN_OR_RETURN(waiting, reader.JobsInStates({v1::JOB_STATE_QUEUED}));
+    ATELIER_ASSIGN_OR_RETURN(running,
+                             reader.JobsInStates({v1::JOB_STATE_STARTING, v1::JOB_STATE_RUNNING}));
+    return absl::OkStatus();
+  });
+  if (!read.ok()) {
+    spdlog::error("the queue of jobs cannot be read: {}", std::string(read.message()));
+    starting_blocked_until_ = options_.clock->Now() + options_.retry_delay;
+    const absl::MutexLock lock(&mutex_);
+    look_for_room_ = true;
+    return;
+  }
+  std::erase_if(waiting, [this](const store::JobRecord& record) {
+    return leases_.Holds(record.job.spec().job_id());
+  });
+  // Trainers that are stopping or done already give their places back by themselves.
+  std::erase_if(running, [this](const store::JobRecord& record) {
+    const std::string& job_id = record.job.spec().job_id();
+    return !leases_.Holds(job_id, record.fence) || !record.result_directory.empty() ||
+           leases_.OrderOf(job_id, record.fence).has_value();
+  });
+  const std::size_t places = std::max<std::size_t>(options_.max_running, running.size());
+  const std::size_t free_places = places - running.size();
+  for (const Eviction& eviction : Evictions(std::move(waiting), free_places, std::move(running))) {
+    const std::string& job_id = eviction.evicted.job.spec().job_id();
+    spdlog::info("job {} makes room for job {}", job_id, eviction.by);
+    StopTrainer(job_id, eviction.evicted.fence,
+                {.why = internal::v1::StopJob::WHY_PAUSE,
+                 .kill_after_ms =
+                     static_cast<std::uint32_t>(absl::ToInt64Milliseconds(options_.pause_grace)),
+                 .reason = "the job \"" + eviction.by + "\" of a higher priority takes its place",
+                 .replaced_by = eviction.by});
+  }
+}
+
 absl::StatusOr<internal::v1::StartJob> JobRunner::Prepare(const store::JobRecord& queued) const {
   const v1::JobSpec& spec = queued.job.spec();
-  ATELIER_ASSIGN_OR_RETURN(const TrainConfig config, CheckJobKind(spec));
-  ATELIER_ASSIGN_OR_RETURN(const Dataset content, options_.datasets->Find(config.content_dataset));
   const std::uint64_t fence = queued.fence + 1;
-  const std::filesystem::path attempt =
-      AttemptDirectory(options_.jobs_directory, spec.job_id(), fence);
-  ATELIER_RETURN_IF_ERROR(MakeAttemptDirectory(attempt));
   internal::v1::StartJob start;
   *start.mutable_spec() = spec;
   start.set_fence(fence);
+  const std::filesystem::path attempt =
+      AttemptDirectory(options_.jobs_directory, spec.job_id(), fence);
   start.set_attempt_directory(attempt.string());
+  for (std::uint64_t earlier = queued.fence; earlier > 0 && GoesOnFromFiles(spec); --earlier) {
+    start.add_earlier_directories(
+        AttemptDirectory(options_.jobs_directory, spec.job_id(), earlier).string());
+  }
+  if (IsModelJob(spec)) {
+    ATELIER_RETURN_IF_ERROR(FillModelJob(options_, spec, start));
+    ATELIER_RETURN_IF_ERROR(MakeAttemptDirectory(attempt));
+    return start;
+  }
+  ATELIER_ASSIGN_OR_RETURN(const TrainConfig config, CheckJobKind(spec));
+  ATELIER_ASSIGN_OR_RETURN(const Dataset content, options_.datasets->Find(config.content_dataset));
+  ATELIER_RETURN_IF_ERROR(MakeAttemptDirectory(attempt));
   start.set_content_directory(content.directory.string());
   if (!config.style_dataset.empty()) {
     ATELIER_ASSIGN_OR_RETURN(const Dataset style, options_.datasets->Find(config.style_dataset));
@@ -116,7 +174,8 @@ bool JobRunner::StartNext(const store::JobRecord& queued) {
         .ok();
   }
   if (!start.ok()) {
-    spdlog::error("job {} cannot start yet: {}", job_id, std::string(start.status().message()));
+    WarnOnce(job_id, "the job cannot start yet: " + std::string(start.status().message()) +
+                         "; it is tried again");
     return false;
   }
   const std::uint64_t fence = start->fence();
@@ -162,6 +221,16 @@ void JobRunner::PublishFinished() {
   }
 }
 
+absl::StatusOr<std::uint32_t> JobRunner::PublishResult(const store::JobRecord& record) const {
+  const v1::JobSpec& spec = record.job.spec();
+  const std::filesystem::path result = options_.jobs_directory / record.result_directory;
+  if (spec.has_stylize_set()) {
+    ATELIER_RETURN_IF_ERROR(PublishSet(options_, spec, result));
+    return 0;
+  }
+  return options_.models->Publish(spec.output_model(), spec.job_id(), result);
+}
+
 bool JobRunner::PublishOne(const std::string& job_id) {
   store::JobRecord record;
   const absl::Status read = options_.store->Read([&](store::Reader& reader) -> absl::Status {
@@ -174,17 +243,17 @@ bool JobRunner::PublishOne(const std::string& job_id) {
   if (record.result_directory.empty()) {
     return true;  // published already: its trainer has said twice that it is done
   }
-  const absl::StatusOr<std::uint32_t> version = options_.models->Publish(
-      record.job.spec().output_model(), job_id, options_.jobs_directory / record.result_directory);
+  const absl::StatusOr<std::uint32_t> version = PublishResult(record);
+  const std::string what = record.job.spec().has_stylize_set() ? "the data set" : "the model";
   const std::string message(version.status().message());
   if (MayPass(version.status())) {
-    WarnOnce(job_id, "the model cannot be published yet: " + message + "; it is tried again");
+    WarnOnce(job_id, what + " cannot be published yet: " + message + "; it is tried again");
     return false;
   }
   const absl::Status told = Change(job_id, [&](store::Writer& writer, store::JobRecord& present) {
     const absl::Time now = options_.clock->Now();
     if (!version.ok()) {
-      return FailAttempt(writer, present, "the model could not be published: " + message, now);
+      return FailAttempt(writer, present, what + " could not be published: " + message, now);
     }
     present.job.set_output_version(*version);
     // What the trainer said about its end, for example that it stopped early.
@@ -197,7 +266,7 @@ bool JobRunner::PublishOne(const std::string& job_id) {
 }
 
 void JobRunner::WarnOnce(const std::string& job_id, const std::string& sentence) {
-  if (!warned_.insert(job_id).second) {
+  if (!warned_.insert(std::pair(job_id, sentence)).second) {
     return;
   }
   const absl::Status warned = Change(job_id, [&](store::Writer& writer, store::JobRecord& record) {

@@ -14,29 +14,44 @@ namespace {
 using v1::JOB_STATE_CANCELLED;
 using v1::JOB_STATE_CANCELLING;
 using v1::JOB_STATE_FAILED;
+using v1::JOB_STATE_PAUSED;
+using v1::JOB_STATE_PAUSING;
 using v1::JOB_STATE_QUEUED;
 using v1::JOB_STATE_RUNNING;
 using v1::JOB_STATE_STARTING;
 using v1::JOB_STATE_SUCCEEDED;
 using v1::JobState;
 
-// PAUSING and PAUSED have no moves in this release. A job is UNSPECIFIED only inside the
-// transaction that creates it.
-constexpr std::array<std::pair<JobState, JobState>, 13> kMoves = {{
+// A job is UNSPECIFIED only inside the transaction that creates it.
+constexpr std::array<std::pair<JobState, JobState>, 23> kMoves = {{
     {v1::JOB_STATE_UNSPECIFIED, JOB_STATE_QUEUED},
     {JOB_STATE_QUEUED, JOB_STATE_STARTING},
     {JOB_STATE_QUEUED, JOB_STATE_CANCELLED},
+    {JOB_STATE_QUEUED, JOB_STATE_PAUSED},
     // Its data set is gone.
     {JOB_STATE_QUEUED, JOB_STATE_FAILED},
     {JOB_STATE_STARTING, JOB_STATE_RUNNING},
-    // The trainer was lost, or the server drains or restarts.
+    // The trainer was lost, the server drains or restarts, or a job of a higher priority takes the
+    // place.
     {JOB_STATE_STARTING, JOB_STATE_QUEUED},
     {JOB_STATE_RUNNING, JOB_STATE_QUEUED},
     {JOB_STATE_STARTING, JOB_STATE_CANCELLING},
     {JOB_STATE_RUNNING, JOB_STATE_CANCELLING},
+    {JOB_STATE_STARTING, JOB_STATE_PAUSING},
+    {JOB_STATE_RUNNING, JOB_STATE_PAUSING},
     {JOB_STATE_STARTING, JOB_STATE_FAILED},
     {JOB_STATE_RUNNING, JOB_STATE_FAILED},
     {JOB_STATE_RUNNING, JOB_STATE_SUCCEEDED},
+    {JOB_STATE_PAUSING, JOB_STATE_PAUSED},
+    // Resumed before its trainer has stopped, which the next one waits for.
+    {JOB_STATE_PAUSING, JOB_STATE_QUEUED},
+    {JOB_STATE_PAUSING, JOB_STATE_CANCELLING},
+    // Its checkpoint could not be written.
+    {JOB_STATE_PAUSING, JOB_STATE_FAILED},
+    // It was done before it could stop; its model is published as any other.
+    {JOB_STATE_PAUSING, JOB_STATE_RUNNING},
+    {JOB_STATE_PAUSED, JOB_STATE_QUEUED},
+    {JOB_STATE_PAUSED, JOB_STATE_CANCELLED},
     // Whatever the trainer says last: its owner did not want it any more.
     {JOB_STATE_CANCELLING, JOB_STATE_CANCELLED},
 }};
@@ -59,9 +74,9 @@ std::string_view StateName(JobState state) {
       return "starting";
     case JOB_STATE_RUNNING:
       return "running";
-    case v1::JOB_STATE_PAUSING:
+    case JOB_STATE_PAUSING:
       return "pausing";
-    case v1::JOB_STATE_PAUSED:
+    case JOB_STATE_PAUSED:
       return "paused";
     case JOB_STATE_CANCELLING:
       return "cancelling";
@@ -77,7 +92,7 @@ std::string_view StateName(JobState state) {
 }
 
 absl::Status MoveJob(store::Writer& writer, store::JobRecord& record, JobState to,
-                     std::string_view reason, absl::Time now) {
+                     std::string_view reason, absl::Time now, std::string_view replaced_by) {
   v1::Job& job = record.job;
   if (!MayMove(job.state(), to)) {
     return absl::FailedPreconditionError("a job that is " + std::string(StateName(job.state())) +
@@ -99,6 +114,7 @@ absl::Status MoveJob(store::Writer& writer, store::JobRecord& record, JobState t
   event.mutable_state()->set_state(to);
   event.mutable_state()->set_reason(std::string(reason));
   event.mutable_state()->set_attempt(job.attempts());
+  event.mutable_state()->set_replaced_by(std::string(replaced_by));
   ATELIER_RETURN_IF_ERROR(writer.AppendEvent(record, event));
   return writer.UpdateJob(record);
 }

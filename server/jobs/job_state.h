@@ -20,9 +20,9 @@ bool MayMove(v1::JobState from, v1::JobState to);
 std::string_view StateName(v1::JobState state);
 
 // Moves the job, keeps `reason` in it where the state has one, sets its times, and appends the
-// event. The only place where a state changes. FAILED_PRECONDITION when the table lacks the move;
-// errors of the store.
+// event, with the job that took this one's place if one did. The only place where a state changes.
+// FAILED_PRECONDITION when the table lacks the move; errors of the store.
 absl::Status MoveJob(store::Writer& writer, store::JobRecord& record, v1::JobState to,
-                     std::string_view reason, absl::Time now);
+                     std::string_view reason, absl::Time now, std::string_view replaced_by = {});
 
 }  // namespace atelier::server

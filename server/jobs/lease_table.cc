@@ -54,7 +54,8 @@ bool LeaseTable::Order(std::string_view job_id, std::uint64_t fence, const StopO
   const absl::MutexLock lock(&mutex_);
   const auto lease = leases_.find(job_id);
   if (lease == leases_.end() || lease->second.start.fence() != fence ||
-      lease->second.order.has_value()) {
+      (lease->second.order.has_value() &&
+       lease->second.order->kill_after_ms <= order.kill_after_ms)) {
     return false;
   }
   lease->second.order = order;

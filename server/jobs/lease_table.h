@@ -23,6 +23,10 @@ struct StopOrder {
   std::uint32_t kill_after_ms = 0;
   // What to say of the trainer's end rather than how its process ended; empty: that.
   std::string reason;
+  // The job that takes this one's place; empty: none does.
+  std::string replaced_by;
+  // True: the trainer is at fault, and its end counts as a crash.
+  bool counts = false;
 };
 
 struct LeaseName {
@@ -47,7 +51,8 @@ class LeaseTable {
   // already told to stop.
   absl::StatusOr<internal::v1::StartJob> Connect(std::string_view job_id, std::uint64_t fence);
 
-  // Notes that the trainer shall stop. False: no such lease, or it was told before.
+  // Notes that the trainer shall stop. False: no such lease, or it was told before and has no more
+  // time by that order than by this one: of several orders the most urgent holds.
   bool Order(std::string_view job_id, std::uint64_t fence, const StopOrder& order);
   std::optional<StopOrder> OrderOf(std::string_view job_id, std::uint64_t fence) const;
 

@@ -50,6 +50,7 @@ ModelVersion FromRecord(const store::ModelRecord& record, const ModelSpec& spec,
   model.weights_sha256 = record.weights_sha256;
   model.weights_bytes = record.weights_bytes;
   model.job_id = record.job_id;
+  model.job_step = record.job_step;
   model.create_time = record.create_time;
   model.directory = directory;
   return model;
@@ -59,6 +60,7 @@ store::ModelRecord ToRecord(const ModelVersion& model) {
   return {.name = model.name,
           .version = model.version,
           .job_id = model.job_id,
+          .job_step = model.job_step,
           .create_time = model.create_time,
           .family = model.family,
           .tier = model.tier,
@@ -242,13 +244,41 @@ absl::StatusOr<std::uint32_t> ModelCatalog::Publish(std::string_view name, std::
   if (earlier.has_value()) {
     return earlier->version;
   }
+  return MakeVersion(std::string(name), job_id, /*job_step=*/0, result);
+}
+
+absl::StatusOr<std::optional<std::uint32_t>> ModelCatalog::FindCheckpoint(
+    std::string_view name, std::string_view job_id, std::uint64_t step) const {
+  std::optional<store::ModelRecord> record;
+  ATELIER_RETURN_IF_ERROR(options_.store->Read([&](store::Reader& reader) -> absl::Status {
+    ATELIER_ASSIGN_OR_RETURN(record, reader.FindModelOfCheckpoint(name, job_id, step));
+    return absl::OkStatus();
+  }));
+  return record.has_value() ? std::optional(record->version) : std::nullopt;
+}
+
+absl::StatusOr<std::uint32_t> ModelCatalog::PublishCheckpoint(std::string_view name,
+                                                              std::string_view job_id,
+                                                              std::uint64_t step,
+                                                              const fs::path& result) {
+  ATELIER_RETURN_IF_ERROR(CheckName("model", name));
+  const absl::MutexLock change_lock(&change_mutex_);
+  ATELIER_ASSIGN_OR_RETURN(const std::optional<std::uint32_t> earlier,
+                           FindCheckpoint(name, job_id, step));
+  return earlier.has_value() ? *earlier : MakeVersion(std::string(name), job_id, step, result);
+}
+
+absl::StatusOr<std::uint32_t> ModelCatalog::MakeVersion(const std::string& name,
+                                                        std::string_view job_id,
+                                                        std::uint64_t job_step,
+                                                        const fs::path& result) {
   ATELIER_ASSIGN_OR_RETURN(const ModelSpec spec, VerifyModelFolder(result));
-  const std::uint32_t version = NextVersion(std::string(name));
-  const fs::path name_folder = options_.models_directory / std::string(name);
+  const std::uint32_t version = NextVersion(name);
+  const fs::path name_folder = options_.models_directory / name;
   ATELIER_RETURN_IF_ERROR(StageModel(result, name_folder, version));
-  ModelVersion model =
-      FromSpec(std::string(name), version, spec, name_folder / std::to_string(version));
+  ModelVersion model = FromSpec(name, version, spec, name_folder / std::to_string(version));
   model.job_id = std::string(job_id);
+  model.job_step = job_step;
   model.create_time = options_.clock->Now();
   if (absl::Status recorded = Record(model); !recorded.ok()) {
     DiscardModel(name_folder, version);

@@ -77,6 +77,17 @@ class ModelCatalog final : public ModelRegistry {
                                         const std::filesystem::path& result) override
       ABSL_LOCKS_EXCLUDED(change_mutex_, mutex_);
 
+  // As Publish, of a job's checkpoint: the same step of the same job under the same name gives the
+  // version that there is, unless that was deleted. `step`: 1 or more.
+  absl::StatusOr<std::uint32_t> PublishCheckpoint(std::string_view name, std::string_view job_id,
+                                                  std::uint64_t step,
+                                                  const std::filesystem::path& result)
+      ABSL_LOCKS_EXCLUDED(change_mutex_, mutex_);
+  // The version that PublishCheckpoint would return; nullopt: it would make one.
+  absl::StatusOr<std::optional<std::uint32_t>> FindCheckpoint(std::string_view name,
+                                                              std::string_view job_id,
+                                                              std::uint64_t step) const;
+
   // What NAME means when no canary is drawn; nullopt: nothing.
   std::optional<ModelVersion> Meaning(const std::string& name) const ABSL_LOCKS_EXCLUDED(mutex_);
 
@@ -122,6 +133,11 @@ class ModelCatalog final : public ModelRegistry {
   void AddShipped() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // One above every version of `name` that is or ever was.
   std::uint32_t NextVersion(const std::string& name) const ABSL_LOCKS_EXCLUDED(mutex_);
+  // Stages, records and finishes a new version of the job, or of none.
+  absl::StatusOr<std::uint32_t> MakeVersion(const std::string& name, std::string_view job_id,
+                                            std::uint64_t job_step,
+                                            const std::filesystem::path& result)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(change_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status Record(const ModelVersion& model) ABSL_EXCLUSIVE_LOCKS_REQUIRED(change_mutex_)
       ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status Write(absl::FunctionRef<absl::Status(store::Writer&)> body)

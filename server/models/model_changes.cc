@@ -180,6 +180,7 @@ absl::StatusOr<ModelVersion> ModelCatalog::Delete(std::string_view reference) {
   ATELIER_RETURN_IF_ERROR(Write([&](store::Writer& writer) -> absl::Status {
     ATELIER_RETURN_IF_ERROR(MayDelete(model, writer));
     ATELIER_RETURN_IF_ERROR(writer.RemoveKept(model.name, model.version));
+    ATELIER_RETURN_IF_ERROR(writer.RemoveRatings(model.name, model.version));
     return writer.MarkModelDeleted(model.name, model.version);
   }));
   const absl::MutexLock lock(&mutex_);
@@ -201,11 +202,13 @@ absl::Status ModelCatalog::MayDelete(const ModelVersion& model, store::Writer& w
   ATELIER_ASSIGN_OR_RETURN(const std::vector<store::JobRecord> jobs,
                            writer.JobsInStates({std::begin(kUnfinished), std::end(kUnfinished)}));
   for (const store::JobRecord& record : jobs) {
-    const absl::StatusOr<ModelVersion> source = Resolve(SourceOf(record.job.spec()));
-    if (source.ok() && source->name == model.name && source->version == model.version) {
-      return absl::FailedPreconditionError("the job " + record.job.spec().job_id() +
-                                           " starts from " + name +
-                                           "; cancel it, or wait for its end");
+    for (const std::string& reference : SourcesOf(record.job.spec())) {
+      const absl::StatusOr<ModelVersion> source = Resolve(reference);
+      if (source.ok() && source->name == model.name && source->version == model.version) {
+        return absl::FailedPreconditionError("the job " + record.job.spec().job_id() +
+                                             " starts from " + name +
+                                             "; cancel it, or wait for its end");
+      }
     }
   }
   return absl::OkStatus();

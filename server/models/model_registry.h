@@ -31,6 +31,7 @@ struct ModelVersion {
   std::uint64_t weights_bytes = 0;
   bool shipped = false;
   std::string job_id;
+  std::uint64_t job_step = 0;  // of the checkpoint that it was made of; 0: the job's result
   absl::Time create_time = absl::InfinitePast();  // InfinitePast: unknown
   std::filesystem::path directory;
   // As it is served now; see serving_settings.h.

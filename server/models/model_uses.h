@@ -2,13 +2,14 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "atelier/v1/training.pb.h"
 
 namespace atelier::server {
 
-// The reference of the model that a job starts from, as its spec names it; empty: it starts from
-// none.
-std::string SourceOf(const v1::JobSpec& spec);
+// The references of the models that a job starts from, measures or restyles with, as its spec names
+// them.
+std::vector<std::string> SourcesOf(const v1::JobSpec& spec);
 
 }  // namespace atelier::server

@@ -2,25 +2,50 @@
 #pragma once
 
 #include "atelier/v1/datasets.grpc.pb.h"
-#include "server/datasets/dataset_catalog.h"
+#include "server/rpc/dataset_room.h"
 
 namespace atelier::server {
 
-// Thread-safe. Reads folder listings.
+// Thread-safe. Lists, GetDataset and the calls about uploads read folder listings; what takes
+// longer, or changes a set, runs on the room's threads.
 class DatasetService final : public v1::DatasetService::CallbackService {
  public:
-  // `datasets` outlives the service.
-  explicit DatasetService(const DatasetCatalog& datasets) : datasets_(datasets) {}
+  // What `room` refers to outlives the service.
+  explicit DatasetService(const DatasetRoom& room) : room_(room) {}
 
   grpc::ServerUnaryReactor* ListDatasets(grpc::CallbackServerContext* context,
                                          const v1::ListDatasetsRequest* request,
                                          v1::ListDatasetsResponse* response) override;
+  grpc::ServerUnaryReactor* GetDataset(grpc::CallbackServerContext* context,
+                                       const v1::GetDatasetRequest* request,
+                                       v1::GetDatasetResponse* response) override;
+  grpc::ServerUnaryReactor* CreateDataset(grpc::CallbackServerContext* context,
+                                          const v1::CreateDatasetRequest* request,
+                                          v1::Dataset* response) override;
+  grpc::ServerUnaryReactor* DeleteDataset(grpc::CallbackServerContext* context,
+                                          const v1::DeleteDatasetRequest* request,
+                                          v1::DeleteDatasetResponse* response) override;
+  grpc::ServerReadReactor<v1::UploadDatasetRequest>* UploadDataset(
+      grpc::CallbackServerContext* context, v1::UploadDatasetResponse* response) override;
+  grpc::ServerUnaryReactor* GetUpload(grpc::CallbackServerContext* context,
+                                      const v1::GetUploadRequest* request,
+                                      v1::DatasetUpload* response) override;
+  grpc::ServerUnaryReactor* DeleteUpload(grpc::CallbackServerContext* context,
+                                         const v1::DeleteUploadRequest* request,
+                                         v1::DeleteUploadResponse* response) override;
+  grpc::ServerUnaryReactor* ImportDataset(grpc::CallbackServerContext* context,
+                                          const v1::ImportDatasetRequest* request,
+                                          v1::ImportDatasetResponse* response) override;
 
  private:
   absl::Status List(const v1::ListDatasetsRequest& request,
                     v1::ListDatasetsResponse& response) const;
+  absl::Status Get(const v1::GetDatasetRequest& request, v1::GetDatasetResponse& response) const;
+  absl::Status Create(const v1::CreateDatasetRequest& request, v1::Dataset& response) const;
+  absl::Status Import(const v1::ImportDatasetRequest& request, const std::stop_token& stop,
+                      v1::ImportDatasetResponse& response) const;
 
-  const DatasetCatalog& datasets_;
+  const DatasetRoom room_;
 };
 
 }  // namespace atelier::server

@@ -26,22 +26,24 @@ constexpr const char* kExtensions[] = {"model_repository", "model_repository(unl
                                        "schedule_policy",  "model_configuration",
                                        "parameters",       "statistics"};
 
-grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context, const absl::Status& status) {
+grpc::ServerUnaryReactor* AnswerStatus(grpc::CallbackServerContext* context,
+                                       const absl::Status& status) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   reactor->Finish(ToGrpcStatus(status));
   return reactor;
 }
 
 grpc::ServerUnaryReactor* NoSharedMemory(grpc::CallbackServerContext* context) {
-  return Answer(context, absl::UnimplementedError(
-                             "Clients and workers share no memory here; send and receive tensors "
-                             "in the messages."));
+  return AnswerStatus(
+      context,
+      absl::UnimplementedError("Clients and workers share no memory here; send and receive tensors "
+                               "in the messages."));
 }
 
 grpc::ServerUnaryReactor* NoSettings(grpc::CallbackServerContext* context) {
-  return Answer(context,
-                absl::UnimplementedError("Tracing and logging are not set by clients; figures are "
-                                         "at the metrics port."));
+  return AnswerStatus(
+      context, absl::UnimplementedError("Tracing and logging are not set by clients; figures are "
+                                        "at the metrics port."));
 }
 
 absl::Status CheckRepository(const std::string& name) {
@@ -75,14 +77,14 @@ grpc::ServerUnaryReactor* InferenceService::ServerLive(
     Context* context, const inference::ServerLiveRequest* /*request*/,
     inference::ServerLiveResponse* response) {
   response->set_live(true);
-  return Answer(context, absl::OkStatus());
+  return AnswerStatus(context, absl::OkStatus());
 }
 
 grpc::ServerUnaryReactor* InferenceService::ServerReady(
     Context* context, const inference::ServerReadyRequest* /*request*/,
     inference::ServerReadyResponse* response) {
   response->set_ready(room_.ready());
-  return Answer(context, absl::OkStatus());
+  return AnswerStatus(context, absl::OkStatus());
 }
 
 grpc::ServerUnaryReactor* InferenceService::ModelReady(Context* context,
@@ -90,7 +92,7 @@ grpc::ServerUnaryReactor* InferenceService::ModelReady(Context* context,
                                                        inference::ModelReadyResponse* response) {
   const absl::Status status = room_.models.Resolve(request->name(), request->version()).status();
   response->set_ready(status.ok());
-  return Answer(context, status);
+  return AnswerStatus(context, status);
 }
 
 grpc::ServerUnaryReactor* InferenceService::ServerMetadata(
@@ -101,13 +103,13 @@ grpc::ServerUnaryReactor* InferenceService::ServerMetadata(
   for (const char* extension : kExtensions) {
     response->add_extensions(extension);
   }
-  return Answer(context, absl::OkStatus());
+  return AnswerStatus(context, absl::OkStatus());
 }
 
 grpc::ServerUnaryReactor* InferenceService::ModelMetadata(
     Context* context, const inference::ModelMetadataRequest* request,
     inference::ModelMetadataResponse* response) {
-  return Answer(context, Describe(*request, *response));
+  return AnswerStatus(context, Describe(*request, *response));
 }
 
 grpc::ServerUnaryReactor* InferenceService::ModelInfer(Context* context,
@@ -124,19 +126,19 @@ InferenceService::ModelStreamInfer(Context* context) {
 grpc::ServerUnaryReactor* InferenceService::ModelConfig(
     Context* context, const inference::ModelConfigRequest* request,
     inference::ModelConfigResponse* response) {
-  return Answer(context, Describe(*request, *response));
+  return AnswerStatus(context, Describe(*request, *response));
 }
 
 grpc::ServerUnaryReactor* InferenceService::ModelStatistics(
     Context* context, const inference::ModelStatisticsRequest* request,
     inference::ModelStatisticsResponse* response) {
-  return Answer(context, Count(*request, *response));
+  return AnswerStatus(context, Count(*request, *response));
 }
 
 grpc::ServerUnaryReactor* InferenceService::RepositoryIndex(
     Context* context, const inference::RepositoryIndexRequest* request,
     inference::RepositoryIndexResponse* response) {
-  return Answer(context, List(*request, *response));
+  return AnswerStatus(context, List(*request, *response));
 }
 
 grpc::ServerUnaryReactor* InferenceService::RepositoryModelLoad(
@@ -147,7 +149,7 @@ grpc::ServerUnaryReactor* InferenceService::RepositoryModelLoad(
   const absl::StatusOr<ModelVersion> model = room_.models.Resolve(request->model_name(), "");
   status.Update(model.status());
   if (!status.ok() || room_.models.IsIdentity(request->model_name())) {
-    return Answer(context, status);
+    return AnswerStatus(context, status);
   }
   return StartLoading(room_.loading, LoadingAction::kLoad, {NameAtVersion(*model)},
                       DeadlineOf(*context, room_.clock.Now()));
@@ -160,7 +162,7 @@ grpc::ServerUnaryReactor* InferenceService::RepositoryModelUnload(
   status.Update(CheckParameters(*request));
   status.Update(room_.models.Resolve(request->model_name(), "").status());
   if (!status.ok() || room_.models.IsIdentity(request->model_name())) {
-    return Answer(context, status);
+    return AnswerStatus(context, status);
   }
   std::vector<std::string> references;
   for (const ModelVersion& model : room_.models.VersionsOf(request->model_name())) {

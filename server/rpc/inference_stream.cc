@@ -12,14 +12,14 @@ namespace {
 
 using inference::ModelInferRequest;
 using inference::ModelStreamInferResponse;
-using Stream = OrderedStream<ModelInferRequest, ModelStreamInferResponse>;
+using InferenceStream = OrderedStream<ModelInferRequest, ModelStreamInferResponse>;
 
 bool WantsRealStatus(const grpc::CallbackServerContext& context) {
   const auto found = context.client_metadata().find("triton_grpc_error");
   return found != context.client_metadata().end() && found->second == "true";
 }
 
-class InferenceTurn final : public Stream::Turn {
+class InferenceTurn final : public InferenceStream::Turn {
  public:
   InferenceTurn(const InferenceRoom& room, const grpc::CallbackServerContext& context)
       : context_(context), ends_at_error_(WantsRealStatus(context)), run_(room) {}
@@ -58,7 +58,7 @@ class InferenceTurn final : public Stream::Turn {
 
 grpc::ServerBidiReactor<ModelInferRequest, ModelStreamInferResponse>* StartInferenceStream(
     const InferenceRoom& room, grpc::CallbackServerContext& context) {
-  return Stream::Start(
+  return InferenceStream::Start(
       context, {.window = kInferencesAhead, .idle_limit = kInferenceStreamIdle},
       [&room, &context] { return std::make_shared<InferenceTurn>(room, context); });
 }

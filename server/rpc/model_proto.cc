@@ -35,6 +35,7 @@ void ToProto(const ModelVersion& model, v1::Model& proto) {
   proto.set_weights_bytes(model.weights_bytes);
   proto.set_shipped(model.shipped);
   proto.set_job_id(model.job_id);
+  proto.set_job_step(model.job_step);
   proto.set_traffic(model.traffic);
   proto.set_kept(model.kept);
   if (model.create_time != absl::InfinitePast()) {

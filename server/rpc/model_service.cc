@@ -13,11 +13,12 @@
 #include "server/rpc/import_stream.h"
 #include "server/rpc/model_proto.h"
 #include "server/rpc/paging.h"
+#include "server/rpc/promotion_calls.h"
 
 namespace atelier::server {
 namespace {
 
-constexpr char kList[] = "models";
+constexpr char kModelList[] = "models";
 
 // The key of a page token, "NAME@VERSION", in the order of the list. An empty one is before
 // everything.
@@ -71,7 +72,7 @@ grpc::ServerWriteReactor<v1::ExportModelResponse>* ModelService::Export(
 absl::Status ModelService::List(const v1::ListModelsRequest& request,
                                 v1::ListModelsResponse& response) const {
   ATELIER_ASSIGN_OR_RETURN(const std::uint32_t size, PageSize(request.page_size()));
-  ATELIER_ASSIGN_OR_RETURN(const std::string key, PageKey(kList, request.page_token()));
+  ATELIER_ASSIGN_OR_RETURN(const std::string key, PageKey(kModelList, request.page_token()));
   ATELIER_ASSIGN_OR_RETURN(const auto behind, ParseKey(key));
   for (const ModelVersion& model : models_.List()) {
     if (std::pair(model.name, model.version) <= behind) {
@@ -80,7 +81,7 @@ absl::Status ModelService::List(const v1::ListModelsRequest& request,
     if (response.models_size() == static_cast<int>(size)) {
       const v1::Model& last = response.models(response.models_size() - 1);
       response.set_next_page_token(
-          PageToken(kList, last.name() + "@" + std::to_string(last.version())));
+          PageToken(kModelList, last.name() + "@" + std::to_string(last.version())));
       break;
     }
     Fill(model, *response.add_models());
@@ -92,6 +93,11 @@ absl::Status ModelService::Get(const v1::GetModelRequest& request, v1::Model& re
   ATELIER_ASSIGN_OR_RETURN(const ModelVersion model, models_.Resolve(request.model()));
   Fill(model, response);
   AddCard(model, response);
+  if (promotion_ != nullptr) {
+    ATELIER_ASSIGN_OR_RETURN(*response.mutable_ratings(),
+                             promotion_->ratings.Summary(model.name, model.version));
+    response.mutable_card()->append(RatingSection(response.ratings()));
+  }
   return absl::OkStatus();
 }
 
@@ -132,9 +138,17 @@ grpc::ServerUnaryReactor* ModelService::Unload(grpc::CallbackServerContext* cont
 grpc::ServerUnaryReactor* ModelService::Promote(grpc::CallbackServerContext* context,
                                                 const v1::PromoteModelRequest* request,
                                                 v1::PromoteModelResponse* response) {
+  const absl::Time deadline = absl::FromChrono(context->deadline());
+  // A reference that does not say which version is for the manager to refuse.
+  if (request->has_gate() && promotion_ != nullptr &&
+      request->model().find('@') != std::string::npos) {
+    return StartGatedPromotion(
+        *promotion_, manager_, *request, deadline,
+        [this](const ModelVersion& model, v1::Model& proto) { Fill(model, proto); }, *response);
+  }
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   manager_.Promote(
-      request->model(), SizesOf(*request), absl::FromChrono(context->deadline()),
+      request->model(), SizesOf(*request), deadline,
       Reply<ModelManager::Promotion>(
           [this, reactor, response](const absl::StatusOr<ModelManager::Promotion>& promotion) {
             if (promotion.ok()) {

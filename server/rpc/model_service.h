@@ -5,6 +5,7 @@
 #include "server/models/model_loads.h"
 #include "server/models/model_manager.h"
 #include "server/models/model_registry.h"
+#include "server/rpc/promotion_room.h"
 #include "server/rpc/transfer_room.h"
 
 namespace atelier::server {
@@ -13,10 +14,15 @@ namespace atelier::server {
 class ModelService final : public v1::ModelService::CallbackService {
  public:
   // All of them and what `transfers` refers to outlive the service. `manager` must be stopped
-  // before the gRPC server, which waits for its answers.
+  // before the gRPC server, which waits for its answers. Without `promotion` there are neither
+  // gates nor ratings.
   ModelService(const ModelRegistry& models, const ModelLoads& loads, ModelManager& manager,
-               const TransferRoom& transfers)
-      : models_(models), loads_(loads), manager_(manager), transfers_(transfers) {}
+               const TransferRoom& transfers, const PromotionRoom* promotion = nullptr)
+      : models_(models),
+        loads_(loads),
+        manager_(manager),
+        transfers_(transfers),
+        promotion_(promotion) {}
 
   grpc::ServerUnaryReactor* ListModels(grpc::CallbackServerContext* context,
                                        const v1::ListModelsRequest* request,
@@ -56,6 +62,7 @@ class ModelService final : public v1::ModelService::CallbackService {
   const ModelLoads& loads_;
   ModelManager& manager_;
   const TransferRoom transfers_;
+  const PromotionRoom* const promotion_;
 };
 
 }  // namespace atelier::server

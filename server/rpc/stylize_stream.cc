@@ -13,7 +13,7 @@
 namespace atelier::server {
 namespace {
 
-using Stream = OrderedStream<v1::StylizeStreamRequest, v1::StylizeStreamResponse>;
+using StylizeStream = OrderedStream<v1::StylizeStreamRequest, v1::StylizeStreamResponse>;
 
 // What the messages of one stream share. Touched by one message after the other.
 struct Shared {
@@ -36,7 +36,7 @@ v1::StylizeRequest Completed(const v1::StylizeRequest& own, const v1::StylizeReq
   return request;
 }
 
-class StylizeTurn final : public Stream::Turn {
+class StylizeTurn final : public StylizeStream::Turn {
  public:
   explicit StylizeTurn(std::shared_ptr<Shared> shared)
       : shared_(std::move(shared)), id_(shared_->room.desk.NextId()) {}
@@ -106,8 +106,8 @@ grpc::ServerBidiReactor<v1::StylizeStreamRequest, v1::StylizeStreamResponse>* St
     const StylizeRoom& room, grpc::CallbackServerContext& context,
     const OrderedStreamOptions& options) {
   const auto shared = std::make_shared<Shared>(Shared{.room = room, .context = context});
-  return Stream::Start(context, options,
-                       [shared] { return std::make_shared<StylizeTurn>(shared); });
+  return StylizeStream::Start(context, options,
+                              [shared] { return std::make_shared<StylizeTurn>(shared); });
 }
 
 }  // namespace atelier::server

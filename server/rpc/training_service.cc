@@ -7,15 +7,16 @@
 #include "common/rpc/grpc_status.h"
 #include "common/status_macros.h"
 #include "server/rpc/paging.h"
+#include "server/rpc/promotion_calls.h"
 #include "server/rpc/watch_stream.h"
 
 namespace atelier::server {
 namespace {
 
-constexpr char kList[] = "jobs";
+constexpr char kJobList[] = "jobs";
 
-grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext& context, absl::StatusOr<v1::Job> job,
-                                 v1::Job& response) {
+grpc::ServerUnaryReactor* AnswerJob(grpc::CallbackServerContext& context,
+                                    absl::StatusOr<v1::Job> job, v1::Job& response) {
   grpc::ServerUnaryReactor* reactor = context.DefaultReactor();
   const grpc::Status status = ToGrpcStatus(job.status());
   if (job.ok()) {
@@ -30,13 +31,13 @@ grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext& context, absl::Sta
 grpc::ServerUnaryReactor* TrainingService::CreateJob(grpc::CallbackServerContext* context,
                                                      const v1::CreateJobRequest* request,
                                                      v1::Job* response) {
-  return Answer(*context, jobs_.CreateJob(request->spec()), *response);
+  return AnswerJob(*context, jobs_.CreateJob(request->spec()), *response);
 }
 
 grpc::ServerUnaryReactor* TrainingService::GetJob(grpc::CallbackServerContext* context,
                                                   const v1::GetJobRequest* request,
                                                   v1::Job* response) {
-  return Answer(*context, jobs_.GetJob(request->job_id()), *response);
+  return AnswerJob(*context, jobs_.GetJob(request->job_id()), *response);
 }
 
 grpc::ServerUnaryReactor* TrainingService::ListJobs(grpc::CallbackServerContext* context,
@@ -50,7 +51,28 @@ grpc::ServerUnaryReactor* TrainingService::ListJobs(grpc::CallbackServerContext*
 grpc::ServerUnaryReactor* TrainingService::CancelJob(grpc::CallbackServerContext* context,
                                                      const v1::CancelJobRequest* request,
                                                      v1::Job* response) {
-  return Answer(*context, jobs_.CancelJob(request->job_id()), *response);
+  return AnswerJob(*context, jobs_.CancelJob(request->job_id()), *response);
+}
+
+grpc::ServerUnaryReactor* TrainingService::PauseJob(grpc::CallbackServerContext* context,
+                                                    const v1::PauseJobRequest* request,
+                                                    v1::Job* response) {
+  return AnswerJob(*context, jobs_.PauseJob(request->job_id()), *response);
+}
+
+grpc::ServerUnaryReactor* TrainingService::ResumeJob(grpc::CallbackServerContext* context,
+                                                     const v1::ResumeJobRequest* request,
+                                                     v1::Job* response) {
+  return AnswerJob(*context, jobs_.ResumeJob(request->job_id()), *response);
+}
+
+grpc::ServerUnaryReactor* TrainingService::PublishCheckpoint(
+    grpc::CallbackServerContext* context, const v1::PublishCheckpointRequest* request,
+    v1::PublishCheckpointResponse* response) {
+  if (promotion_ == nullptr) {
+    return v1::TrainingService::CallbackService::PublishCheckpoint(context, request, response);
+  }
+  return StartPublishing(*promotion_, *request, *response);
 }
 
 grpc::ServerWriteReactor<v1::JobEvent>* TrainingService::WatchJob(
@@ -58,10 +80,21 @@ grpc::ServerWriteReactor<v1::JobEvent>* TrainingService::WatchJob(
   return StartWatchStream(jobs_, *request);
 }
 
+grpc::ServerUnaryReactor* TrainingService::ListArtifacts(grpc::CallbackServerContext* context,
+                                                         const v1::ListArtifactsRequest* request,
+                                                         v1::ListArtifactsResponse* response) {
+  return StartListArtifacts(artifacts_, jobs_, *context, *request, *response);
+}
+
+grpc::ServerWriteReactor<v1::GetArtifactResponse>* TrainingService::GetArtifact(
+    grpc::CallbackServerContext* context, const v1::GetArtifactRequest* request) {
+  return StartGetArtifact(artifacts_, jobs_, *context, *request);
+}
+
 absl::Status TrainingService::List(const v1::ListJobsRequest& request,
                                    v1::ListJobsResponse& response) const {
   ATELIER_ASSIGN_OR_RETURN(const std::uint32_t size, PageSize(request.page_size()));
-  ATELIER_ASSIGN_OR_RETURN(const std::string key, PageKey(kList, request.page_token()));
+  ATELIER_ASSIGN_OR_RETURN(const std::string key, PageKey(kJobList, request.page_token()));
   std::uint64_t before = 0;
   if (!key.empty() && (!absl::SimpleAtoi(key, &before) || before == 0)) {
     return InvalidField("page_token", "pass the next_page_token of the reply before, unchanged");
@@ -71,7 +104,7 @@ absl::Status TrainingService::List(const v1::ListJobsRequest& request,
     *response.add_jobs() = std::move(job);
   }
   if (page.next != 0) {
-    response.set_next_page_token(PageToken(kList, std::to_string(page.next)));
+    response.set_next_page_token(PageToken(kJobList, std::to_string(page.next)));
   }
   return absl::OkStatus();
 }

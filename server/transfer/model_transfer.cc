@@ -8,28 +8,13 @@
 #include "common/files.h"
 #include "common/status_macros.h"
 #include "server/store/disk_status.h"
+#include "server/transfer/conversion_bounds.h"
 #include "server/transfer/import_header.h"
 
 namespace atelier::server {
 namespace {
 
 namespace fs = std::filesystem;
-
-// What a conversion may take: LibTorch and a pass through the network, and copies of the weights in
-// several forms, some of twice the size (half to single precision).
-constexpr std::uint64_t kBaseMemory = 4ULL << 30U;
-constexpr std::uint64_t kMemoryFactor = 8;
-constexpr std::uint64_t kBaseFile = 64ULL << 20U;
-constexpr std::uint64_t kFileFactor = 4;
-// The file, what is made of it, and the published version.
-constexpr std::uint64_t kCopies = 3;
-constexpr std::uint64_t kSpareRoom = 16ULL << 20U;
-
-ConvertTask TaskFor(std::variant<ImportTask, ExportTask> work, std::uint64_t bytes) {
-  return {.memory_bytes = kBaseMemory + kMemoryFactor * bytes,
-          .file_bytes = kBaseFile + kFileFactor * bytes,
-          .work = std::move(work)};
-}
 
 const char* Extension(WeightsFormat format) {
   switch (format) {
@@ -76,23 +61,11 @@ absl::StatusOr<std::unique_ptr<ModelTransfer>> ModelTransfer::Create(const Optio
   return std::unique_ptr<ModelTransfer>(new ModelTransfer(options));
 }
 
-absl::Status ModelTransfer::CheckRoom(std::uint64_t bytes) const {
-  std::error_code error;
-  const fs::space_info space = fs::space(options_.directory, error);
-  ATELIER_RETURN_IF_ERROR(DiskStatus(error));
-  if (space.available / kCopies < bytes || space.available < kCopies * bytes + kSpareRoom) {
-    return absl::ResourceExhaustedError("The server's disk has no room for this: it needs " +
-                                        std::to_string((kCopies * bytes + kSpareRoom) >> 20U) +
-                                        " MiB.");
-  }
-  return absl::OkStatus();
-}
-
 absl::StatusOr<std::unique_ptr<ModelUpload>> ModelTransfer::BeginImport(
     const v1::ImportModelHeader& header) {
   ATELIER_RETURN_IF_ERROR(CheckImportHeader(header, options_.max_import_bytes));
   ATELIER_RETURN_IF_ERROR(options_.converter->Ready());
-  ATELIER_RETURN_IF_ERROR(CheckRoom(header.size()));
+  ATELIER_RETURN_IF_ERROR(CheckRoom(options_.directory, header.size()));
   ATELIER_ASSIGN_OR_RETURN(auto folder, TransferFolder::Create(options_.directory));
   ATELIER_ASSIGN_OR_RETURN(auto file, FileWriter::Create(folder->path() / kConvertInput));
   return std::unique_ptr<ModelUpload>(new ModelUpload(header, std::move(folder), std::move(file)));
@@ -103,7 +76,8 @@ absl::StatusOr<ModelVersion> ModelTransfer::FinishImport(std::unique_ptr<ModelUp
   ATELIER_RETURN_IF_ERROR(upload->Finish());
   const v1::ImportModelHeader& header = upload->header_;
   const fs::path& folder = upload->folder_->path();
-  ATELIER_RETURN_IF_ERROR(WriteConvertTask(folder, TaskFor(ToImportTask(header), header.size())));
+  ATELIER_RETURN_IF_ERROR(
+      WriteConvertTask(folder, BoundedTask(ToImportTask(header), header.size())));
   ATELIER_RETURN_IF_ERROR(options_.converter->Convert(folder, stop));
   if (stop.stop_requested()) {
     return absl::CancelledError("The import was cancelled.");
@@ -121,12 +95,12 @@ absl::StatusOr<ExportedModel> ModelTransfer::Export(std::string_view reference,
   ATELIER_ASSIGN_OR_RETURN(exported.model, options_.models->Resolve(reference));
   const ModelVersion& model = exported.model;
   ATELIER_RETURN_IF_ERROR(options_.converter->Ready());
-  ATELIER_RETURN_IF_ERROR(CheckRoom(model.weights_bytes));
+  ATELIER_RETURN_IF_ERROR(CheckRoom(options_.directory, model.weights_bytes));
   ATELIER_ASSIGN_OR_RETURN(exported.folder, TransferFolder::Create(options_.directory));
   const fs::path& folder = exported.folder->path();
   ATELIER_RETURN_IF_ERROR(WriteConvertTask(
       folder,
-      TaskFor(ExportTask{.model = model.directory, .format = format}, model.weights_bytes)));
+      BoundedTask(ExportTask{.model = model.directory, .format = format}, model.weights_bytes)));
   ATELIER_RETURN_IF_ERROR(options_.converter->Convert(folder, stop));
   exported.file = folder / kConvertOutput;
   ATELIER_ASSIGN_OR_RETURN(exported.sha256, Sha256HexOfFile(exported.file));

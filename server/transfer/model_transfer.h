@@ -84,8 +84,6 @@ class ModelTransfer final {
  private:
   explicit ModelTransfer(Options options) : options_(std::move(options)) {}
 
-  absl::Status CheckRoom(std::uint64_t bytes) const;
-
   const Options options_;
 };
 

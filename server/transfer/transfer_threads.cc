@@ -12,7 +12,8 @@ constexpr absl::Duration kRetryDelay = absl::Seconds(5);
 
 }  // namespace
 
-TransferThreads::TransferThreads(int count, Clock& clock) : count_(count), clock_(clock) {
+TransferThreads::TransferThreads(int count, Clock& clock, std::string busy)
+    : count_(count), clock_(clock), busy_(std::move(busy)) {
   for (int i = 0; i < count; ++i) {
     threads_.emplace_back([this] { Work(); });
   }
@@ -35,8 +36,8 @@ absl::Status TransferThreads::Run(std::function<void()> work) {
     return absl::UnavailableError("The server is stopping. Try another one, or later.");
   }
   if (running_ == count_) {
-    return RetryLater(kRetryDelay, std::to_string(count_) +
-                                       " models are imported or exported already; try again later");
+    return RetryLater(kRetryDelay,
+                      std::to_string(count_) + " " + busy_ + " already; try again later");
   }
   ++running_;
   waiting_.push_back(std::move(work));

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -17,8 +18,10 @@ namespace atelier::server {
 // Thread-safe.
 class TransferThreads final {
  public:
-  // `count`: how many calls there can be at a time. `clock` outlives the object.
-  TransferThreads(int count, Clock& clock);
+  // `count`: how many calls there can be at a time; `busy` says what these do. `clock` outlives the
+  // object.
+  TransferThreads(int count, Clock& clock,
+                  std::string busy = "models are imported, exported or measured");
   // Waits for the calls under way.
   ~TransferThreads();
 
@@ -36,6 +39,7 @@ class TransferThreads final {
 
   const int count_;
   Clock& clock_;
+  const std::string busy_;
   absl::Mutex mutex_;
   absl::CondVar changed_;
   std::vector<std::function<void()>> waiting_ ABSL_GUARDED_BY(mutex_);

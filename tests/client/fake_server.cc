@@ -31,7 +31,8 @@ class FakeServer::Services final : public v1::StylizeService::Service,
                                    public v1::GenerateService::Service,
                                    public v1::ModelService::Service,
                                    public v1::DatasetService::Service,
-                                   public v1::TrainingService::Service {
+                                   public v1::TrainingService::Service,
+                                   public v1::FeedbackService::Service {
  public:
   explicit Services(const FakeHandlers& handlers) : handlers_(handlers) {}
 
@@ -106,9 +107,48 @@ class FakeServer::Services final : public v1::StylizeService::Service,
     }
     return status;
   }
+  grpc::Status PublishCheckpoint(grpc::ServerContext*, const v1::PublishCheckpointRequest* request,
+                                 v1::PublishCheckpointResponse* response) override {
+    return Answer(handlers_.publish_checkpoint, request, response);
+  }
+  grpc::Status Rate(grpc::ServerContext*, const v1::RateRequest* request,
+                    v1::RateResponse* response) override {
+    return Answer(handlers_.rate, request, response);
+  }
   grpc::Status ListDatasets(grpc::ServerContext*, const v1::ListDatasetsRequest* request,
                             v1::ListDatasetsResponse* response) override {
     return Answer(handlers_.list_datasets, request, response);
+  }
+  grpc::Status GetDataset(grpc::ServerContext*, const v1::GetDatasetRequest* request,
+                          v1::GetDatasetResponse* response) override {
+    return Answer(handlers_.get_dataset, request, response);
+  }
+  grpc::Status CreateDataset(grpc::ServerContext*, const v1::CreateDatasetRequest* request,
+                             v1::Dataset* response) override {
+    return Answer(handlers_.create_dataset, request, response);
+  }
+  grpc::Status DeleteDataset(grpc::ServerContext*, const v1::DeleteDatasetRequest* request,
+                             v1::DeleteDatasetResponse* response) override {
+    return Answer(handlers_.delete_dataset, request, response);
+  }
+  grpc::Status ImportDataset(grpc::ServerContext*, const v1::ImportDatasetRequest* request,
+                             v1::ImportDatasetResponse* response) override {
+    return Answer(handlers_.import_dataset, request, response);
+  }
+  grpc::Status GetUpload(grpc::ServerContext*, const v1::GetUploadRequest* request,
+                         v1::DatasetUpload* response) override {
+    return Answer(handlers_.get_upload, request, response);
+  }
+  grpc::Status UploadDataset(grpc::ServerContext*,
+                             grpc::ServerReader<v1::UploadDatasetRequest>* reader,
+                             v1::UploadDatasetResponse* response) override {
+    std::vector<v1::UploadDatasetRequest> parts;
+    v1::UploadDatasetRequest part;
+    while ((handlers_.upload_messages == 0 || parts.size() < handlers_.upload_messages) &&
+           reader->Read(&part)) {
+      parts.push_back(part);
+    }
+    return Answer(handlers_.upload_dataset, &parts, response);
   }
   grpc::Status CreateJob(grpc::ServerContext*, const v1::CreateJobRequest* request,
                          v1::Job* response) override {
@@ -125,6 +165,27 @@ class FakeServer::Services final : public v1::StylizeService::Service,
   grpc::Status CancelJob(grpc::ServerContext*, const v1::CancelJobRequest* request,
                          v1::Job* response) override {
     return Answer(handlers_.cancel_job, request, response);
+  }
+  grpc::Status PauseJob(grpc::ServerContext*, const v1::PauseJobRequest* request,
+                        v1::Job* response) override {
+    return Answer(handlers_.pause_job, request, response);
+  }
+  grpc::Status ResumeJob(grpc::ServerContext*, const v1::ResumeJobRequest* request,
+                         v1::Job* response) override {
+    return Answer(handlers_.resume_job, request, response);
+  }
+  grpc::Status ListArtifacts(grpc::ServerContext*, const v1::ListArtifactsRequest* request,
+                             v1::ListArtifactsResponse* response) override {
+    return Answer(handlers_.list_artifacts, request, response);
+  }
+  grpc::Status GetArtifact(grpc::ServerContext*, const v1::GetArtifactRequest* request,
+                           grpc::ServerWriter<v1::GetArtifactResponse>* writer) override {
+    std::vector<v1::GetArtifactResponse> parts;
+    const grpc::Status status = Answer(handlers_.get_artifact, request, &parts);
+    for (const v1::GetArtifactResponse& part : parts) {
+      writer->Write(part);
+    }
+    return status;
   }
   grpc::Status WatchJob(grpc::ServerContext*, const v1::WatchJobRequest* request,
                         grpc::ServerWriter<v1::JobEvent>* writer) override {
@@ -148,6 +209,7 @@ FakeServer::FakeServer() : services_(std::make_unique<Services>(handlers_)) {
   builder.RegisterService(static_cast<v1::ModelService::Service*>(services_.get()));
   builder.RegisterService(static_cast<v1::DatasetService::Service*>(services_.get()));
   builder.RegisterService(static_cast<v1::TrainingService::Service*>(services_.get()));
+  builder.RegisterService(static_cast<v1::FeedbackService::Service*>(services_.get()));
   server_ = builder.BuildAndStart();
   ATELIER_CHECK(server_ != nullptr);
 }

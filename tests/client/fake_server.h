@@ -10,6 +10,7 @@
 
 #include "absl/status/statusor.h"
 #include "atelier/v1/datasets.grpc.pb.h"
+#include "atelier/v1/feedback.grpc.pb.h"
 #include "atelier/v1/generate.grpc.pb.h"
 #include "atelier/v1/models.grpc.pb.h"
 #include "atelier/v1/stylize.grpc.pb.h"
@@ -39,10 +40,25 @@ struct FakeHandlers {
   // Returns all that the client gets.
   Unary<v1::ExportModelRequest, std::vector<v1::ExportModelResponse>> export_model;
   Unary<v1::ListDatasetsRequest, v1::ListDatasetsResponse> list_datasets;
+  Unary<v1::GetDatasetRequest, v1::GetDatasetResponse> get_dataset;
+  Unary<v1::CreateDatasetRequest, v1::Dataset> create_dataset;
+  Unary<v1::DeleteDatasetRequest, v1::DeleteDatasetResponse> delete_dataset;
+  Unary<v1::ImportDatasetRequest, v1::ImportDatasetResponse> import_dataset;
+  Unary<v1::GetUploadRequest, v1::DatasetUpload> get_upload;
+  // Gets all that the client sent; with `upload_messages` above 0 no more than that many.
+  Unary<std::vector<v1::UploadDatasetRequest>, v1::UploadDatasetResponse> upload_dataset;
+  std::size_t upload_messages = 0;
   Unary<v1::CreateJobRequest, v1::Job> create_job;
   Unary<v1::GetJobRequest, v1::Job> get_job;
   Unary<v1::ListJobsRequest, v1::ListJobsResponse> list_jobs;
   Unary<v1::CancelJobRequest, v1::Job> cancel_job;
+  Unary<v1::PauseJobRequest, v1::Job> pause_job;
+  Unary<v1::ResumeJobRequest, v1::Job> resume_job;
+  Unary<v1::ListArtifactsRequest, v1::ListArtifactsResponse> list_artifacts;
+  // Returns all that the client gets.
+  Unary<v1::GetArtifactRequest, std::vector<v1::GetArtifactResponse>> get_artifact;
+  Unary<v1::PublishCheckpointRequest, v1::PublishCheckpointResponse> publish_checkpoint;
+  Unary<v1::RateRequest, v1::RateResponse> rate;
   // Writes through its second argument, which returns false once the watcher is gone.
   std::function<absl::Status(const v1::WatchJobRequest&,
                              const std::function<bool(const v1::JobEvent&)>&)>

@@ -18,7 +18,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-Json Minimal(const std::string& kind) {
+Json MinimalJob(const std::string& kind) {
   Json json = {{"model", "oil@2"}, {"data", {{"content", "garments"}}}};
   if (kind != kQuantize) {
     json["steps"] = 30;
@@ -26,15 +26,15 @@ Json Minimal(const std::string& kind) {
   return json;
 }
 
-std::optional<std::string> FieldAtFault(const std::string& kind, const char* key,
-                                        const Json& value) {
-  Json json = Minimal(kind);
+std::optional<std::string> FieldOfJobAtFault(const std::string& kind, const char* key,
+                                             const Json& value) {
+  Json json = MinimalJob(kind);
   json[key] = value;
   return FieldOf(ParseJobConfig(kind, json.dump()).status());
 }
 
 TEST(CompressConfigTest, WhatIsLeftOutTakesItsDefault) {
-  const auto distil = ParseJobConfig(kDistil, Minimal(kDistil).dump());
+  const auto distil = ParseJobConfig(kDistil, MinimalJob(kDistil).dump());
   ASSERT_TRUE(distil.ok()) << distil.status();
   EXPECT_TRUE(distil->compresses());
   EXPECT_EQ(distil->family, "distil");
@@ -48,11 +48,11 @@ TEST(CompressConfigTest, WhatIsLeftOutTakesItsDefault) {
   EXPECT_EQ(distil->precision, Precision::kBf16);
   EXPECT_EQ(distil->evaluate.held_out, 0.1);
 
-  const auto prune = ParseJobConfig(kPrune, Minimal(kPrune).dump());
+  const auto prune = ParseJobConfig(kPrune, MinimalJob(kPrune).dump());
   ASSERT_TRUE(prune.ok()) << prune.status();
   EXPECT_EQ(prune->compress.keep, 0.5);
 
-  const auto quantize = ParseJobConfig(kQuantize, Minimal(kQuantize).dump());
+  const auto quantize = ParseJobConfig(kQuantize, MinimalJob(kQuantize).dump());
   ASSERT_TRUE(quantize.ok()) << quantize.status();
   EXPECT_EQ(quantize->steps, 64);
   EXPECT_EQ(quantize->batch_size, 1);
@@ -88,30 +88,30 @@ TEST(CompressConfigTest, TheJsonOfTheProtosIsRead) {
 }
 
 TEST(CompressConfigTest, EveryRefusalNamesItsField) {
-  EXPECT_EQ(FieldAtFault("distil", "model", "oil"), "distil.model");
-  EXPECT_EQ(FieldAtFault("distil", "model", "oil@stable"), "distil.model");
-  EXPECT_EQ(FieldAtFault("distil", "model", ""), "distil.model");
-  EXPECT_EQ(FieldAtFault("distil", "steps", 0), "distil.steps");
-  EXPECT_EQ(FieldAtFault("distil", "tier", "huge"), "distil.tier");
-  EXPECT_EQ(FieldAtFault("distil", "generator", "unet-9"), "distil.generator");
-  EXPECT_EQ(FieldAtFault("distil", "base_channels", 8), "distil.base_channels");  // of "lite"
-  EXPECT_EQ(FieldAtFault("distil", "keep", 0.5), "distil.keep");
-  EXPECT_EQ(FieldAtFault("quantize", "data", {{"content", "c"}, {"upscale", 1}}),
+  EXPECT_EQ(FieldOfJobAtFault("distil", "model", "oil"), "distil.model");
+  EXPECT_EQ(FieldOfJobAtFault("distil", "model", "oil@stable"), "distil.model");
+  EXPECT_EQ(FieldOfJobAtFault("distil", "model", ""), "distil.model");
+  EXPECT_EQ(FieldOfJobAtFault("distil", "steps", 0), "distil.steps");
+  EXPECT_EQ(FieldOfJobAtFault("distil", "tier", "huge"), "distil.tier");
+  EXPECT_EQ(FieldOfJobAtFault("distil", "generator", "unet-9"), "distil.generator");
+  EXPECT_EQ(FieldOfJobAtFault("distil", "base_channels", 8), "distil.base_channels");  // of "lite"
+  EXPECT_EQ(FieldOfJobAtFault("distil", "keep", 0.5), "distil.keep");
+  EXPECT_EQ(FieldOfJobAtFault("quantize", "data", {{"content", "c"}, {"upscale", 1}}),
             "quantize.data.upscale");
-  EXPECT_EQ(FieldAtFault("distil", "data", {{"style", "s"}}), "distil.data.content");
-  EXPECT_EQ(FieldAtFault("distil", "data", {{"content", "../c"}}), "distil.data.content");
-  EXPECT_EQ(FieldAtFault("distil", "image_size", 100), "distil.image_size");
-  EXPECT_EQ(FieldAtFault("prune", "keep", 1), "prune.keep");
-  EXPECT_EQ(FieldAtFault("prune", "keep", 0.01), "prune.keep");
-  EXPECT_EQ(FieldAtFault("prune", "tier", "lite"), "prune.tier");
-  EXPECT_EQ(FieldAtFault("prune", "precision", "int8"), "prune.precision");
-  EXPECT_EQ(FieldAtFault("quantize", "steps", 3), "quantize.steps");
-  EXPECT_EQ(FieldAtFault("quantize", "pictures", 20'000), "quantize.pictures");
-  Json both = Minimal("distil");
+  EXPECT_EQ(FieldOfJobAtFault("distil", "data", {{"style", "s"}}), "distil.data.content");
+  EXPECT_EQ(FieldOfJobAtFault("distil", "data", {{"content", "../c"}}), "distil.data.content");
+  EXPECT_EQ(FieldOfJobAtFault("distil", "image_size", 100), "distil.image_size");
+  EXPECT_EQ(FieldOfJobAtFault("prune", "keep", 1), "prune.keep");
+  EXPECT_EQ(FieldOfJobAtFault("prune", "keep", 0.01), "prune.keep");
+  EXPECT_EQ(FieldOfJobAtFault("prune", "tier", "lite"), "prune.tier");
+  EXPECT_EQ(FieldOfJobAtFault("prune", "precision", "int8"), "prune.precision");
+  EXPECT_EQ(FieldOfJobAtFault("quantize", "steps", 3), "quantize.steps");
+  EXPECT_EQ(FieldOfJobAtFault("quantize", "pictures", 20'000), "quantize.pictures");
+  Json both = MinimalJob("distil");
   both["tier"] = "base";
   both["generator"] = "resnet-6";
   EXPECT_EQ(FieldOf(ParseJobConfig("distil", both.dump()).status()), "distil.tier");
-  Json nothing = Minimal("prune");
+  Json nothing = MinimalJob("prune");
   nothing["pixel_weight"] = 0;
   nothing["perceptual_weight"] = 0;
   EXPECT_EQ(FieldOf(ParseJobConfig("prune", nothing.dump()).status()), "prune.pixel_weight");

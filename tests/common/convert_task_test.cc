@@ -75,5 +75,60 @@ TEST(ConvertTaskTest, AnOutcomeKeepsCodeSentenceAndField) {
   EXPECT_FALSE(ReadConvertOutcome(folder.path()).has_value());
 }
 
+TEST(ConvertTaskTest, APublicationAndAJudgementAreReadAsTheyWereWritten) {
+  const test::TempDir folder;
+  const PublishTask publish{.job_id = "oil-1",
+                            .kind = "train",
+                            .config = R"({"family":"cut"})",
+                            .checkpoint = "/a/step-5",
+                            .stats = "/a/stats.jsonl",
+                            .content_directory = "/c",
+                            .style_directory = "",
+                            .source_model = "/m"};
+  ASSERT_TRUE(WriteConvertTask(folder.path(), {.work = publish}).ok());
+  const auto made = std::get<PublishTask>(ReadConvertTask(folder.path())->work);
+  EXPECT_EQ(made.job_id, "oil-1");
+  EXPECT_EQ(made.kind, "train");
+  EXPECT_EQ(made.config, publish.config);
+  EXPECT_EQ(made.checkpoint, publish.checkpoint);
+  EXPECT_EQ(made.stats, publish.stats);
+  EXPECT_EQ(made.content_directory, publish.content_directory);
+  EXPECT_EQ(made.style_directory, "");
+  EXPECT_EQ(made.source_model, publish.source_model);
+
+  const JudgeTask judge{.candidate = "/a",
+                        .current = "/b",
+                        .content_directory = "/c",
+                        .style_directory = "/s",
+                        .metrics = {"ssim", "diversity"},
+                        .pictures = 9,
+                        .size = 128,
+                        .seed = 1ULL << 63U};
+  ASSERT_TRUE(WriteConvertTask(folder.path(), {.work = judge}).ok());
+  const auto judged = std::get<JudgeTask>(ReadConvertTask(folder.path())->work);
+  EXPECT_EQ(judged.candidate, judge.candidate);
+  EXPECT_EQ(judged.current, judge.current);
+  EXPECT_EQ(judged.style_directory, judge.style_directory);
+  EXPECT_EQ(judged.metrics, judge.metrics);
+  EXPECT_EQ(judged.pictures, 9);
+  EXPECT_EQ(judged.size, 128);
+  EXPECT_EQ(judged.seed, judge.seed);
+}
+
+TEST(ConvertTaskTest, NumbersAreReadAsTheyWereWritten) {
+  const test::TempDir folder;
+  EXPECT_TRUE(absl::IsInternal(ReadJudgeNumbers(folder.path()).status()));
+  const JudgeNumbers numbers{
+      .pictures = 3, .candidate = {{"ssim", 0.1}, {"recall", -2}}, .current = {}};
+  ASSERT_TRUE(WriteJudgeNumbers(folder.path(), numbers).ok());
+  const auto read = ReadJudgeNumbers(folder.path());
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_EQ(read->pictures, 3);
+  EXPECT_EQ(read->candidate, numbers.candidate);
+  EXPECT_TRUE(read->current.empty());
+  ASSERT_TRUE(WriteFileAtomically(folder / kConvertNumbers, R"({"pictures":"x"})").ok());
+  EXPECT_TRUE(absl::IsInternal(ReadJudgeNumbers(folder.path()).status()));
+}
+
 }  // namespace
 }  // namespace atelier

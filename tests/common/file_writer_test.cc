@@ -10,7 +10,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::uint64_t kEnough = 1 << 20;
+constexpr std::uint64_t kWholeFile = 1 << 20;
 
 TEST(FileWriterTest, PiecesAreThereTogetherOnceCommitted) {
   const test::TempDir folder;
@@ -20,9 +20,9 @@ TEST(FileWriterTest, PiecesAreThereTogetherOnceCommitted) {
   ASSERT_TRUE(writer->Append("").ok());
   ASSERT_TRUE(writer->Append("cde").ok());
   EXPECT_EQ(writer->bytes(), 5u);
-  EXPECT_EQ(*ReadFile(folder / "f", kEnough), "old");
+  EXPECT_EQ(*ReadFile(folder / "f", kWholeFile), "old");
   ASSERT_TRUE(writer->Commit().ok());
-  EXPECT_EQ(*ReadFile(folder / "f", kEnough), "abcde");
+  EXPECT_EQ(*ReadFile(folder / "f", kWholeFile), "abcde");
 }
 
 TEST(FileWriterTest, WithoutACommitNothingIsLeft) {

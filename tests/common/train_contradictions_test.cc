@@ -21,7 +21,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-absl::StatusOr<TrainConfig> ParseWith(const char* family, const Json& change) {
+absl::StatusOr<TrainConfig> ParseFamilyWith(const char* family, const Json& change) {
   Json json = MinimalOf(*FindFamily(family));
   json.merge_patch(change);
   return ParseTrainConfig(json.dump());
@@ -166,7 +166,7 @@ struct Idle {
 
 void ExpectRefused(const std::vector<Idle>& cases) {
   for (const Idle& c : cases) {
-    const auto config = ParseWith(c.family, c.change);
+    const auto config = ParseFamilyWith(c.family, c.change);
     EXPECT_EQ(config.status().code(), absl::StatusCode::kInvalidArgument) << c.change;
     EXPECT_EQ(FieldOf(config.status()), std::string("train.") + c.field) << config.status();
     EXPECT_THAT(std::string(config.status().message()), HasSubstr(c.allowed));
@@ -194,14 +194,15 @@ TEST(TrainContradictionsTest, NumbersOfAnotherScheduleAreRefused) {
         R"("plateau", not "cosine")"},
        {"cut", {{"schedule", {{"warmup_steps", 30}}}}, "schedule.warmup_steps", "below steps, 30"},
        {"gatys", {{"schedule", {{"final_share", 0.1}}}}, "schedule.final_share", "linear"}});
-  EXPECT_TRUE(ParseWith("cut", {{"schedule", {{"warmup_steps", 29}}}}).ok());
+  EXPECT_TRUE(ParseFamilyWith("cut", {{"schedule", {{"warmup_steps", 29}}}}).ok());
   // The steps of epochs are not known here.
+  EXPECT_TRUE(ParseFamilyWith(
+                  "cut", {{"steps", nullptr}, {"epochs", 1}, {"schedule", {{"warmup_steps", 99}}}})
+                  .ok());
   EXPECT_TRUE(
-      ParseWith("cut", {{"steps", nullptr}, {"epochs", 1}, {"schedule", {{"warmup_steps", 99}}}})
-          .ok());
-  EXPECT_TRUE(ParseWith("cut", {{"schedule", {{"kind", "cosine"}, {"decay_from", 0.2}}}}).ok());
-  EXPECT_TRUE(ParseWith("dcgan", {{"evaluate", {{"every_steps", 1}}},
-                                  {"schedule", {{"kind", "plateau"}, {"final_share", 0.1}}}})
+      ParseFamilyWith("cut", {{"schedule", {{"kind", "cosine"}, {"decay_from", 0.2}}}}).ok());
+  EXPECT_TRUE(ParseFamilyWith("dcgan", {{"evaluate", {{"every_steps", 1}}},
+                                        {"schedule", {{"kind", "plateau"}, {"final_share", 0.1}}}})
                   .ok());
 }
 
@@ -228,26 +229,28 @@ TEST(TrainContradictionsTest, OptionsOfTheAdversaryThatMeanNothingAreRefused) {
         R"("hinge")"},
        {"cyclegan", {{"augment", {{"border", "nearest"}}}}, "augment.border", "augment.rotation"}});
   EXPECT_TRUE(
-      ParseWith("wgan", {{"gan", {{"clip_weights", 0.01}, {"gradient_penalty_weight", 0}}}}).ok());
-  EXPECT_TRUE(ParseWith("wgan", {{"gan", {{"loss", "wasserstein"}}}}).ok());
+      ParseFamilyWith("wgan", {{"gan", {{"clip_weights", 0.01}, {"gradient_penalty_weight", 0}}}})
+          .ok());
+  EXPECT_TRUE(ParseFamilyWith("wgan", {{"gan", {{"loss", "wasserstein"}}}}).ok());
   EXPECT_TRUE(
-      ParseWith("cgan", {{"augment", {{"differentiable", true}, {"adaptive", true}}}}).ok());
-  EXPECT_TRUE(ParseWith("cut", {{"augment", {{"border", "nearest"}, {"rotation", 10}}}}).ok());
+      ParseFamilyWith("cgan", {{"augment", {{"differentiable", true}, {"adaptive", true}}}}).ok());
+  EXPECT_TRUE(
+      ParseFamilyWith("cut", {{"augment", {{"border", "nearest"}, {"rotation", 10}}}}).ok());
   // The classic recipe has no norm that a penalty could contradict.
-  EXPECT_TRUE(ParseWith("dcgan", {{"image_size", 56},
-                                  {"pattern", {{"architecture", "classic"}}},
-                                  {"gan", {{"gradient_penalty_weight", 10}}}})
+  EXPECT_TRUE(ParseFamilyWith("dcgan", {{"image_size", 56},
+                                        {"pattern", {{"architecture", "classic"}}},
+                                        {"gan", {{"gradient_penalty_weight", 10}}}})
                   .ok());
 }
 
 TEST(TrainContradictionsTest, OptionsOfAFamilyThatMeanNothingAreRefused) {
-  const char* const kNce = "cut.nce_weight";
+  const char* const nce = "cut.nce_weight";
   ExpectRefused(
-      {{"cut", {{"cut", {{"nce_weight", 0}, {"patches", 16}}}}, "cut.patches", kNce},
-       {"cut", {{"cut", {{"nce_weight", 0}, {"layers", {0, 4}}}}}, "cut.layers", kNce},
-       {"cut", {{"cut", {{"nce_weight", 0}, {"temperature", 1}}}}, "cut.temperature", kNce},
-       {"cut", {{"cut", {{"nce_weight", 0}, {"identity", true}}}}, "cut.identity", kNce},
-       {"cut", {{"cut", {{"nceWeight", 0}, {"fast", true}}}}, "cut.fast", kNce},
+      {{"cut", {{"cut", {{"nce_weight", 0}, {"patches", 16}}}}, "cut.patches", nce},
+       {"cut", {{"cut", {{"nce_weight", 0}, {"layers", {0, 4}}}}}, "cut.layers", nce},
+       {"cut", {{"cut", {{"nce_weight", 0}, {"temperature", 1}}}}, "cut.temperature", nce},
+       {"cut", {{"cut", {{"nce_weight", 0}, {"identity", true}}}}, "cut.identity", nce},
+       {"cut", {{"cut", {{"nceWeight", 0}, {"fast", true}}}}, "cut.fast", nce},
        {"cut", {{"cut", {{"layers", Json::array()}}}}, "cut.layers", "1 to 8"},
        {"cyclegan",
         {{"cyclegan", {{"cycle_weight", 0}, {"identity_weight", 1}}}},
@@ -255,9 +258,9 @@ TEST(TrainContradictionsTest, OptionsOfAFamilyThatMeanNothingAreRefused) {
         "cyclegan.cycle_weight"},
        {"faststyle", {{"faststyle", {{"style_size", 128}}}}, "faststyle.style_size", "256"},
        {"dcgan", {{"pattern", {{"condition", "labels"}}}}, "pattern.condition", R"("cgan")"}});
-  EXPECT_TRUE(ParseWith("cut", {{"cut", {{"nce_weight", 0}}}}).ok());
-  EXPECT_TRUE(ParseWith("cut", {{"cut", {{"fast", true}, {"patches", 16}}}}).ok());
-  EXPECT_TRUE(ParseWith("cyclegan", {{"cyclegan", {{"cycle_weight", 0}}}}).ok());
+  EXPECT_TRUE(ParseFamilyWith("cut", {{"cut", {{"nce_weight", 0}}}}).ok());
+  EXPECT_TRUE(ParseFamilyWith("cut", {{"cut", {{"fast", true}, {"patches", 16}}}}).ok());
+  EXPECT_TRUE(ParseFamilyWith("cyclegan", {{"cyclegan", {{"cycle_weight", 0}}}}).ok());
 }
 
 TEST(TrainContradictionsTest, ATierBesideAGeneratorIsRefused) {
@@ -266,7 +269,7 @@ TEST(TrainContradictionsTest, ATierBesideAGeneratorIsRefused) {
                  {"dcgan", {{"generator", "resnet-6"}}, "generator", "pattern.architecture"},
                  {"pix2pix", {{"generator", "unet-32"}}, "generator", "unet-64"}});
   // "pix2pix" has a generator by default, which a tier takes the place of.
-  const auto config = ParseWith("pix2pix", {{"tier", "base"}});
+  const auto config = ParseFamilyWith("pix2pix", {{"tier", "base"}});
   ASSERT_TRUE(config.ok()) << config.status();
   EXPECT_EQ(config->tier, "base");
   EXPECT_EQ(config->generator, "");
@@ -284,7 +287,8 @@ TEST(TrainContradictionsTest, RefusalsTellTheFamiliesThatHaveTheOption) {
         {"gatys", {{"gan", {{"steps", 1}}}}, R"(all families but the family "gatys")"},
         {"cut", {{"gan", {{"steps", 2}}}}, R"("dcgan", "wgan" and "cgan", not "cut")"},
         {"cut", {{"gan", {{"mode_seeking_weight", 2}}}}, R"("dcgan", "wgan" and "cgan")"}}) {
-    EXPECT_THAT(std::string(ParseWith(family, change).status().message()), HasSubstr(families));
+    EXPECT_THAT(std::string(ParseFamilyWith(family, change).status().message()),
+                HasSubstr(families));
   }
 }
 
@@ -319,7 +323,7 @@ TEST(TrainContradictionsTest, WhatAJobSaysIsReadBackFromItsProto) {
         {"cgan",
          {{"image_size", 56}, {"pattern", {{"architecture", "classic"}, {"condition", "words"}}}}},
         {"faststyle", {{"tier", "base"}, {"data", {{"upscale", true}}}}}}) {
-    const auto said = ParseWith(family, change);
+    const auto said = ParseFamilyWith(family, change);
     ASSERT_TRUE(said.ok()) << said.status();
     Json json = MinimalOf(*FindFamily(family));
     json.merge_patch(change);

@@ -20,12 +20,12 @@ namespace atelier::test {
 namespace {
 
 // Requests from threads of their own.
-class Callers {
+class CallersAtStop {
  public:
-  explicit Callers(Service& service) : service_(service) {}
-  ~Callers() { Join(); }
-  Callers(const Callers&) = delete;
-  Callers& operator=(const Callers&) = delete;
+  explicit CallersAtStop(Service& service) : service_(service) {}
+  ~CallersAtStop() { Join(); }
+  CallersAtStop(const CallersAtStop&) = delete;
+  CallersAtStop& operator=(const CallersAtStop&) = delete;
 
   // Adds one, and waits until the server has taken it.
   void Add(const std::string& picture) {
@@ -71,7 +71,7 @@ TEST(DrainTest, WhatIsUnderWayAndWhatComesWithinTheGraceIsAnswered) {
                    .more = {"--drain-grace", "10m", "--drain-timeout", "5m"}});
   service.AwaitWorker(WorkerKind::kServe);
   // Each keeps the worker busy for a second or more, so that none is done before the last is sent.
-  Callers callers(service);
+  CallersAtStop callers(service);
   for (int seed = 0; seed < 3; ++seed) {
     callers.Add(MakePicture(1600, 1600, seed));
   }

@@ -157,7 +157,7 @@ TEST_F(GenerateProgramsTest, ControlsAreObeyed) {
   EXPECT_EQ(response.request_id(), "mine");
 }
 
-struct BadRequest {
+struct BadGenerate {
   const char* name;
   absl::StatusCode code;
   const char* field;  // empty: none is at fault
@@ -166,7 +166,7 @@ struct BadRequest {
 
 TEST_F(GenerateProgramsTest, BadInputGetsItsCodeAndFieldAndTheServerStaysUp) {
   using Code = absl::StatusCode;
-  const BadRequest bad_requests[] = {
+  const BadGenerate bad_requests[] = {
       {"unknown model", Code::kNotFound, "", [](auto& r) { r.set_model("nobody"); }},
       {"no model", Code::kInvalidArgument, "model", [](auto& r) { r.clear_model(); }},
       {"a model of pictures", Code::kInvalidArgument, "model",
@@ -180,7 +180,7 @@ TEST_F(GenerateProgramsTest, BadInputGetsItsCodeAndFieldAndTheServerStaysUp) {
       {"unknown label", Code::kInvalidArgument, "label", [](auto& r) { r.set_label("plaid"); }},
       {"words for labels", Code::kInvalidArgument, "text", [](auto& r) { r.set_text("blue"); }},
   };
-  for (const BadRequest& bad : bad_requests) {
+  for (const BadGenerate& bad : bad_requests) {
     v1::GenerateRequest request = RequestFor("tiny-cgan", 1);
     bad.spoil(request);
     const absl::Status status = service->client().Generate(request).status();

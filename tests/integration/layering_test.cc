@@ -24,8 +24,8 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
 
-constexpr std::array<const char*, 9> kLibraryRooms = {
-    "image", "kernels", "nn", "models", "infer", "convert", "metrics", "train", "tools"};
+constexpr std::array<const char*, 10> kLibraryRooms = {
+    "image", "kernels", "nn", "models", "infer", "convert", "metrics", "train", "kinds", "tools"};
 
 bool IsTorch(const std::string& header) {
   static const std::regex torch("^(torch|ATen|c10|caffe2)/.*");

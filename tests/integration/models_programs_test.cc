@@ -33,7 +33,7 @@ fs::path Golden(const std::string& name) {
   return fs::path(ATELIER_SOURCE_DIR) / "tests/golden" / name;
 }
 
-cv::Mat Decode(const std::string& bytes) {
+cv::Mat DecodeInColor(const std::string& bytes) {
   return cv::imdecode(std::vector<unsigned char>(bytes.begin(), bytes.end()), cv::IMREAD_COLOR);
 }
 
@@ -103,7 +103,7 @@ TEST_F(ModelsProgramsTest, AFileOfTheReferenceIsServed) {
   EXPECT_EQ(second->family(), "cut");
   EXPECT_THAT(second->card(), HasSubstr("interchange_old.pth"));
   const std::string picture = Stylize("monet@1");
-  EXPECT_EQ(Decode(picture).size(), cv::Size(90, 70));
+  EXPECT_EQ(DecodeInColor(picture).size(), cv::Size(90, 70));
   EXPECT_TRUE(picture == Stylize("monet@2"));
   const ProcessResult show = Atelier({"models", "show", "monet@1"});
   EXPECT_THAT(show.out, AllOf(HasSubstr("cyclegan"), HasSubstr("| source | a golden file |"),
@@ -139,7 +139,7 @@ TEST_F(ModelsProgramsTest, ATorchScriptGeneratorIsServed) {
     ASSERT_TRUE(model.ok()) << model.status() << service_->process().Stderr();
     EXPECT_EQ(model->family(), "torchscript");
     cv::Mat difference;
-    cv::absdiff(Decode(Stylize("program")), Decode(Stylize("network")), difference);
+    cv::absdiff(DecodeInColor(Stylize("program")), DecodeInColor(Stylize("network")), difference);
     double largest = 0;
     cv::minMaxLoc(difference.reshape(1), nullptr, &largest);
     EXPECT_LE(largest, 1) << file;

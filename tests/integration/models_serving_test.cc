@@ -30,9 +30,10 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 // Restyles one picture after the other on some threads, and keeps what it sees.
-class Callers final {
+class ModelCallers final {
  public:
-  Callers(Service& service, std::string model, int threads) : picture_(MakePicture(90, 70, 1)) {
+  ModelCallers(Service& service, const std::string& model, int threads)
+      : picture_(MakePicture(90, 70, 1)) {
     for (int i = 0; i < threads; ++i) {
       threads_.emplace_back([this, &service, model, i] {
         for (int n = 0; !stop_; ++n) {
@@ -41,7 +42,7 @@ class Callers final {
       });
     }
   }
-  ~Callers() { Stop(); }
+  ~ModelCallers() { Stop(); }
 
   void Stop() {
     stop_ = true;
@@ -131,7 +132,7 @@ TEST_F(ModelsServingTest, PromotingUnderLoadLosesNoRequestAndTheOldVersionLeaves
   ASSERT_TRUE(WaitUntil([&] { return Atelier({"models", "promote", "random@1"}).exit_code == 0; },
                         absl::Seconds(60)))
       << service_->process().Stderr();
-  Callers callers(*service_, "random", 3);
+  ModelCallers callers(*service_, "random", 3);
   ASSERT_TRUE(WaitUntil([&] { return callers.Answers(1) > 20; }, absl::Seconds(120)));
   EXPECT_EQ(callers.Answers(2), 0);
 

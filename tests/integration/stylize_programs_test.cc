@@ -24,7 +24,7 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-cv::Mat Decode(const std::string& bytes) {
+cv::Mat DecodeAsItIs(const std::string& bytes) {
   return cv::imdecode(std::vector<unsigned char>(bytes.begin(), bytes.end()), cv::IMREAD_UNCHANGED);
 }
 
@@ -70,7 +70,7 @@ TEST_F(StylizeProgramsTest, RestylesAPhotographOfAnySizeInItsOwnFormat) {
     EXPECT_EQ(response->results(0).format(), format);
     EXPECT_EQ(response->results(0).width(), 133);
     EXPECT_EQ(response->results(0).height(), 77);
-    EXPECT_EQ(Decode(response->results(0).image()).size(), cv::Size(133, 77));
+    EXPECT_EQ(DecodeAsItIs(response->results(0).image()).size(), cv::Size(133, 77));
     EXPECT_EQ(response->model(), "random");
     EXPECT_EQ(response->model_version(), 1);
     EXPECT_EQ(response->request_id(), "mine");
@@ -86,7 +86,7 @@ TEST_F(StylizeProgramsTest, ControlsAreObeyed) {
   const auto photo = service.client().Stylize(request);
   ASSERT_TRUE(photo.ok()) << photo.status();
   cv::Mat difference;
-  cv::absdiff(Decode(photo->results(0).image()), Decode(request.image()), difference);
+  cv::absdiff(DecodeAsItIs(photo->results(0).image()), DecodeAsItIs(request.image()), difference);
   EXPECT_EQ(cv::countNonZero(difference.reshape(1)), 0);
 
   request.set_strength(1);
@@ -97,7 +97,7 @@ TEST_F(StylizeProgramsTest, ControlsAreObeyed) {
   const auto styled = service.client().Stylize(request);
   ASSERT_TRUE(styled.ok()) << styled.status();
   EXPECT_EQ(styled->results(0).format(), v1::IMAGE_FORMAT_JPEG);
-  EXPECT_EQ(Decode(styled->results(0).image()).size(), cv::Size(240, 120));
+  EXPECT_EQ(DecodeAsItIs(styled->results(0).image()).size(), cv::Size(240, 120));
 }
 
 TEST_F(StylizeProgramsTest, TheSameRequestGivesTheSameBytes) {
@@ -109,14 +109,14 @@ TEST_F(StylizeProgramsTest, TheSameRequestGivesTheSameBytes) {
   EXPECT_EQ(first->results(0).image(), second->results(0).image());
 }
 
-struct BadRequest {
+struct BadStylize {
   const char* name;
   absl::StatusCode code;
   const char* field;  // empty: none is at fault
   std::function<void(v1::StylizeRequest&)> spoil;
 };
 
-std::vector<BadRequest> BadRequests() {
+std::vector<BadStylize> BadStylizes() {
   using Code = absl::StatusCode;
   const auto image = [](std::string bytes) {
     return [bytes = std::move(bytes)](v1::StylizeRequest& r) { r.set_image(bytes); };
@@ -162,7 +162,7 @@ std::vector<BadRequest> BadRequests() {
 
 TEST_F(StylizeProgramsTest, BadInputGetsItsCodeAndFieldAndTheServerStaysUp) {
   Service service(options_);
-  for (const BadRequest& bad : BadRequests()) {
+  for (const BadStylize& bad : BadStylizes()) {
     v1::StylizeRequest request = StylizeRequestFor("random", MakePicture(64, 64, 1));
     bad.spoil(request);
     const absl::Status status = service.client().Stylize(request).status();

@@ -38,12 +38,14 @@ void AddOptions(CLI::App& app, WorkerOptions& options) {
          "--role",
          [&options](const std::string& role) {
            options.role = role == "train"     ? WorkerOptions::Role::kTrain
+                          : role == "rank"    ? WorkerOptions::Role::kRank
                           : role == "convert" ? WorkerOptions::Role::kConvert
                                               : WorkerOptions::Role::kServe;
          },
          "serve: restyle pictures until told to stop; train: run one training job and end; "
-         "convert: read or write one file of weights and end")
-      ->check(CLI::IsMember({"serve", "train", "convert"}))
+         "rank: one more process of a job with several workers, started by its trainer; "
+         "convert: read or write one file of weights, or take in pictures, and end")
+      ->check(CLI::IsMember({"serve", "train", "rank", "convert"}))
       ->default_str("serve");
   app.add_option(
          "--server", options.server,
@@ -69,8 +71,10 @@ void AddOptions(CLI::App& app, WorkerOptions& options) {
       ->check(CLI::Range(0, 1024));
   app.add_option("--job", options.job, "train: the job's id");
   app.add_option("--fence", options.fence, "train: the number of the job's lease");
-  app.add_option("--task", options.task,
-                 "convert: the folder that the server has put the conversion's task into");
+  app.add_option(
+      "--task", options.task,
+      "convert: the folder that the server has put the conversion's task into; rank: the "
+      "file of its job");
   app.add_option("--feature-weights", options.feature_weights,
                  "EfficientNet-Lite0 weights, a .pth file, for training and for models that "
                  "optimise pixels (default: "
@@ -86,11 +90,13 @@ void AddOptions(CLI::App& app, WorkerOptions& options) {
 // Throws CLI::RequiredError where an option is missing that the role needs.
 void CheckRole(const WorkerOptions& options) {
   const bool converts = options.role == WorkerOptions::Role::kConvert;
-  if (!converts && options.server.empty()) {
+  const bool has_task = converts || options.role == WorkerOptions::Role::kRank;
+  if (!has_task && options.server.empty()) {
     throw CLI::RequiredError("--server");
   }
-  if (converts && options.task.empty()) {
-    throw CLI::RequiredError("--task (with --role convert)");
+  if (has_task && options.task.empty()) {
+    throw CLI::RequiredError(converts ? "--task (with --role convert)"
+                                      : "--task (with --role rank)");
   }
   if (options.role == WorkerOptions::Role::kTrain && options.job.empty()) {
     throw CLI::RequiredError("--job (with --role train)");

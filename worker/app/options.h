@@ -9,7 +9,7 @@
 namespace atelier::worker {
 
 struct WorkerOptions {
-  enum class Role { kServe, kTrain, kConvert };
+  enum class Role { kServe, kTrain, kRank, kConvert };
   Role role = Role::kServe;
   std::string server;  // "unix:PATH" or "HOST:PORT"
   std::string name;
@@ -18,7 +18,7 @@ struct WorkerOptions {
   int threads = 0;  // 0: LibTorch's choice
   std::string job;
   std::uint64_t fence = 0;
-  std::filesystem::path task;  // the folder of a conversion
+  std::filesystem::path task;  // the folder of a conversion, or the file of a rank's job
   std::filesystem::path feature_weights;
   std::uint64_t model_cache_bytes = 2ULL << 30U;
 };

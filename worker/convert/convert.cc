@@ -7,7 +7,9 @@
 #include "common/status_macros.h"
 #include "worker/convert/export_model.h"
 #include "worker/convert/import_model.h"
+#include "worker/convert/judge_models.h"
 #include "worker/convert/process_limits.h"
+#include "worker/convert/publish_checkpoint.h"
 #include "worker/infer/guard.h"
 
 namespace atelier::convert {
@@ -19,6 +21,12 @@ absl::Status Convert(const ConvertTask& task, const std::filesystem::path& folde
   return infer::Guarded("converting a file", [&]() -> absl::Status {
     if (const auto* work = std::get_if<ExportTask>(&task.work)) {
       return ExportModel(*work, folder);
+    }
+    if (const auto* work = std::get_if<PublishTask>(&task.work)) {
+      return PublishCheckpoint(*work, folder, feature_weights);
+    }
+    if (const auto* work = std::get_if<JudgeTask>(&task.work)) {
+      return JudgeModels(*work, folder, feature_weights);
     }
     absl::Status status = ImportModel(std::get<ImportTask>(task.work), folder, feature_weights);
     // The file arrived as its sender has it: what is damaged is the sender's.

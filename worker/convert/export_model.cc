@@ -52,8 +52,8 @@ absl::Status WriteDescribed(const ModelSpec& spec, const models::TensorMap& tens
   return models::WriteSafetensors(output, tensors, metadata);
 }
 
-absl::Status WriteStateDict(const ModelSpec& spec, const models::TensorMap& tensors,
-                            const ExportTask& task, const fs::path& output) {
+absl::Status ExportStateDict(const ModelSpec& spec, const models::TensorMap& tensors,
+                             const ExportTask& task, const fs::path& output) {
   switch (task.format) {
     case WeightsFormat::kSafetensors:
       return WriteDescribed(spec, tensors, task.model, output);
@@ -89,7 +89,7 @@ absl::Status ExportModel(const ExportTask& task, const fs::path& folder) {
   }
   ATELIER_ASSIGN_OR_RETURN(const models::Safetensors file, models::ParseSafetensors(bytes));
   bytes = std::string();  // the tensors have copied it
-  return WriteStateDict(spec, file.tensors, task, output);
+  return ExportStateDict(spec, file.tensors, task, output);
 }
 
 }  // namespace atelier::convert

@@ -14,13 +14,13 @@ namespace {
 constexpr char kField[] = "header.family";
 
 // The families that train a generator, the usual one first.
-struct Row {
+struct FamilyRow {
   std::string_view generator;  // how its name begins
   std::vector<std::string_view> families;
 };
 
-const std::vector<Row>& Rows() {
-  static const auto* const rows = new std::vector<Row>{
+const std::vector<FamilyRow>& Rows() {
+  static const auto* const rows = new std::vector<FamilyRow>{
       {"resnet-", {"cyclegan", "cut", "pix2pix", "faststyle"}},
       {"unet-", {"pix2pix", "cyclegan", "cut", "faststyle"}},
       {"transformer", {"faststyle", "cyclegan", "cut", "pix2pix"}},
@@ -40,7 +40,7 @@ std::string_view Canonical(std::string_view name) {
 }  // namespace
 
 absl::StatusOr<std::string> FamilyOf(const Architecture& architecture, std::string_view told) {
-  const auto row = std::ranges::find_if(Rows(), [&](const Row& candidate) {
+  const auto row = std::ranges::find_if(Rows(), [&](const FamilyRow& candidate) {
     return architecture.generator.starts_with(candidate.generator);
   });
   if (told.empty()) {

@@ -23,12 +23,14 @@
 namespace atelier::infer {
 namespace {
 
-using GeneratorPtr = std::shared_ptr<nn::PatternGenerator>;
+using PatternGeneratorPtr = std::shared_ptr<nn::PatternGenerator>;
 
-absl::StatusOr<GeneratorPtr> BuildGenerator(const ModelSpec& spec, const models::TensorMap& tensors,
-                                            torch::Device device, torch::ScalarType type) {
+absl::StatusOr<PatternGeneratorPtr> BuildPatternGenerator(const ModelSpec& spec,
+                                                          const models::TensorMap& tensors,
+                                                          torch::Device device,
+                                                          torch::ScalarType type) {
   ATELIER_ASSIGN_OR_RETURN(
-      GeneratorPtr generator,
+      PatternGeneratorPtr generator,
       models::MakePatternGenerator(spec.architecture, models::ConditionOf(spec)));
   ATELIER_RETURN_IF_ERROR(models::LoadWeights(*generator, tensors, /*strict=*/true));
   PrepareToServe(*generator, device, type);
@@ -50,7 +52,7 @@ absl::StatusOr<std::optional<nn::Tokenizer>> ReadVocabulary(const ModelSpec& spe
 class GeneratorPatternMaker final : public PatternMaker {
  public:
   GeneratorPatternMaker(ModelSpec spec, std::optional<nn::Tokenizer> tokenizer,
-                        torch::Device device, GeneratorPtr generator)
+                        torch::Device device, PatternGeneratorPtr generator)
       : spec_(std::move(spec)),
         tokenizer_(std::move(tokenizer)),
         device_(device),
@@ -90,7 +92,7 @@ class GeneratorPatternMaker final : public PatternMaker {
   absl::StatusOr<at::Tensor> Run(const PatternOrder& order, Precision precision) {
     const torch::InferenceMode inference;
     const absl::MutexLock lock(&mutex_);
-    ATELIER_ASSIGN_OR_RETURN(const GeneratorPtr generator, GeneratorFor(precision));
+    ATELIER_ASSIGN_OR_RETURN(const PatternGeneratorPtr generator, GeneratorFor(precision));
     ATELIER_ASSIGN_OR_RETURN(torch::Tensor condition, ConditionFor(order));
     const torch::ScalarType type = precision == Precision::kBf16 ? torch::kBFloat16 : torch::kFloat;
     const torch::Tensor z =
@@ -119,15 +121,15 @@ class GeneratorPatternMaker final : public PatternMaker {
   }
 
   // The bf16 network is made when it is first asked for.
-  absl::StatusOr<GeneratorPtr> GeneratorFor(Precision precision)
+  absl::StatusOr<PatternGeneratorPtr> GeneratorFor(Precision precision)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     if (precision == Precision::kFp32) {
       return fp32_;
     }
     if (bf16_ == nullptr) {
       const torch::InferenceMode no_inference(false);
-      ATELIER_ASSIGN_OR_RETURN(
-          bf16_, BuildGenerator(spec_, models::CollectWeights(*fp32_), device_, torch::kBFloat16));
+      ATELIER_ASSIGN_OR_RETURN(bf16_, BuildPatternGenerator(spec_, models::CollectWeights(*fp32_),
+                                                            device_, torch::kBFloat16));
       bytes_ += BytesOf(*bf16_);
     }
     return bf16_;
@@ -137,8 +139,8 @@ class GeneratorPatternMaker final : public PatternMaker {
   const std::optional<nn::Tokenizer> tokenizer_;
   const torch::Device device_;
   absl::Mutex mutex_;
-  const GeneratorPtr fp32_;
-  GeneratorPtr bf16_ ABSL_GUARDED_BY(mutex_);
+  const PatternGeneratorPtr fp32_;
+  PatternGeneratorPtr bf16_ ABSL_GUARDED_BY(mutex_);
   std::atomic<std::uint64_t> bytes_;
 };
 
@@ -152,8 +154,8 @@ absl::StatusOr<std::unique_ptr<PatternMaker>> LoadMaker(const ModelOptions& opti
       const std::string bytes,
       ReadVerified(options.directory / WeightsFileName(spec.architecture), sha256));
   ATELIER_ASSIGN_OR_RETURN(const models::Safetensors file, models::ParseSafetensors(bytes));
-  ATELIER_ASSIGN_OR_RETURN(GeneratorPtr generator,
-                           BuildGenerator(spec, file.tensors, device, torch::kFloat));
+  ATELIER_ASSIGN_OR_RETURN(PatternGeneratorPtr generator,
+                           BuildPatternGenerator(spec, file.tensors, device, torch::kFloat));
   auto maker = std::make_unique<GeneratorPatternMaker>(spec, std::move(tokenizer), device,
                                                        std::move(generator));
   // The first run picks kernels and allocates; no request should wait for that.

@@ -47,6 +47,7 @@ v1::JobProgress ToProgress(const train::Progress& progress) {
   message.mutable_losses()->insert(progress.losses.begin(), progress.losses.end());
   message.mutable_metrics()->insert(progress.metrics.begin(), progress.metrics.end());
   message.set_metrics_step(static_cast<std::uint64_t>(progress.metrics_step));
+  message.set_memory_bytes(progress.memory_bytes);
   return message;
 }
 

@@ -7,9 +7,12 @@
 #include <utility>
 
 #include "common/device_name.h"
+#include "common/process_memory.h"
 #include "common/status_macros.h"
 #include "worker/jobs/job_messages.h"
+#include "worker/jobs/kind_jobs.h"
 #include "worker/jobs/link_observer.h"
+#include "worker/jobs/rank_role.h"
 #include "worker/link/figures.h"
 
 namespace atelier::worker {
@@ -59,6 +62,12 @@ int TrainRole::Run() {
   if (!outcome.ok()) {
     spdlog::error("training failed: {}", std::string(outcome.status().message()));
   }
+  if (start->spec().workers() > 1 && absl::IsUnavailable(outcome.status())) {
+    // A process of the job was lost. To the server this one is lost with it: the job goes on from
+    // its last checkpoint.
+    (*session)->Close(absl::ZeroDuration());
+    return 1;
+  }
   const bool told = observer.Finish(ToFinished(outcome, start->attempt_directory())) &&
                     (*session)->Close(options_.close_timeout);
   if (!told) {
@@ -99,6 +108,14 @@ std::optional<internal::v1::StartJob> TrainRole::AwaitJob() {
 
 absl::StatusOr<train::Outcome> TrainRole::Train(const internal::v1::StartJob& start,
                                                 train::Observer& observer) {
+  if (IsKindJob(start.spec())) {
+    spdlog::info("job {} (attempt {})", start.spec().job_id(), start.fence());
+    return RunKindJob(start,
+                      {.feature_weights = options_.feature_weights,
+                       .threads = options_.threads,
+                       .device = options_.device},
+                      observer, stop_);
+  }
   ATELIER_ASSIGN_OR_RETURN(train::TrainJob job, ToTrainJob(start));
   job.feature_weights = options_.feature_weights;
   job.threads = options_.threads;
@@ -108,6 +125,13 @@ absl::StatusOr<train::Outcome> TrainRole::Train(const internal::v1::StartJob& st
   // The library guards itself against LibTorch; this is for what its observer or the standard
   // library might throw.
   try {
+    if (start.spec().workers() > 1) {
+      return TrainWithRanks(start,
+                            {.feature_weights = options_.feature_weights,
+                             .device = options_.device,
+                             .threads = options_.threads},
+                            observer, stop_);
+    }
     return options_.trainer(job, observer, stop_);
   } catch (const std::exception& error) {
     spdlog::error("the trainer threw: {}", error.what());

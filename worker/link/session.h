@@ -25,7 +25,7 @@ inline constexpr std::size_t kBulkThresholdBytes = 1U << 20U;
 inline constexpr int kMaxMessageBytes = 64 << 20;
 // The range of link protocol versions that this build speaks.
 inline constexpr std::uint32_t kProtocolMin = 1;
-inline constexpr std::uint32_t kProtocolMax = 1;
+inline constexpr std::uint32_t kProtocolMax = 2;
 
 // What a session tells its owner. Both methods run on gRPC's threads, possibly before Session::Open
 // has returned, and must not block nor destroy the session.

@@ -1,12 +1,16 @@
 // Sizes from untrusted files.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <optional>
 #include <span>
 
 namespace atelier::models {
+
+// More than any tensor of ours has.
+inline constexpr std::size_t kMaxDimensions = 8;
 
 // a * b, if it fits.
 inline std::optional<std::uint64_t> CheckedMultiply(std::uint64_t a, std::uint64_t b) {

@@ -57,8 +57,6 @@ class Layers {
   Shapes shapes_;
 };
 
-std::string Index(const std::string& name, int i) { return name + "." + std::to_string(i); }
-
 // The indices of nn::ResnetGenerator's layers.
 Shapes ResnetShapes(const Architecture& a) {
   Layers layers(a.norm);
@@ -68,32 +66,32 @@ Shapes ResnetShapes(const Architecture& a) {
   layers.Norm("model.2", ngf);
   int next = 4;
   for (const std::int64_t out : {2 * ngf, 4 * ngf}) {
-    layers.NormedConvolution(Index("model", next), {out, out / 2, 3, 3}, out);
-    layers.Norm(Index("model", next + 1), out);
+    layers.NormedConvolution(ChildName("model", next), {out, out / 2, 3, 3}, out);
+    layers.Norm(ChildName("model", next + 1), out);
     if (a.antialias) {
-      layers.Buffer(Index("model", next + 3) + ".filt", {out, 1, 3, 3});
+      layers.Buffer(ChildName("model", next + 3) + ".filt", {out, 1, 3, 3});
     }
     next += step;
   }
   for (const int end = next + NumberOf(a); next < end; ++next) {
-    const std::string block = Index("model", next) + ".conv_block";
+    const std::string block = ChildName("model", next) + ".conv_block";
     for (const int convolution : {1, 5}) {
-      layers.NormedConvolution(Index(block, convolution), {4 * ngf, 4 * ngf, 3, 3}, 4 * ngf);
-      layers.Norm(Index(block, convolution + 1), 4 * ngf);
+      layers.NormedConvolution(ChildName(block, convolution), {4 * ngf, 4 * ngf, 3, 3}, 4 * ngf);
+      layers.Norm(ChildName(block, convolution + 1), 4 * ngf);
     }
   }
   for (const std::int64_t in : {4 * ngf, 2 * ngf}) {
     if (a.antialias) {
-      layers.Buffer(Index("model", next++) + ".filt", {in, 1, 4, 4});
+      layers.Buffer(ChildName("model", next++) + ".filt", {in, 1, 4, 4});
     }
     const bool transposed = !a.antialias && !a.resize_convolution;
-    layers.NormedConvolution(Index("model", next),
+    layers.NormedConvolution(ChildName("model", next),
                              transposed ? Shape{in, in / 2, 3, 3} : Shape{in / 2, in, 3, 3},
                              in / 2);
-    layers.Norm(Index("model", next + 1), in / 2);
+    layers.Norm(ChildName("model", next + 1), in / 2);
     next += 3;
   }
-  layers.Convolution(Index("model", next + 1), {3, ngf, 7, 7}, 3);
+  layers.Convolution(ChildName("model", next + 1), {3, ngf, 7, 7}, 3);
   if (a.multi_level) {
     layers.Convolution("rgb_quarter", {3, 4 * ngf, 1, 1}, 3);
     layers.Convolution("rgb_half", {3, 2 * ngf, 1, 1}, 3);
@@ -113,14 +111,14 @@ Shapes UnetShapes(const Architecture& a) {
   for (int depth = 1; depth < downs; ++depth) {
     const std::int64_t inner = depth < 4 ? 2 * outer : outer;
     const bool innermost = depth == downs - 1;
-    layers.NormedConvolution(Index(block, 1), {inner, outer, 4, 4}, inner);
+    layers.NormedConvolution(ChildName(block, 1), {inner, outer, 4, 4}, inner);
     if (innermost) {
-      layers.NormedConvolution(Index(block, 3), {inner, outer, 4, 4}, outer);
-      layers.Norm(Index(block, 4), outer);
+      layers.NormedConvolution(ChildName(block, 3), {inner, outer, 4, 4}, outer);
+      layers.Norm(ChildName(block, 4), outer);
     } else {
-      layers.Norm(Index(block, 2), inner);
-      layers.NormedConvolution(Index(block, 5), {2 * inner, outer, 4, 4}, outer);
-      layers.Norm(Index(block, 6), outer);
+      layers.Norm(ChildName(block, 2), inner);
+      layers.NormedConvolution(ChildName(block, 5), {2 * inner, outer, 4, 4}, outer);
+      layers.Norm(ChildName(block, 6), outer);
     }
     block += ".3.model";
     outer = inner;
@@ -161,7 +159,7 @@ Shapes LiteShapes() {
   layers.Convolution("noise", {o.channels, kNoise, 1, 1}, 0);
   layers.Buffer("noise_tile", {1, kNoise, kTile, kTile});
   for (int i = 0; i < o.blocks; ++i) {
-    const std::string block = Index("blocks", i);
+    const std::string block = ChildName("blocks", i);
     layers.Convolution(block + ".depthwise", {o.channels, 1, o.block_kernel, o.block_kernel}, 0);
     layers.Affine(block + ".norm", o.channels);
     layers.Convolution(block + ".expand", {o.expansion, o.channels, 1, 1}, o.expansion);
@@ -187,25 +185,25 @@ Shapes SharedLatentShapes(const Architecture& a) {
   };
   for (const std::string domain : {"source", "target"}) {
     const std::string encoder = "encoder_" + domain;
-    layers.Unit(Index(encoder, 0), {width, 3, 7, 7});
-    layers.Unit(Index(encoder, 1), {2 * width, width, 3, 3});
-    layers.Unit(Index(encoder, 2), {4 * width, 2 * width, 3, 3});
+    layers.Unit(ChildName(encoder, 0), {width, 3, 7, 7});
+    layers.Unit(ChildName(encoder, 1), {2 * width, width, 3, 3});
+    layers.Unit(ChildName(encoder, 2), {4 * width, 2 * width, 3, 3});
     const std::string decoder = "decoder_" + domain;
     for (int i = 0; i < own_blocks; ++i) {
-      block(Index(encoder, 3 + i));
-      block(Index(decoder, i));
+      block(ChildName(encoder, 3 + i));
+      block(ChildName(decoder, i));
     }
     int next = own_blocks;
     for (const std::int64_t out : {2 * width, width}) {
-      layers.Convolution(Index(decoder, next), {out, 2 * out, 3, 3}, 0);
-      layers.Affine(Index(decoder, next + 1), out);
+      layers.Convolution(ChildName(decoder, next), {out, 2 * out, 3, 3}, 0);
+      layers.Affine(ChildName(decoder, next + 1), out);
       next += 3;
     }
-    layers.Convolution(Index(decoder, next + 1), {3, width, 7, 7}, 3);
+    layers.Convolution(ChildName(decoder, next + 1), {3, width, 7, 7}, 3);
   }
   for (int i = 0; i < o.shared_blocks; ++i) {
-    block(Index("shared_encoder", i));
-    block(Index("shared_decoder", i));
+    block(ChildName("shared_encoder", i));
+    block(ChildName("shared_decoder", i));
   }
   return layers.Take();
 }
@@ -218,11 +216,11 @@ Shapes DcganShapes(const Architecture& a) {
   std::int64_t out = std::int64_t{a.base_channels} * a.image_size / 8;
   int next = 0;
   for (; out >= a.base_channels; out /= 2, next += 3) {
-    layers.Convolution(Index("main", next), {in, out, 4, 4}, 0);
-    layers.Norm(Index("main", next + 1), out);
+    layers.Convolution(ChildName("main", next), {in, out, 4, 4}, 0);
+    layers.Norm(ChildName("main", next + 1), out);
     in = out;
   }
-  layers.Convolution(Index("main", next), {in, 3, 4, 4}, 0);
+  layers.Convolution(ChildName("main", next), {in, 3, 4, 4}, 0);
   return layers.Take();
 }
 

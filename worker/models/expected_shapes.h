@@ -14,6 +14,11 @@ namespace atelier::models {
 // Names to shapes of parameters and buffers.
 using Shapes = std::map<std::string, std::vector<std::int64_t>>;
 
+// Of the `i`-th module of a list: "model.3".
+inline std::string ChildName(const std::string& list, int i) {
+  return list + "." + std::to_string(i);
+}
+
 // "resnet-9 with 64 base channels, instance norm, antialias"
 std::string Describe(const Architecture& architecture);
 

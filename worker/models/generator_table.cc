@@ -17,14 +17,14 @@ namespace {
 using GeneratorPtr = std::shared_ptr<nn::Generator>;
 
 // The generators that people choose by name.
-struct Row {
+struct GeneratorRow {
   std::string_view name;
   std::string_view tier;  // empty: of none
   Architecture architecture;
 };
 
-const std::vector<Row>& Rows() {
-  static const auto* const rows = new std::vector<Row>{
+const std::vector<GeneratorRow>& Rows() {
+  static const auto* const rows = new std::vector<GeneratorRow>{
       {"lite", "lite", {.generator = "lite"}},
       {"resnet-6", "base", {.generator = "resnet-6", .base_channels = 64, .norm = "instance"}},
       {"resnet-9", "quality", {.generator = "resnet-9", .base_channels = 64, .norm = "instance"}},
@@ -116,7 +116,7 @@ absl::StatusOr<nn::NormKind> NormKindOf(std::string_view name) {
 
 absl::StatusOr<Architecture> ArchitectureOf(std::string_view name, int base_channels) {
   std::string names;
-  for (const Row& row : Rows()) {
+  for (const GeneratorRow& row : Rows()) {
     names += (names.empty() ? "" : ", ") + std::string(row.name);
     if (row.name != name) {
       continue;
@@ -147,7 +147,7 @@ absl::StatusOr<GeneratorPtr> MakeGenerator(std::string_view name) {
 }
 
 absl::StatusOr<std::string> GeneratorForTier(std::string_view tier) {
-  for (const Row& row : Rows()) {
+  for (const GeneratorRow& row : Rows()) {
     if (!tier.empty() && row.tier == tier) {
       return std::string(row.name);
     }
@@ -157,7 +157,7 @@ absl::StatusOr<std::string> GeneratorForTier(std::string_view tier) {
 }
 
 std::string TierOf(const Architecture& architecture) {
-  for (const Row& row : Rows()) {
+  for (const GeneratorRow& row : Rows()) {
     if (row.architecture == architecture) {
       return std::string(row.tier);
     }

@@ -7,9 +7,10 @@
 namespace atelier::models {
 namespace {
 
-using GeneratorPtr = std::shared_ptr<nn::PatternGenerator>;
+using PatternGeneratorPtr = std::shared_ptr<nn::PatternGenerator>;
 
-GeneratorPtr MakeDcgan(const Architecture& architecture, const nn::ConditionOptions& condition) {
+PatternGeneratorPtr MakeDcgan(const Architecture& architecture,
+                              const nn::ConditionOptions& condition) {
   return std::make_shared<nn::DcganGenerator>(
       nn::DcganGenerator::Options{.side = architecture.image_size,
                                   .latent_size = architecture.latent_size,
@@ -18,7 +19,8 @@ GeneratorPtr MakeDcgan(const Architecture& architecture, const nn::ConditionOpti
                                   .condition = condition});
 }
 
-GeneratorPtr MakeClassic(const Architecture& architecture, const nn::ConditionOptions& condition) {
+PatternGeneratorPtr MakeClassic(const Architecture& architecture,
+                                const nn::ConditionOptions& condition) {
   return std::make_shared<nn::ClassicGenerator>(
       nn::ClassicGenerator::Options{.side = architecture.image_size,
                                     .latent_size = architecture.latent_size,
@@ -27,16 +29,18 @@ GeneratorPtr MakeClassic(const Architecture& architecture, const nn::ConditionOp
                                     .condition = condition});
 }
 
-struct Row {
+struct PatternRow {
   std::string_view name;
   int least_side;  // pixels; twice and four times as many are possible too, and so on
   int most_side;
-  GeneratorPtr (*make)(const Architecture& architecture, const nn::ConditionOptions& condition);
+  PatternGeneratorPtr (*make)(const Architecture& architecture,
+                              const nn::ConditionOptions& condition);
 };
 
-constexpr Row kPatterns[] = {{"dcgan", 64, 256, MakeDcgan}, {"classic", 28, 224, MakeClassic}};
+constexpr PatternRow kPatterns[] = {{"dcgan", 64, 256, MakeDcgan},
+                                    {"classic", 28, 224, MakeClassic}};
 
-bool HasSide(const Row& row, int side) {
+bool HasSide(const PatternRow& row, int side) {
   for (int possible = row.least_side; possible <= row.most_side; possible *= 2) {
     if (possible == side) {
       return true;
@@ -73,9 +77,9 @@ std::vector<std::string> PatternCapabilities(bool has_labels, bool has_words) {
   return capabilities;
 }
 
-absl::StatusOr<GeneratorPtr> MakePatternGenerator(const Architecture& architecture,
-                                                  const nn::ConditionOptions& condition) {
-  for (const Row& row : kPatterns) {
+absl::StatusOr<PatternGeneratorPtr> MakePatternGenerator(const Architecture& architecture,
+                                                         const nn::ConditionOptions& condition) {
+  for (const PatternRow& row : kPatterns) {
     if (row.name != architecture.generator) {
       continue;
     }
@@ -87,7 +91,7 @@ absl::StatusOr<GeneratorPtr> MakePatternGenerator(const Architecture& architectu
           std::to_string(architecture.latent_size) + " numbers of noise and " +
           std::to_string(architecture.base_channels) + " channels cannot be made");
     }
-    GeneratorPtr generator = row.make(architecture, condition);
+    PatternGeneratorPtr generator = row.make(architecture, condition);
     generator->eval();
     return generator;
   }
@@ -96,7 +100,7 @@ absl::StatusOr<GeneratorPtr> MakePatternGenerator(const Architecture& architectu
 }
 
 bool IsPattern(const Architecture& architecture) {
-  for (const Row& row : kPatterns) {
+  for (const PatternRow& row : kPatterns) {
     if (row.name == architecture.generator) {
       return true;
     }

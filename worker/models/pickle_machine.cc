@@ -73,7 +73,7 @@ bool IsProgramClass(std::string_view name) {
   return dotted.starts_with(kProgramPrefix) && !dotted.starts_with(kNativeClasses);
 }
 
-bool IsAllowedName(std::string_view name, PickleDialect dialect) {
+bool IsKnownGlobal(std::string_view name, PickleDialect dialect) {
   const bool is_storage = name.starts_with(kStoragePrefix) && name.ends_with(kStorageSuffix);
   if (dialect == PickleDialect::kTorchScript) {
     return name == kOrderedDict || name == kRebuildTensorV2 || is_storage ||
@@ -251,7 +251,7 @@ class Machine {
     if (!stack_.ReadName(name)) {
       return false;
     }
-    if (IsAllowedName(name, dialect_)) {
+    if (IsKnownGlobal(name, dialect_)) {
       return stack_.PushText(Kind::kGlobal, name);
     }
     std::string dotted(name);

@@ -12,8 +12,6 @@ namespace {
 
 using Kind = PickleNode::Kind;
 
-constexpr std::size_t kMaxDimensions = 8;
-
 std::optional<std::vector<std::int64_t>> Integers(const PickleNode& tuple) {
   std::vector<std::int64_t> numbers;
   for (const PickleNode* item : tuple.items) {

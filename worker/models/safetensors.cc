@@ -26,7 +26,6 @@ static_assert(std::endian::native == std::endian::little, "the format is little 
 constexpr std::uint64_t kLengthBytes = 8;
 constexpr std::uint64_t kMaxHeaderBytes = 16u << 20;
 constexpr std::uint64_t kAlignment = 8;
-constexpr std::size_t kMaxDimensions = 8;
 constexpr std::string_view kMetadataKey = "__metadata__";
 
 struct TypeName {

@@ -37,7 +37,7 @@ bool IsAllowedOps(std::string_view rest) {
 }
 
 // `name` followed by `rest`; `member`: behind a dot.
-bool IsAllowedName(std::string_view name, std::string_view rest, bool member) {
+bool IsKnownCall(std::string_view name, std::string_view rest, bool member) {
   if (name == "__setstate__") {
     return false;
   }
@@ -63,7 +63,7 @@ std::optional<std::string> FindForeignName(std::string_view code) {
       continue;
     }
     code.remove_prefix(name.size());
-    if (!IsAllowedName(name, code, before == '.')) {
+    if (!IsKnownCall(name, code, before == '.')) {
       constexpr std::size_t kShown = 60;
       const std::size_t end = code.substr(0, kShown).find_first_not_of(
           "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.");

@@ -3,6 +3,7 @@
 #include <bit>
 #include <string_view>
 
+#include "worker/models/expected_shapes.h"
 #include "worker/nn/lite_generator.h"
 #include "worker/nn/shared_latent_generator.h"
 
@@ -125,8 +126,6 @@ class Body {
   std::string text_;
 };
 
-std::string Index(const std::string& name, int i) { return name + "." + std::to_string(i); }
-
 // nn::ResnetGenerator; the indices are those of its layers.
 std::string ResnetSource(const Architecture& a) {
   const bool bias = a.norm == "instance";
@@ -135,17 +134,17 @@ std::string ResnetSource(const Architecture& a) {
   body.Norm(a.norm, "model.2").Relu();
   int next = 4;
   for (int down = 0; down < 2; ++down) {
-    body.Convolution(Index("model", next),
+    body.Convolution(ChildName("model", next),
                      {.stride = a.antialias ? 1 : 2, .padding = 1, .bias = bias});
-    body.Norm(a.norm, Index("model", next + 1)).Relu();
+    body.Norm(a.norm, ChildName("model", next + 1)).Relu();
     if (a.antialias) {
-      body.Reflect(1).Line("x = torch.conv2d(x, " + Body::Path(Index("model", next + 3)) +
+      body.Reflect(1).Line("x = torch.conv2d(x, " + Body::Path(ChildName("model", next + 3)) +
                            ".filt, None, [2, 2], [0, 0], [1, 1], x.size(1))");
     }
     next += a.antialias ? 4 : 3;
   }
   for (const int end = next + NumberOf(a); next < end; ++next) {
-    const std::string block = Index("model", next) + ".conv_block";
+    const std::string block = ChildName("model", next) + ".conv_block";
     body.Line("skip = x");
     body.Reflect(1).Convolution(block + ".1", {.bias = bias}).Norm(a.norm, block + ".2").Relu();
     body.Reflect(1).Convolution(block + ".5", {.bias = bias}).Norm(a.norm, block + ".6");
@@ -155,16 +154,16 @@ std::string ResnetSource(const Architecture& a) {
     if (a.antialias) {
       ++next;
       body.Line("x = torch.upsample_bilinear2d(x, [2 * x.size(2), 2 * x.size(3)], False)");
-      body.Convolution(Index("model", next), {.padding = 1, .bias = bias});
+      body.Convolution(ChildName("model", next), {.padding = 1, .bias = bias});
     } else if (a.resize_convolution) {
-      body.DoubleNearest().Reflect(1).Convolution(Index("model", next), {.bias = bias});
+      body.DoubleNearest().Reflect(1).Convolution(ChildName("model", next), {.bias = bias});
     } else {
-      body.UpConvolution(Index("model", next), /*output_padding=*/1, bias);
+      body.UpConvolution(ChildName("model", next), /*output_padding=*/1, bias);
     }
-    body.Norm(a.norm, Index("model", next + 1)).Relu();
+    body.Norm(a.norm, ChildName("model", next + 1)).Relu();
     next += 3;
   }
-  return body.Reflect(3).Convolution(Index("model", next + 1)).Tanh().Finish();
+  return body.Reflect(3).Convolution(ChildName("model", next + 1)).Tanh().Finish();
 }
 
 // nn::UnetGenerator: its nested blocks on the way in, then on the way out.
@@ -185,15 +184,15 @@ std::string UnetSource(const Architecture& a) {
     // What skips a block is the activated input: the reference activates in place.
     const std::string skip = "skip" + std::to_string(depth);
     body.Line(skip + " = torch.leaky_relu(x, 0.2)").Line("x = " + skip);
-    body.Convolution(Index(name(depth), 1), {.stride = 2, .padding = 1, .bias = bias});
+    body.Convolution(ChildName(name(depth), 1), {.stride = 2, .padding = 1, .bias = bias});
     if (depth < downs - 1) {
-      body.Norm(a.norm, Index(name(depth), 2));
+      body.Norm(a.norm, ChildName(name(depth), 2));
     }
   }
   for (int depth = downs - 1; depth > 0; --depth) {
     const int up = depth == downs - 1 ? 3 : 5;
-    body.Relu().UpConvolution(Index(name(depth), up), /*output_padding=*/0, bias);
-    body.Norm(a.norm, Index(name(depth), up + 1));
+    body.Relu().UpConvolution(ChildName(name(depth), up), /*output_padding=*/0, bias);
+    body.Norm(a.norm, ChildName(name(depth), up + 1));
     body.Line("x = torch.cat([skip" + std::to_string(depth) + ", x], 1)");
   }
   body.Relu().UpConvolution("model.model.3", /*output_padding=*/0, /*bias=*/true);
@@ -253,7 +252,7 @@ std::string LiteSource() {
       .Line("    rows.append(torch.cat(row, 3))")
       .Line("x = x + torch.cat(rows, 2)[:, :, :x.size(2), :x.size(3)]");
   for (int i = 0; i < o.blocks; ++i) {
-    const std::string block = Index("blocks", i);
+    const std::string block = ChildName("blocks", i);
     body.Line("skip = x");
     body.Convolution(block + ".depthwise",
                      {.padding = o.block_kernel / 2, .bias = false, .groups = "x.size(1)"});
@@ -272,7 +271,7 @@ std::string SharedLatentSource() {
   Body body;
   const auto blocks = [&body](const std::string& sequence, int first, int count) {
     for (int i = first; i < first + count; ++i) {
-      const std::string block = Index(sequence, i);
+      const std::string block = ChildName(sequence, i);
       body.Line("skip = x").Unit(block + ".first", 3, 1);
       body.Reflect(1).Convolution(block + ".second", {.bias = false});
       body.InstanceNorm(block + ".norm").Line("x = x + skip");
@@ -286,10 +285,10 @@ std::string SharedLatentSource() {
   blocks("decoder_target", 0, own_blocks);
   int next = own_blocks;
   for (int up = 0; up < 2; ++up, next += 3) {
-    body.DoubleNearest().Reflect(1).Convolution(Index("decoder_target", next), {.bias = false});
-    body.InstanceNorm(Index("decoder_target", next + 1)).Relu();
+    body.DoubleNearest().Reflect(1).Convolution(ChildName("decoder_target", next), {.bias = false});
+    body.InstanceNorm(ChildName("decoder_target", next + 1)).Relu();
   }
-  return body.Reflect(3).Convolution(Index("decoder_target", next + 1)).Tanh().Finish();
+  return body.Reflect(3).Convolution(ChildName("decoder_target", next + 1)).Tanh().Finish();
 }
 
 // nn::DcganGenerator.
@@ -299,9 +298,9 @@ std::string DcganSource(const Architecture& a) {
   body.TransposedConvolution("main.0", /*bias=*/false, /*stride=*/1, /*padding=*/0);
   int next = 0;
   for (int side = 4; side < a.image_size; side *= 2) {
-    body.Norm("batch", Index("main", next + 1)).Relu();
+    body.Norm("batch", ChildName("main", next + 1)).Relu();
     next += 3;
-    body.UpConvolution(Index("main", next), /*output_padding=*/0, /*bias=*/false);
+    body.UpConvolution(ChildName("main", next), /*output_padding=*/0, /*bias=*/false);
   }
   return body.Tanh().FinishAsIs();
 }

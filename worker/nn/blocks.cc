@@ -71,6 +71,10 @@ torch::Tensor UpConvImpl::forward(const torch::Tensor& x) {
   return torch::cat(pictures);
 }
 
+torch::Tensor DoubleNearest(const torch::Tensor& x) {
+  return torch::upsample_nearest2d(x, {2 * x.size(2), 2 * x.size(3)});
+}
+
 ResizeConvImpl::ResizeConvImpl(int in_channels, int out_channels, bool with_bias) {
   const torch::nn::Conv2d start(
       torch::nn::Conv2dOptions(in_channels, out_channels, 3).bias(with_bias));
@@ -81,8 +85,7 @@ ResizeConvImpl::ResizeConvImpl(int in_channels, int out_channels, bool with_bias
 }
 
 torch::Tensor ResizeConvImpl::forward(const torch::Tensor& x) {
-  const torch::Tensor doubled = torch::upsample_nearest2d(x, {2 * x.size(2), 2 * x.size(3)});
-  return torch::conv2d(torch::reflection_pad2d(doubled, {1, 1, 1, 1}), weight_, bias_);
+  return torch::conv2d(torch::reflection_pad2d(DoubleNearest(x), {1, 1, 1, 1}), weight_, bias_);
 }
 
 ConvNormReluImpl::ConvNormReluImpl(int in_channels, int out_channels, int kernel, int stride)

@@ -12,6 +12,9 @@ namespace atelier::nn {
 // a small picture lacks is reflected again and again; a side of one pixel is repeated.
 torch::Tensor PadToMultiple(const torch::Tensor& x, int multiple);
 
+// Nearest neighbours, twice the height and the width.
+torch::Tensor DoubleNearest(const torch::Tensor& x);
+
 // instance_norm.h as a layer. `affine` registers "weight" and "bias" [C].
 class InstanceNormImpl final : public torch::nn::Module {
  public:

@@ -20,7 +20,7 @@ constexpr int kFirstSide = 7;
 constexpr double kDropout = 0.3;
 
 // How often 7 pixels are doubled until `side` is reached.
-int Doublings(int side) {
+int ClassicDoublings(int side) {
   const int times = side / kFirstSide;
   ATELIER_CHECK(side == kFirstSide * times && times >= 4 && times <= 32 &&
                 std::has_single_bit(static_cast<unsigned>(times)));
@@ -30,7 +30,7 @@ int Doublings(int side) {
 // The channels after `halvings` >= 1 halvings of the picture.
 int Channels(int base, int halvings) { return base << std::min(halvings - 1, 2); }
 
-torch::nn::ConvTranspose2d TransposedConvolution(int in, int out, int stride) {
+torch::nn::ConvTranspose2d ClassicTransposed(int in, int out, int stride) {
   return torch::nn::ConvTranspose2d(torch::nn::ConvTranspose2dOptions(in, out, kKernel)
                                         .stride(stride)
                                         .padding(kKernel / 2)
@@ -38,7 +38,7 @@ torch::nn::ConvTranspose2d TransposedConvolution(int in, int out, int stride) {
                                         .bias(false));
 }
 
-void PushNormRelu(torch::nn::SequentialImpl& main, int channels) {
+void PushNormLeakyRelu(torch::nn::SequentialImpl& main, int channels) {
   main.push_back(MakeNorm(NormKind::kBatch, channels));
   main.push_back(MakeLeakyRelu());
 }
@@ -60,26 +60,26 @@ ClassicGenerator::ClassicGenerator(const Options& options)
                        options.condition),
       main_(register_module("main", torch::nn::Sequential())) {
   ATELIER_CHECK(options.base_channels > 0);
-  const int doublings = Doublings(options.side);
+  const int doublings = ClassicDoublings(options.side);
   int channels = Channels(options.base_channels, doublings + 1);
   dense_ = register_module(
       "dense",
       torch::nn::Linear(
           torch::nn::LinearOptions(joined_size(), std::int64_t{channels} * kFirstSide * kFirstSide)
               .bias(false)));
-  PushNormRelu(*main_, channels);
+  PushNormLeakyRelu(*main_, channels);
   for (int left = doublings; left >= 0; --left) {
     const bool last = left == 0;
     const int out = last ? 3 : Channels(options.base_channels, left);
     if (left == doublings) {
-      main_->push_back(TransposedConvolution(channels, out, /*stride=*/1));
+      main_->push_back(ClassicTransposed(channels, out, /*stride=*/1));
     } else if (options.resize_convolution) {
       main_->push_back(ResizeConv(channels, out, /*with_bias=*/false));
     } else {
-      main_->push_back(TransposedConvolution(channels, out, /*stride=*/2));
+      main_->push_back(ClassicTransposed(channels, out, /*stride=*/2));
     }
     if (!last) {
-      PushNormRelu(*main_, out);
+      PushNormLeakyRelu(*main_, out);
     }
     channels = out;
   }
@@ -103,7 +103,7 @@ void ClassicGenerator::InitializeWeights(at::Generator random) {
 
 ClassicDiscriminator::ClassicDiscriminator(const Options& options)
     : PatternDiscriminator({.entries = options.condition_entries,
-                            .size = Channels(options.base_channels, Doublings(options.side)),
+                            .size = Channels(options.base_channels, ClassicDoublings(options.side)),
                             .sum = options.condition_sum},
                            options.spectral_norm),
       main_(register_module("main", torch::nn::Sequential())) {
@@ -113,7 +113,7 @@ ClassicDiscriminator::ClassicDiscriminator(const Options& options)
                                  .kernel = kKernel,
                                  .stride = 2,
                                  .padding = kKernel / 2};
-  for (int halvings = 1; halvings <= Doublings(options.side); ++halvings) {
+  for (int halvings = 1; halvings <= ClassicDoublings(options.side); ++halvings) {
     convolution.out_channels = Channels(options.base_channels, halvings);
     main_->push_back(MakeConvolution(convolution, options.spectral_norm));
     main_->push_back(MakeLeakyRelu());

@@ -13,7 +13,7 @@ namespace atelier::nn {
 namespace {
 
 // How often 4 pixels are doubled until half of `side` is reached.
-int Doublings(int side) {
+int DcganDoublings(int side) {
   ATELIER_CHECK(side == 64 || side == 128 || side == 256);
   return static_cast<int>(std::bit_width(static_cast<unsigned>(side))) - 4;
 }
@@ -45,7 +45,7 @@ DcganGenerator::DcganGenerator(const Options& options)
                        options.condition),
       main_(register_module("main", torch::nn::Sequential())) {
   ATELIER_CHECK(options.ngf > 0);
-  int channels = options.ngf << Doublings(options.side);
+  int channels = options.ngf << DcganDoublings(options.side);
   main_->push_back(TransposedConvolution(joined_size(), channels, /*stride=*/1, /*padding=*/0));
   PushNormRelu(*main_, channels);
   for (; channels > options.ngf; channels /= 2) {
@@ -67,7 +67,7 @@ void DcganGenerator::InitializeWeights(at::Generator random) {
 
 DcganDiscriminator::DcganDiscriminator(const Options& options)
     : PatternDiscriminator({.entries = options.condition_entries,
-                            .size = options.ndf << Doublings(options.side),
+                            .size = options.ndf << DcganDoublings(options.side),
                             .sum = options.condition_sum},
                            options.spectral_norm),
       main_(register_module("main", torch::nn::Sequential())) {
@@ -78,7 +78,7 @@ DcganDiscriminator::DcganDiscriminator(const Options& options)
                                  .stride = 2,
                                  .padding = 1,
                                  .bias = options.norm == NormKind::kNone};
-  for (int layer = 0; layer <= Doublings(options.side); ++layer) {
+  for (int layer = 0; layer <= DcganDoublings(options.side); ++layer) {
     convolution.out_channels = options.ndf << layer;
     main_->push_back(MakeConvolution(convolution, options.spectral_norm));
     if (layer > 0) {

@@ -40,7 +40,7 @@ torch::nn::Conv2d Convolution(int in, int out, int kernel, int stride, int group
                                .bias(false));
 }
 
-torch::nn::BatchNorm2d BatchNorm(int channels) {
+torch::nn::BatchNorm2d FoldableNorm(int channels) {
   return torch::nn::BatchNorm2d(torch::nn::BatchNorm2dOptions(channels).eps(kBatchNormEps));
 }
 
@@ -98,14 +98,14 @@ class BottleneckImpl final : public torch::nn::Module {
     if (stage.expansion != 1) {
       expand_conv_ =
           register_module("_expand_conv", Convolution(stage.in_channels, inner, 1, 1, 1));
-      bn0_ = register_module("_bn0", BatchNorm(inner));
+      bn0_ = register_module("_bn0", FoldableNorm(inner));
     }
     depthwise_conv_ = register_module("_depthwise_conv",
                                       Convolution(inner, inner, stage.kernel, stage.stride, inner));
-    bn1_ = register_module("_bn1", BatchNorm(inner));
+    bn1_ = register_module("_bn1", FoldableNorm(inner));
     project_conv_ =
         register_module("_project_conv", Convolution(inner, stage.out_channels, 1, 1, 1));
-    bn2_ = register_module("_bn2", BatchNorm(stage.out_channels));
+    bn2_ = register_module("_bn2", FoldableNorm(stage.out_channels));
     skip_ = stage.stride == 1 && stage.in_channels == stage.out_channels;
   }
 
@@ -144,7 +144,7 @@ EfficientNetLite::EfficientNetLite(int variant) {
   // The nominal side of the picture and then of each stage's input, from which the padding follows.
   int side = (variant == 0 ? 224 : 240) / 2;
   conv_stem_ = register_module("_conv_stem", Convolution(3, kStemChannels, 3, 2, 1));
-  bn0_ = register_module("_bn0", BatchNorm(kStemChannels));
+  bn0_ = register_module("_bn0", FoldableNorm(kStemChannels));
   blocks_ = register_module("_blocks", torch::nn::ModuleList());
   for (const Stage& stage : kStages) {
     // The first and the last stage are never repeated more often (fix_head_stem).
@@ -161,7 +161,7 @@ EfficientNetLite::EfficientNetLite(int variant) {
   conv_head_ = register_module(
       "_conv_head",
       Convolution(kStages[std::size(kStages) - 1].out_channels, kHeadChannels, 1, 1, 1));
-  bn1_ = register_module("_bn1", BatchNorm(kHeadChannels));
+  bn1_ = register_module("_bn1", FoldableNorm(kHeadChannels));
   fc_ = register_module("_fc", torch::nn::Linear(kHeadChannels, kClasses));
   for (torch::Tensor& parameter : parameters()) {
     parameter.requires_grad_(false);

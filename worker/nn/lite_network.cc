@@ -25,10 +25,6 @@ torch::nn::Conv2d Pointwise(int in, int out, bool bias) {
   return torch::nn::Conv2d(torch::nn::Conv2dOptions(in, out, 1).bias(bias));
 }
 
-torch::Tensor Double(const torch::Tensor& x) {
-  return torch::upsample_nearest2d(x, {x.size(2) * 2, x.size(3) * 2});
-}
-
 // x + project(relu(expand(norm(depthwise(x))))).
 class LiteBlockImpl final : public torch::nn::Module {
  public:
@@ -142,8 +138,8 @@ torch::Tensor LiteNetwork::Run(const torch::Tensor& x, const torch::Tensor& modu
   for (const auto& block : *blocks_) {
     h = block->as<LiteBlock>()->forward(h, modulation);
   }
-  h = up_(Double(reduce_(h)), modulation);
-  h = Double(shrink_(h).relu_());
+  h = up_(DoubleNearest(reduce_(h)), modulation);
+  h = DoubleNearest(shrink_(h).relu_());
   constexpr int kPad = kHeadKernel / 2;
   h = head_(torch::reflection_pad2d(h, {kPad, kPad, kPad, kPad}));
   const torch::Tensor y = torch::tanh(h);

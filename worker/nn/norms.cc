@@ -3,6 +3,7 @@
 #include <torch/torch.h>
 
 #include "common/check.h"
+#include "worker/nn/batch_norm.h"
 #include "worker/nn/blocks.h"
 
 namespace atelier::nn {
@@ -13,7 +14,7 @@ torch::nn::AnyModule MakeNorm(NormKind kind, int channels) {
     case NormKind::kInstance:
       return torch::nn::AnyModule(InstanceNorm(channels, /*affine=*/false));
     case NormKind::kBatch:
-      return torch::nn::AnyModule(torch::nn::BatchNorm2d(channels));
+      return torch::nn::AnyModule(BatchNorm(channels));
     case NormKind::kLayer:
       return torch::nn::AnyModule(
           torch::nn::GroupNorm(torch::nn::GroupNormOptions(/*num_groups=*/1, channels)));

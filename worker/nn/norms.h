@@ -11,7 +11,7 @@ enum class NormKind {
   kInstance,
   // Each channel over the batch (Ioffe and Szegedy 2015, arXiv:1502.03167), momentum 0.1:
   // "weight", "bias", "running_mean", "running_var" [C] and "num_batches_tracked" (), as PyTorch's
-  // BatchNorm2d.
+  // BatchNorm2d; see batch_norm.h for batches on several ranks.
   kBatch,
   // All channels of each picture together (Ba et al. 2016, arXiv:1607.06450), with one scale and
   // shift a channel: "weight", "bias" [C]; equal to PyTorch's GroupNorm(1, C). The choice of

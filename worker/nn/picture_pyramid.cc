@@ -9,7 +9,7 @@
 namespace atelier::nn {
 namespace {
 
-constexpr int kLevels = 6;
+constexpr int kPyramidLevels = 6;
 
 }  // namespace
 
@@ -17,7 +17,7 @@ PicturePyramid::PicturePyramid(const torch::Tensor& photo) : photo_(photo) {
   ATELIER_CHECK(photo.dim() == 4 && photo.size(0) == 1 && photo.size(1) == 3);
   std::int64_t height = photo.size(2);
   std::int64_t width = photo.size(3);
-  for (int level = 0; level < kLevels; ++level) {
+  for (int level = 0; level < kPyramidLevels; ++level) {
     levels_.push_back(register_parameter("level_" + std::to_string(level),
                                          torch::zeros({1, 3, height, width}, photo.options())));
     height = (height + 1) / 2;

@@ -15,14 +15,14 @@
 namespace atelier::nn {
 namespace {
 
-constexpr int kLevels = 4;
+constexpr int kFeatureLevels = 4;
 // The last blocks of EfficientNet-Lite0 at strides 4, 8, 16 and 32, and their channels.
-constexpr std::array<int, kLevels> kBlocks = {2, 4, 10, 15};
-constexpr std::array<int, kLevels> kBlockChannels = {24, 40, 112, 320};
+constexpr std::array<int, kFeatureLevels> kFeatureBlocks = {2, 4, 10, 15};
+constexpr std::array<int, kFeatureLevels> kBlockChannels = {24, 40, 112, 320};
 // Channels of the mixed features h_l, and of the discriminators at strides 2 to 32, of which the
 // first four are those of m_l; in units of c.
-constexpr std::array<int, kLevels> kMixed = {1, 2, 4, 8};
-constexpr std::array<int, kLevels + 1> kWidths = {1, 1, 2, 4, 8};
+constexpr std::array<int, kFeatureLevels> kMixed = {1, 2, 4, 8};
+constexpr std::array<int, kFeatureLevels + 1> kWidths = {1, 1, 2, 4, 8};
 
 torch::Tensor Mix(const torch::Tensor& x, const torch::Tensor& matrix) {
   return torch::conv2d(x, matrix);
@@ -30,7 +30,7 @@ torch::Tensor Mix(const torch::Tensor& x, const torch::Tensor& matrix) {
 
 torch::nn::Sequential MakeLevel(int level, int channels) {
   torch::nn::Sequential sequence;
-  for (int i = level; i < kLevels; ++i) {
+  for (int i = level; i < kFeatureLevels; ++i) {
     sequence->push_back(MakeConvolution({.in_channels = kWidths[i] * channels,
                                          .out_channels = kWidths[i + 1] * channels,
                                          .kernel = 4,
@@ -57,7 +57,7 @@ ProjectedDiscriminator::ProjectedDiscriminator(const Options& options,
     : network_(std::move(network)) {
   ATELIER_CHECK(network_ != nullptr && options.channels > 0);
   const int channels = options.channels;
-  for (int level = 0; level < kLevels; ++level) {
+  for (int level = 0; level < kFeatureLevels; ++level) {
     const std::string suffix = std::to_string(level);
     const std::int64_t mixed = std::int64_t{kMixed[level]} * channels;
     const std::int64_t out = std::int64_t{kWidths[level]} * channels;
@@ -71,11 +71,11 @@ ProjectedDiscriminator::ProjectedDiscriminator(const Options& options,
 
 std::vector<torch::Tensor> ProjectedDiscriminator::Project(const torch::Tensor& x) {
   const std::vector<torch::Tensor> features =
-      network_->BlockOutputs(x, {kBlocks.begin(), kBlocks.end()});
-  std::vector<torch::Tensor> mixed(kLevels);
-  for (int level = kLevels - 1; level >= 0; --level) {
+      network_->BlockOutputs(x, {kFeatureBlocks.begin(), kFeatureBlocks.end()});
+  std::vector<torch::Tensor> mixed(kFeatureLevels);
+  for (int level = kFeatureLevels - 1; level >= 0; --level) {
     torch::Tensor h = Mix(features[level], mix_channels_[level]);
-    if (level + 1 < kLevels) {
+    if (level + 1 < kFeatureLevels) {
       h = h + mixed[level + 1];
     }
     // The finer level's size, which need not be exactly twice this one's.
@@ -92,7 +92,7 @@ std::vector<torch::Tensor> ProjectedDiscriminator::Project(const torch::Tensor& 
 Discriminator::Judgement ProjectedDiscriminator::Judge(const torch::Tensor& x) {
   const std::vector<torch::Tensor> mixed = Project(x);
   Judgement judgement;
-  for (int level = 0; level < kLevels; ++level) {
+  for (int level = 0; level < kFeatureLevels; ++level) {
     Judgement one = JudgeBySequence(*levels_[level], mixed[level]);
     judgement.logits.push_back(std::move(one.logits.front()));
     judgement.features.push_back(std::move(one.features.front()));

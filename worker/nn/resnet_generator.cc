@@ -14,7 +14,7 @@
 namespace atelier::nn {
 namespace {
 
-constexpr int kMultiple = 4;
+constexpr int kResnetMultiple = 4;
 
 // x + conv_block(x), where conv_block is pad, convolution, norm, ReLU, pad, convolution, norm.
 class ResnetBlockImpl final : public torch::nn::Module {
@@ -120,7 +120,7 @@ void ResnetGenerator::PushUp(int channels) {
 }
 
 torch::Tensor ResnetGenerator::forward(const torch::Tensor& x) {
-  return Crop(model_->forward(PadToMultiple(x, kMultiple)), x.size(2), x.size(3));
+  return Crop(model_->forward(PadToMultiple(x, kResnetMultiple)), x.size(2), x.size(3));
 }
 
 std::vector<torch::Tensor> ResnetGenerator::Features(const torch::Tensor& x,
@@ -128,7 +128,7 @@ std::vector<torch::Tensor> ResnetGenerator::Features(const torch::Tensor& x,
   ATELIER_CHECK(!layers.empty() && std::ranges::is_sorted(layers) && layers.front() >= 0 &&
                 std::cmp_less(layers.back(), model_->size()));
   std::vector<torch::Tensor> features;
-  torch::Tensor h = PadToMultiple(x, kMultiple);
+  torch::Tensor h = PadToMultiple(x, kResnetMultiple);
   auto wanted = layers.begin();
   for (int i = 0; wanted != layers.end(); ++i) {
     h = (model_->begin() + i)->forward(h);
@@ -147,7 +147,7 @@ std::vector<torch::Tensor> ResnetGenerator::ForwardLevels(const torch::Tensor& x
   const auto less = [](std::int64_t side, std::int64_t divisor) {
     return (side + divisor - 1) / divisor;
   };
-  torch::Tensor h = PadToMultiple(x, kMultiple);
+  torch::Tensor h = PadToMultiple(x, kResnetMultiple);
   torch::Tensor half;
   torch::Tensor quarter;
   for (std::size_t i = 0; i < model_->size(); ++i) {

@@ -6,17 +6,14 @@
 #include <utility>
 
 #include "common/check.h"
+#include "worker/nn/blocks.h"
 
 namespace atelier::nn {
 namespace {
 
-constexpr int kMultiple = 4;
-constexpr int kBlocks = 5;
+constexpr int kTransformerMultiple = 4;
+constexpr int kTransformerBlocks = 5;
 constexpr double kHalfRange = 127.5;
-
-torch::Tensor Double(const torch::Tensor& x) {
-  return torch::upsample_nearest2d(x, {x.size(2) * 2, x.size(3) * 2});
-}
 
 }  // namespace
 
@@ -73,7 +70,7 @@ TransformerNet::TransformerNet(const Options& options)
   in2_ = norm("in2", 2 * width);
   conv3_ = convolution("conv3", 2 * width, 4 * width, 3, 2);
   in3_ = norm("in3", 4 * width);
-  for (int i = 1; i <= kBlocks; ++i) {
+  for (int i = 1; i <= kTransformerBlocks; ++i) {
     blocks_.push_back(
         register_module("res" + std::to_string(i), std::make_shared<ResidualBlock>(4 * width)));
   }
@@ -91,13 +88,13 @@ torch::Tensor TransformerNet::Body(const torch::Tensor& pixels) {
   for (const auto& block : blocks_) {
     h = block->forward(h);
   }
-  h = in4_(deconv1_->forward(Double(h))).relu_();
-  h = in5_(deconv2_->forward(Double(h))).relu_();
+  h = in4_(deconv1_->forward(DoubleNearest(h))).relu_();
+  h = in5_(deconv2_->forward(DoubleNearest(h))).relu_();
   return deconv3_->forward(h);
 }
 
 torch::Tensor TransformerNet::forward(const torch::Tensor& x) {
-  const torch::Tensor pixels = (PadToMultiple(x, kMultiple) + 1.0) * kHalfRange;
+  const torch::Tensor pixels = (PadToMultiple(x, kTransformerMultiple) + 1.0) * kHalfRange;
   const torch::Tensor y = Body(pixels) / kHalfRange - 1.0;
   const torch::Tensor cut = y.slice(2, 0, x.size(2)).slice(3, 0, x.size(3));
   return is_training() ? cut : cut.clamp(-1.0, 1.0);

@@ -21,6 +21,9 @@ constexpr absl::Duration kCloseTimeout = absl::Seconds(10);
 // Cancellations that are remembered for tasks to come.
 constexpr std::size_t kMaxEarlyCancels = 256;
 
+// From this link protocol on, credit travels with the result that it follows.
+constexpr std::uint32_t kCreditWithResults = 2;
+
 // What a server may configure as the size of a batch.
 constexpr std::uint32_t kMaxBatch = 128;
 
@@ -79,9 +82,10 @@ ServeConnection::End ServeConnection::Run(absl::Duration drain_timeout) {
     absl::MutexLock lock(&mu_);
     serving_ = true;
     slots = draining_ ? 0 : slots_;
+    credit_ += slots;
   }
   if (slots > 0) {
-    GrantCredit(slots);
+    SendCredit(slots);
   }
   bool in_time = true;
   bool broken = false;
@@ -179,6 +183,12 @@ void ServeConnection::StartTask(std::uint64_t id, Task task) {
 
 template <typename Outcome>
 void ServeConnection::FinishTask(std::uint64_t task_id, Outcome outcome) {
+  bool grant = false;
+  {
+    absl::MutexLock lock(&mu_);
+    grant = !draining_ && !broken_;
+    credit_ += grant ? 1 : 0;
+  }
   WorkerMessage message = ResultMessage(task_id, std::move(outcome));
   // Every task is answered: a result that no message can carry becomes an error that says so.
   if (message.ByteSizeLong() > static_cast<std::size_t>(kMaxMessageBytes)) {
@@ -187,16 +197,14 @@ void ServeConnection::FinishTask(std::uint64_t task_id, Outcome outcome) {
         "the result is larger than 64 MiB; ask for JPEG or WebP, or for a smaller size");
     message = ResultMessage(task_id, std::move(too_large));
   }
+  const bool beside = session_->welcome().protocol() >= kCreditWithResults;
+  message.set_more_tasks(grant && beside ? 1 : 0);
   session_->Send(std::move(message));
-  bool grant = false;
-  {
-    absl::MutexLock lock(&mu_);
-    tasks_.erase(task_id);
-    grant = !draining_ && !broken_;
+  if (grant && !beside) {
+    SendCredit(1);
   }
-  if (grant) {
-    GrantCredit(1);
-  }
+  absl::MutexLock lock(&mu_);
+  tasks_.erase(task_id);
 }
 
 void ServeConnection::CancelTask(std::uint64_t id) {
@@ -298,11 +306,7 @@ void ServeConnection::MakeRoomFor(const internal::v1::ModelSource& model) {
   }
 }
 
-void ServeConnection::GrantCredit(std::uint32_t tasks) {
-  {
-    absl::MutexLock lock(&mu_);
-    credit_ += tasks;
-  }
+void ServeConnection::SendCredit(std::uint32_t tasks) {
   WorkerMessage message;
   message.mutable_credit()->set_tasks(tasks);
   session_->Send(std::move(message));

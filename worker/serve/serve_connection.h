@@ -60,7 +60,8 @@ class ServeConnection final : public SessionHandler,
   // A LoadModel or UnloadModel; answered by what the pipeline tells of the model.
   void Order(const internal::v1::ServerMessage& message) ABSL_LOCKS_EXCLUDED(mu_);
 
-  void GrantCredit(std::uint32_t tasks) ABSL_LOCKS_EXCLUDED(mu_);
+  // Tells the server of credit that is counted already.
+  void SendCredit(std::uint32_t tasks);
   // Never blocks.
   void MakeRoomFor(const internal::v1::ModelSource& model) ABSL_LOCKS_EXCLUDED(mu_);
 

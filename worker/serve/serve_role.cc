@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/process_memory.h"
 #include "worker/link/figures.h"
 #include "worker/serve/serve_connection.h"
 

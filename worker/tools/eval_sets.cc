@@ -25,7 +25,7 @@ absl::StatusOr<std::unique_ptr<metrics::FeatureNetwork>> OpenNetwork(const SetsO
   return metrics::LiteNetwork::Load(options.lite.variant, options.lite.weights);
 }
 
-std::int64_t Count(const std::vector<PictureFile>& files) {
+std::int64_t CountFiles(const std::vector<PictureFile>& files) {
   return static_cast<std::int64_t>(files.size());
 }
 
@@ -114,7 +114,7 @@ absl::StatusOr<EvalReport> EvaluateSets(const SetsOptions& options) {
   FeatureStatistics a;
   FeatureStatistics b;
   {
-    ProgressBar bar(Count(files_a) + Count(files_b));
+    ProgressBar bar(CountFiles(files_a) + CountFiles(files_b));
     ATELIER_ASSIGN_OR_RETURN(a, GatherFeatures(*network, files_a, reader, bar));
     ATELIER_ASSIGN_OR_RETURN(b, GatherFeatures(*network, files_b, reader, bar));
   }

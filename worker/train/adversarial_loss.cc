@@ -81,12 +81,11 @@ torch::Tensor GradientPenalty(const Critic& critic, const torch::Tensor& real,
   return SquareFromOne(slope).mean();
 }
 
-torch::Tensor PenaltyShares(std::uint64_t seed, std::int64_t draw, std::int64_t first_sample,
-                            std::int64_t count) {
-  torch::Tensor shares = torch::empty({count}, torch::kFloat32);
+torch::Tensor PenaltyShares(std::uint64_t seed, std::int64_t draw, const SampleRange& samples) {
+  torch::Tensor shares = torch::empty({samples.count}, torch::kFloat32);
   auto values = shares.accessor<float, 1>();
-  for (std::int64_t i = 0; i < count; ++i) {
-    KeyedRandom random(seed, draw, first_sample + i, Purpose::kPenalty);
+  for (std::int64_t i = 0; i < samples.count; ++i) {
+    KeyedRandom random(seed, draw, samples.At(i), Purpose::kPenalty);
     values[i] = static_cast<float>(random.Uniform());
   }
   return shares;

@@ -24,6 +24,7 @@
 #include <vector>
 
 #include "common/train_config.h"
+#include "worker/train/random.h"
 
 namespace atelier::train {
 
@@ -43,9 +44,8 @@ using Critic = std::function<Logits(const torch::Tensor& pictures)>;
 torch::Tensor GradientPenalty(const Critic& critic, const torch::Tensor& real,
                               const torch::Tensor& fake, const torch::Tensor& shares);
 
-// The shares for samples first_sample and following, each keyed by (seed, draw, sample, kPenalty).
-torch::Tensor PenaltyShares(std::uint64_t seed, std::int64_t draw, std::int64_t first_sample,
-                            std::int64_t count);
+// The shares for `samples`, each keyed by (seed, draw, sample, kPenalty).
+torch::Tensor PenaltyShares(std::uint64_t seed, std::int64_t draw, const SampleRange& samples);
 
 // E |grad D(real)|^2 / 2 (Mescheder et al. 2018, arXiv:1801.04406, equation 9).
 torch::Tensor R1Penalty(const Critic& critic, const torch::Tensor& real);

@@ -18,6 +18,7 @@
 #include "worker/train/autocast.h"
 #include "worker/train/image_losses.h"
 #include "worker/train/random.h"
+#include "worker/train/whole_batch.h"
 
 namespace atelier::train {
 namespace {
@@ -139,10 +140,7 @@ double Adversary::Learn(const torch::Tensor& real, const Levels& fake, const Sam
     fake_seen.push_back(level.detach());
   }
   if (fake.size() == 1) {
-    const torch::Tensor shown = pool_.Exchange(
-        fake_seen.front(),
-        KeyedRandoms(config_.seed, samples, fake_seen.front().size(0), index_, Purpose::kPool));
-    fake_seen.front() = Augment(shown, samples, kFake);
+    fake_seen.front() = Augment(Exchange(fake_seen.front(), samples), samples, kFake);
   }
   Judgement of_real;
   Judgement of_fake;
@@ -155,13 +153,16 @@ double Adversary::Learn(const torch::Tensor& real, const Levels& fake, const Sam
     real_scores_.push_back(MeanLogits(of_real.logits));
   }
   if (config_.augment.adaptive) {
-    probability_.Observe(of_real.logits);
+    probability_.Observe(of_real.logits, group_);
   }
   torch::Tensor loss =
       LossShare(config_.gan) * DiscriminatorLoss(config_.gan.loss, of_real.logits, of_fake.logits) +
       Penalties(real_seen, fake_seen.front(), samples, condition);
   if (parts_seen_ == 0) {
     learner_.ZeroGradients();
+  }
+  if (parts_seen_ + 1 == parts) {
+    learner_.ExpectLastBackward();
   }
   scaler_.Scale(loss / parts).backward();
   if (++parts_seen_ < parts) {
@@ -174,6 +175,25 @@ double Adversary::Learn(const torch::Tensor& real, const Levels& fake, const Sam
     ClipWeights(*network_, config_.gan.clip_weights);
   }
   return loss.item<double>();
+}
+
+torch::Tensor Adversary::Exchange(const torch::Tensor& pictures, const SampleRange& samples) {
+  const auto exchange = [this](const torch::Tensor& fresh, const SampleRange& of) {
+    return pool_.Exchange(fresh,
+                          KeyedRandoms(config_.seed, of, fresh.size(0), index_, Purpose::kPool));
+  };
+  if (group_ == nullptr || config_.gan.pool_size == 0) {
+    return exchange(pictures, samples);
+  }
+  // Every rank keeps the whole pool: which picture is taken out depends on all that came before.
+  return PartOfWhole(
+      *group_, samples,
+      exchange(GatherWhole(*group_, samples, pictures), WholeSamples(samples, group_->rank())));
+}
+
+void Adversary::Join(ranks::RankGroup& group) {
+  learner_.Join(group);
+  group_ = &group;
 }
 
 torch::Tensor Adversary::TakeRealScores() {
@@ -215,8 +235,7 @@ torch::Tensor Adversary::Penalties(const torch::Tensor& real, const torch::Tenso
   if (config_.gan.gradient_penalty_weight > 0) {
     std::vector<torch::Tensor> shares;
     for (std::int64_t i = 0; i < real.size(0) / samples.count; ++i) {
-      shares.push_back(
-          PenaltyShares(config_.seed, index_ + kIndices * i, samples.first, samples.count));
+      shares.push_back(PenaltyShares(config_.seed, index_ + kIndices * i, samples));
     }
     penalty = penalty + config_.gan.gradient_penalty_weight *
                             GradientPenalty(critic, real, fake, torch::cat(shares));

@@ -88,12 +88,16 @@ class Adversary final : public Saved {
   void SetRateShare(double share) { learner_.SetRateShare(share); }
   std::vector<NamedNetwork> Networks() override { return {{name_, network_.get(), true}}; }
   bool TakeSkipped() override { return learner_.TakeSkipped(); }
+  // The pool and the probability of augment.adaptive become those of the whole batch.
+  void Join(ranks::RankGroup& group) override;
   void Save(models::TensorMap& state) const override;
   absl::Status Load(const models::TensorMap& state) override;
 
  private:
   double Learn(const torch::Tensor& real, const Levels& fake, const SampleRange& samples,
                const torch::Tensor& condition, int parts);
+  // What the pool shows of generated pictures.
+  torch::Tensor Exchange(const torch::Tensor& pictures, const SampleRange& samples);
   // What augment.differentiable does to pictures before they are judged; `role` tells the real ones
   // from the others.
   torch::Tensor Augment(const torch::Tensor& pictures, const SampleRange& samples,
@@ -115,7 +119,8 @@ class Adversary final : public Saved {
   ImagePool pool_;
   AdaptiveProbability probability_;
   std::vector<torch::Tensor> real_scores_;
-  int parts_seen_ = 0;  // of the present batch; 0 between two steps
+  ranks::RankGroup* group_ = nullptr;  // null: alone
+  int parts_seen_ = 0;                 // of the present batch; 0 between two steps
 };
 
 }  // namespace atelier::train

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "common/check.h"
 #include "worker/train/random.h"
 
 namespace atelier::train {
@@ -27,9 +28,14 @@ struct Batch {
   std::vector<std::int64_t> content_places;  // of its pictures in the content set
   std::vector<std::int64_t> target_places;   // in the style set; empty where there is none
   std::int64_t first_sample = 0;  // index of its first sample since the beginning of training
+  // On one of several ranks: SampleRange has them.
+  std::int64_t block = 0;
+  std::int64_t stride = 0;
 
   // What keys the draws for its pictures.
-  SampleRange samples() const { return {.first = first_sample, .count = labels.size(0)}; }
+  SampleRange samples() const {
+    return {.first = first_sample, .count = labels.size(0), .block = block, .stride = stride};
+  }
 };
 
 // The same with its tensors on `device`; itself where they are there already.
@@ -42,7 +48,7 @@ inline Batch OnDevice(Batch batch, const torch::Device& device) {
   return batch;
 }
 
-// The pictures [first, first + count) of a batch.
+// The pictures [first, first + count) of a batch; on several ranks whole blocks of them.
 inline Batch Narrow(const Batch& batch, std::int64_t first, std::int64_t count) {
   Batch part;
   part.content = batch.content.narrow(0, first, count);
@@ -55,7 +61,10 @@ inline Batch Narrow(const Batch& batch, std::int64_t first, std::int64_t count) 
   };
   part.content_places = places(batch.content_places);
   part.target_places = places(batch.target_places);
-  part.first_sample = batch.first_sample + first;
+  ATELIER_CHECK(batch.block == 0 || first % batch.block == 0);
+  part.first_sample = batch.samples().At(first);
+  part.block = batch.block;
+  part.stride = batch.stride;
   return part;
 }
 

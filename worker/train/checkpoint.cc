@@ -46,7 +46,7 @@ std::vector<fs::path> StepFolders(const fs::path& checkpoints) {
   return folders;
 }
 
-absl::Status WriteFiles(const fs::path& folder, const Checkpoint& checkpoint) {
+absl::Status WriteCheckpointFiles(const fs::path& folder, const Checkpoint& checkpoint) {
   ATELIER_RETURN_IF_ERROR(models::WriteSafetensors(folder / kState, checkpoint.state, {}));
   nlohmann::json datasets = nlohmann::json::object();
   for (const auto& [role, set] : checkpoint.datasets) {
@@ -142,7 +142,7 @@ absl::Status SaveCheckpoint(const fs::path& checkpoints, const Checkpoint& check
     return absl::ResourceExhaustedError("cannot make a folder for the checkpoint: " +
                                         error.message());
   }
-  absl::Status written = WriteFiles(staging, checkpoint);
+  absl::Status written = WriteCheckpointFiles(staging, checkpoint);
   if (!written.ok()) {
     fs::remove_all(staging, error);
     return written;
@@ -186,11 +186,11 @@ absl::StatusOr<Checkpoint> LoadCheckpoint(const fs::path& directory) {
   return checkpoint;
 }
 
-fs::path FindNewestCheckpoint(const fs::path& attempts_directory) {
+fs::path FindNewestCheckpointOf(const std::vector<fs::path>& runs) {
   fs::path newest;
   std::error_code error;
-  for (const auto& attempt : fs::directory_iterator(attempts_directory, error)) {
-    for (const fs::path& folder : StepFolders(attempt.path() / "checkpoints")) {
+  for (const fs::path& run : runs) {
+    for (const fs::path& folder : StepFolders(run / "checkpoints")) {
       if (fs::exists(folder / kComplete, error) &&
           (newest.empty() || StepOf(folder) > StepOf(newest))) {
         newest = folder;
@@ -198,6 +198,15 @@ fs::path FindNewestCheckpoint(const fs::path& attempts_directory) {
     }
   }
   return newest;
+}
+
+fs::path FindNewestCheckpoint(const fs::path& attempts_directory) {
+  std::vector<fs::path> attempts;
+  std::error_code error;
+  for (const auto& attempt : fs::directory_iterator(attempts_directory, error)) {
+    attempts.push_back(attempt.path());
+  }
+  return FindNewestCheckpointOf(attempts);
 }
 
 }  // namespace atelier::train

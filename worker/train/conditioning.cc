@@ -121,10 +121,9 @@ torch::Tensor Conditioning::Of(const Batch& part) const {
   ATELIER_CHECK(!part.content_places.empty());
   std::vector<Words> captions;
   for (std::size_t i = 0; i < part.content_places.size(); ++i) {
-    captions.push_back(
-        Shortened(captions_.at(static_cast<std::size_t>(part.content_places[i])),
-                  KeyedRandom(seed_, part.first_sample + static_cast<std::int64_t>(i), 0,
-                              Purpose::kCaption)));
+    captions.push_back(Shortened(
+        captions_.at(static_cast<std::size_t>(part.content_places[i])),
+        KeyedRandom(seed_, part.samples().At(static_cast<std::int64_t>(i)), 0, Purpose::kCaption)));
   }
   return WeightsOf(captions).to(part.labels.device());
 }

@@ -5,8 +5,8 @@
 namespace atelier::train {
 namespace {
 
-constexpr const char* kContent = "resample_content";
-constexpr const char* kStyle = "resample_style";
+constexpr const char* kContentState = "resample_content";
+constexpr const char* kStyleState = "resample_style";
 
 void EndStepOf(std::optional<ScoreResampling>& resampling,
                const std::vector<std::int64_t>& pictures, const torch::Tensor& scores,
@@ -51,18 +51,18 @@ void DataResampling::EndStep(const Batch& batch, const RealScores& scores, std::
 
 void DataResampling::Save(models::TensorMap& state) const {
   if (content_.has_value()) {
-    content_->Save(kContent, state);
+    content_->Save(kContentState, state);
   }
   if (style_.has_value()) {
-    style_->Save(kStyle, state);
+    style_->Save(kStyleState, state);
   }
 }
 
 absl::Status DataResampling::Load(const models::TensorMap& state) {
   if (content_.has_value()) {
-    ATELIER_RETURN_IF_ERROR(content_->Load(kContent, state));
+    ATELIER_RETURN_IF_ERROR(content_->Load(kContentState, state));
   }
-  return style_.has_value() ? style_->Load(kStyle, state) : absl::OkStatus();
+  return style_.has_value() ? style_->Load(kStyleState, state) : absl::OkStatus();
 }
 
 }  // namespace atelier::train

@@ -15,8 +15,8 @@ namespace atelier::train {
 namespace {
 
 // The sets' names in a checkpoint.
-constexpr const char* kContent = "content";
-constexpr const char* kStyle = "style";
+constexpr const char* kContentRole = "content";
+constexpr const char* kStyleRole = "style";
 
 // Nothing for a job that has no style set.
 absl::StatusOr<std::optional<ImageFolder>> OpenStyle(const TrainJob& job, BatchKind kind) {
@@ -83,9 +83,9 @@ SetDigests DigestsOf(const Datasets& sets) {
   const auto of = [](const ImageFolder& folder) {
     return SetDigest{.sha256 = folder.digest(), .pictures = folder.digested()};
   };
-  SetDigests digests = {{kContent, of(sets.content)}};
+  SetDigests digests = {{kContentRole, of(sets.content)}};
   if (sets.style.has_value()) {
-    digests.emplace(kStyle, of(*sets.style));
+    digests.emplace(kStyleRole, of(*sets.style));
   }
   return digests;
 }
@@ -97,7 +97,7 @@ absl::Status CheckSameSets(const TrainConfig& config, const SetDigests& made_wit
     if (then == made_with.end() || then->second.sha256 == now.sha256) {
       continue;
     }
-    const std::string& name = role == kContent ? config.content_dataset : config.style_dataset;
+    const std::string& name = role == kContentRole ? config.content_dataset : config.style_dataset;
     const std::string counts =
         then->second.pictures == now.pictures
             ? "as many (" + std::to_string(now.pictures) + "), but with other names or contents"

@@ -106,7 +106,8 @@ void AdaptiveProbability::StartStep() {
   ++steps_;
 }
 
-void AdaptiveProbability::Observe(const std::vector<torch::Tensor>& real_logits) {
+void AdaptiveProbability::Observe(const std::vector<torch::Tensor>& real_logits,
+                                  ranks::RankGroup* group) {
   ATELIER_CHECK(!real_logits.empty());
   torch::NoGradGuard no_grad;
   const auto pictures = static_cast<double>(real_logits.front().size(0));
@@ -114,8 +115,13 @@ void AdaptiveProbability::Observe(const std::vector<torch::Tensor>& real_logits)
   for (const torch::Tensor& map : real_logits) {
     signs += map.sign().to(torch::kFloat64).mean().item<double>();
   }
-  signs_ += pictures * signs / static_cast<double>(real_logits.size());
-  pictures_ += pictures;
+  torch::Tensor seen = torch::tensor(
+      {pictures * signs / static_cast<double>(real_logits.size()), pictures}, torch::kFloat64);
+  if (group != nullptr) {
+    group->Sum(seen);
+  }
+  signs_ += seen[0].item<double>();
+  pictures_ += seen[1].item<double>();
 }
 
 void AdaptiveProbability::Save(const std::string& name, models::TensorMap& state) const {

@@ -13,6 +13,7 @@
 
 #include "absl/status/status.h"
 #include "worker/models/safetensors.h"
+#include "worker/ranks/rank_group.h"
 #include "worker/train/random.h"
 
 namespace atelier::train {
@@ -59,8 +60,8 @@ class AdaptiveProbability {
   void StartStep();
 
   // The logits of real pictures as the discriminator saw them, one map a scale, each with N first:
-  // of the whole batch, or of each of its parts.
-  void Observe(const std::vector<torch::Tensor>& real_logits);
+  // of the whole batch, or of each of its parts; those of all ranks count.
+  void Observe(const std::vector<torch::Tensor>& real_logits, ranks::RankGroup* group = nullptr);
 
   double probability() const { return probability_; }
 

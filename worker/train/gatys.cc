@@ -21,12 +21,12 @@ namespace atelier::train {
 namespace {
 
 constexpr std::int64_t kMaxPictures = 16;
-constexpr std::size_t kSamplePictures = 4;
+constexpr std::size_t kGatysSamples = 4;
 
 // The pictures as parameters: "0.level_0" ..., "1.level_0" ...
-class Pictures final : public torch::nn::Module {
+class OptimizedPictures final : public torch::nn::Module {
  public:
-  explicit Pictures(const std::vector<torch::Tensor>& photos) {
+  explicit OptimizedPictures(const std::vector<torch::Tensor>& photos) {
     for (std::size_t i = 0; i < photos.size(); ++i) {
       pyramids_.push_back(
           register_module(std::to_string(i), std::make_shared<nn::PicturePyramid>(photos[i])));
@@ -46,7 +46,7 @@ class GatysStep final : public TrainStep {
         photos_(std::move(photos)),
         network_(std::move(network)),
         target_(std::move(target)),
-        pictures_(std::make_shared<Pictures>(photos_)),
+        pictures_(std::make_shared<OptimizedPictures>(photos_)),
         learner_("pictures", pictures_, GeneratorOptions(config)) {
     for (const torch::Tensor& photo : photos_) {
       contents_.push_back(target_->Content(*network_, photo));
@@ -68,7 +68,7 @@ class GatysStep final : public TrainStep {
   const std::vector<torch::Tensor> photos_;
   const std::shared_ptr<nn::EfficientNetLite> network_;
   const std::shared_ptr<nn::GatysTarget> target_;
-  const std::shared_ptr<Pictures> pictures_;
+  const std::shared_ptr<OptimizedPictures> pictures_;
   Learner learner_;
   std::vector<torch::Tensor> contents_;
 };
@@ -94,7 +94,7 @@ std::map<std::string, double> GatysStep::Run(const Batch& batch, std::int64_t st
 
 std::vector<torch::Tensor> GatysStep::Sample(const torch::Tensor& /*pictures*/) {
   std::vector<torch::Tensor> results;
-  for (std::size_t place = 0; place < std::min(kSamplePictures, photos_.size()); ++place) {
+  for (std::size_t place = 0; place < std::min(kGatysSamples, photos_.size()); ++place) {
     results.push_back(pictures_->At(place));
   }
   const auto count = static_cast<std::int64_t>(results.size());

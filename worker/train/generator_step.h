@@ -66,8 +66,15 @@ class GeneratorStep : public TrainStep {
       learner->SetRateShare(Rate(step));
       learner->ZeroGradients();
     }
-    std::map<std::string, double> values = AccumulateGradients(
-        config_.accumulate, scaler_, [&](int i) { return losses(PartOf(batch, i)); });
+    std::map<std::string, double> values =
+        AccumulateGradients(config_.accumulate, scaler_, [&](int i) {
+          if (i + 1 == config_.accumulate) {
+            for (Learner* learner : others) {
+              learner->ExpectLastBackward();
+            }
+          }
+          return losses(PartOf(batch, i));
+        });
     bool finite = true;
     for (Learner* learner : others) {
       finite = learner->Step(scaler_.scale()) && finite;

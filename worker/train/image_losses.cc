@@ -3,12 +3,12 @@
 #include <torch/nn/functional/conv.h>
 
 #include "common/check.h"
+#include "worker/train/losses.h"
 
 namespace atelier::train {
 namespace {
 
 torch::Tensor Float(const torch::Tensor& x) { return x.to(torch::kFloat32); }
-torch::Tensor Squared(const torch::Tensor& x) { return x * x; }
 
 struct Statistics {
   torch::Tensor mean;       // [N, C]

@@ -104,7 +104,7 @@ std::vector<std::string> NamesFor(const std::string& network) {
   return names;
 }
 
-TensorMap Find(const TensorMap& checkpoint, const std::string& network) {
+TensorMap TensorsOfNetwork(const TensorMap& checkpoint, const std::string& network) {
   for (const std::string& name : NamesFor(network)) {
     if (TensorMap tensors = TensorsOf(checkpoint, name); !tensors.empty()) {
       return tensors;
@@ -133,7 +133,7 @@ class Starter {
       if (!wanted(network)) {
         continue;
       }
-      const TensorMap tensors = Find(source.checkpoint, network.name);
+      const TensorMap tensors = TensorsOfNetwork(source.checkpoint, network.name);
       if (tensors.empty()) {
         sentences_.push_back(network.name + " starts afresh: " + source.name + " has none");
         continue;

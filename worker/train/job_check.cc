@@ -33,7 +33,7 @@ struct AtFault {
 };
 
 template <typename IsWrong>
-AtFault Find(const std::vector<const ImageFolder*>& folders, const IsWrong& is_wrong) {
+AtFault FindAtFault(const std::vector<const ImageFolder*>& folders, const IsWrong& is_wrong) {
   AtFault found;
   std::filesystem::path first;  // a held-back share comes before the rest, but not by name
   for (const ImageFolder* folder : folders) {
@@ -58,7 +58,7 @@ std::string FieldOf(const TrainConfig& config, const std::string& rest) {
 }
 
 absl::Status CheckPairs(const TrainConfig& config, const std::vector<const ImageFolder*>& folders) {
-  const AtFault found = Find(folders, [](image::Size size) {
+  const AtFault found = FindAtFault(folders, [](image::Size size) {
     return std::abs(size.width - 2 * size.height) > kPairTolerance;
   });
   return found.count == 0
@@ -76,7 +76,7 @@ absl::Status CheckPairs(const TrainConfig& config, const std::vector<const Image
 absl::Status CheckSizes(const TrainConfig& config, const std::string& role,
                         const std::string& dataset, bool halves,
                         const std::vector<const ImageFolder*>& folders) {
-  const AtFault found = Find(folders, [&](image::Size size) {
+  const AtFault found = FindAtFault(folders, [&](image::Size size) {
     return std::min(size.height, halves ? size.width / 2 : size.width) < config.image_size;
   });
   return found.count == 0

@@ -9,11 +9,11 @@
 
 namespace atelier::train {
 
-torch::Tensor KeyedNoise(std::uint64_t seed, std::int64_t first_sample, std::int64_t draw,
+torch::Tensor KeyedNoise(std::uint64_t seed, const SampleRange& samples, std::int64_t draw,
                          torch::IntArrayRef shape, const torch::Device& device) {
   std::vector<torch::Tensor> each;
   for (std::int64_t i = 0; i < shape.front(); ++i) {
-    KeyedRandom random(seed, first_sample + i, draw, Purpose::kLatent);
+    KeyedRandom random(seed, samples.At(i), draw, Purpose::kLatent);
     each.push_back(torch::randn(shape.slice(1), MakeRandom(random.Next())));
   }
   return torch::stack(each).to(device);

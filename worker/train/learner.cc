@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "common/status_macros.h"
+#include "worker/nn/batch_norm.h"
 #include "worker/nn/memory_format.h"
 #include "worker/train/gradients.h"
 #include "worker/train/random.h"
@@ -68,6 +69,19 @@ Learner::Learner(std::string name, std::shared_ptr<torch::nn::Module> network,
 
 void Learner::SetRateShare(double share) { learning_rate_ = options_.learning_rate * share; }
 
+void Learner::Join(ranks::RankGroup& group) {
+  buckets_ = std::make_unique<GradientBuckets>(parameters_, group);
+  nn::SynchronizeBatchNorms(
+      *network_, {.sum = [&group](torch::Tensor tensor) { group.Sum(std::move(tensor)); },
+                  .ranks = group.size()});
+}
+
+void Learner::ExpectLastBackward() {
+  if (buckets_ != nullptr) {
+    buckets_->ExpectLast();
+  }
+}
+
 void Learner::ZeroGradients() {
   for (torch::Tensor& parameter : parameters_) {
     parameter.mutable_grad().reset();
@@ -75,6 +89,9 @@ void Learner::ZeroGradients() {
 }
 
 bool Learner::Step(double scale) {
+  if (buckets_ != nullptr) {
+    buckets_->Average();
+  }
   const double norm = GradientNorm(parameters_) / scale;
   if (!std::isfinite(norm)) {
     skipped_ = skipped_ || scale <= 1;

@@ -14,6 +14,7 @@
 #include "absl/status/status.h"
 #include "common/train_config.h"
 #include "worker/models/safetensors.h"
+#include "worker/train/gradient_buckets.h"
 #include "worker/train/gradients.h"
 #include "worker/train/random.h"
 #include "worker/train/saved_state.h"
@@ -52,14 +53,19 @@ class Learner final : public Saved {
   void SetRateShare(double share);
   double learning_rate() const { return learning_rate_; }
 
+  // On several ranks the gradients of the next backward(), the last one before Step, are sent while
+  // it computes; without it they are sent in Step.
+  void ExpectLastBackward();
   void ZeroGradients();
-  // Adam's step on the gradients that are there, of a loss times `scale`: one pass over weights,
+  // Adam's step on the gradients that are there, of a loss times `scale`, and on several ranks on
+  // their mean: one pass over weights,
   // gradients and moments (at::_fused_adam_, on CPUs in vectors and threads), equal to
   // torch::optim::Adam's within fp32's rounding. False, and nothing changes, when they are not all
   // finite. That counts as skipped (TakeSkipped) unless the scale was above 1: then it was too
   // large for fp16 and will be lowered, which is how it is found (LossScaler).
   bool Step(double scale = 1);
   bool TakeSkipped() override { return std::exchange(skipped_, false); }
+  void Join(ranks::RankGroup& group) override;
   std::vector<NamedNetwork> Networks() override { return {{name_, network_.get(), false}}; }
 
   // Weights and buffers as "NAME.KEY", moments as "NAME.KEY#exp_avg", "#exp_avg_sq" and "#step".
@@ -83,7 +89,8 @@ class Learner final : public Saved {
   const LearnerOptions options_;
   std::vector<std::string> keys_;  // of `adam_`, in its order
   std::vector<Adam> adam_;
-  std::vector<torch::Tensor> parameters_;  // of `adam_`
+  std::vector<torch::Tensor> parameters_;     // of `adam_`
+  std::unique_ptr<GradientBuckets> buckets_;  // null: alone
   double learning_rate_;
   bool skipped_ = false;
 };

@@ -51,12 +51,16 @@ BatchLoader::BatchLoader(const TrainConfig& config, BatchKind kind, const ImageF
     : config_(config),
       kind_(kind),
       samples_a_step_(SamplesAStep(config)),
+      rank_(options.rank),
+      ranks_(options.ranks),
       ahead_(Ahead(config, resampling.content != nullptr || resampling.style != nullptr, options)),
       thread_count_(SideThreads(options.threads)),
       resampling_(resampling),
       maker_(config, kind, content, style),
       order_(config.seed, content.size()),
-      style_order_(config.seed, style == nullptr ? 1 : style->size(), 1) {}
+      style_order_(config.seed, style == nullptr ? 1 : style->size(), 1) {
+  ATELIER_CHECK(config.batch_size % options.ranks == 0);
+}
 
 BatchLoader::~BatchLoader() {
   const absl::MutexLock lock(&mutex_);
@@ -107,7 +111,11 @@ std::shared_ptr<BatchLoader::Slot> BatchLoader::Plan(std::int64_t step) {
   const auto content = sampler(resampling_.content);
   const auto style = sampler(resampling_.style);
   auto slot = std::make_shared<Slot>();
+  const std::int64_t block = config_.batch_size / ranks_;
   for (std::int64_t i = 0; i < samples_a_step_; ++i) {
+    if (i % config_.batch_size / block != rank_) {
+      continue;
+    }
     SamplePlan plan = {.sample = step * samples_a_step_ + i};
     plan.content = content == nullptr ? order_.At(plan.sample) : content->At(plan.sample);
     if (kind_ == BatchKind::kUnpaired) {
@@ -166,6 +174,10 @@ void BatchLoader::Finish(Slot& slot) const {
   if (slot.status.ok()) {
     slot.status = infer::Guarded("loading pictures", [&] {
       slot.batch = MakeBatch(slot.samples, slot.plans.front().sample);
+      if (ranks_ > 1) {
+        slot.batch.block = config_.batch_size / ranks_;
+        slot.batch.stride = config_.batch_size;
+      }
       slot.samples.clear();
       return absl::OkStatus();
     });

@@ -56,6 +56,9 @@ class BatchLoader {
     // resampling has not fixed yet what they hold (config.resample.window); at least one.
     std::int64_t ahead = 4;
     std::int64_t ahead_bytes = std::int64_t{256} << 20;
+    // Of each batch_size samples this rank's part, equal for all.
+    int rank = 0;
+    int ranks = 1;
   };
 
   BatchLoader(const TrainConfig& config, BatchKind kind, const ImageFolder& content,
@@ -99,7 +102,9 @@ class BatchLoader {
 
   const TrainConfig config_;
   const BatchKind kind_;
-  const std::int64_t samples_a_step_;
+  const std::int64_t samples_a_step_;  // of all ranks
+  const int rank_;
+  const int ranks_;
   const std::int64_t ahead_;
   const int thread_count_;
   const Resampling resampling_;

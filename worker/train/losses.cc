@@ -9,8 +9,6 @@ namespace {
 
 namespace F = torch::nn::functional;
 
-torch::Tensor Squared(const torch::Tensor& x) { return x * x; }
-
 torch::Tensor Luminance(const torch::Tensor& pictures) {
   return 0.299 * pictures.narrow(1, 0, 1) + 0.587 * pictures.narrow(1, 1, 1) +
          0.114 * pictures.narrow(1, 2, 1);

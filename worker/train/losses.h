@@ -13,6 +13,9 @@ using nn::FeatureDistance;
 using nn::Gram;
 using nn::TotalVariation;
 
+// Each element times itself.
+inline torch::Tensor Squared(const torch::Tensor& x) { return x * x; }
+
 // sqrt(|gram - target|^2 / |target|^2 + 1e-4), [N]. Dividing by the target makes layers comparable;
 // the root keeps a far painting from dominating. `target` is [C, C] or [N, C, C].
 torch::Tensor GramDistance(const torch::Tensor& gram, const torch::Tensor& target);

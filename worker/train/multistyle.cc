@@ -17,11 +17,10 @@
 #include "worker/train/gradients.h"
 #include "worker/train/painting_losses.h"
 #include "worker/train/random.h"
+#include "worker/train/samples.h"
 
 namespace atelier::train {
 namespace {
-
-constexpr std::int64_t kSampleStyles = 4;
 
 class MultistyleStep final : public GeneratorStep<nn::MultistyleGenerator> {
  public:
@@ -76,7 +75,7 @@ std::map<std::string, double> MultistyleStep::Run(const Batch& batch, std::int64
     std::vector<Aim> aims;
     const torch::Tensor style = torch::zeros({count, styles()});
     for (std::int64_t k = 0; k < count; ++k) {
-      aims.push_back(AimOf(part.first_sample + k));
+      aims.push_back(AimOf(part.samples().At(k)));
       for (const auto& [label, share] : aims.back()) {
         style[k][label] = share;
       }

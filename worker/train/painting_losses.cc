@@ -31,7 +31,7 @@ torch::Tensor DrawColors(const torch::Tensor& palette, std::int64_t count, Keyed
 }
 
 // Red, green and blue, and random unit vectors.
-torch::Tensor Directions(KeyedRandom& random) {
+torch::Tensor ColorDirections(KeyedRandom& random) {
   const torch::Tensor drawn =
       torch::randn({kDirections - 3, 3}, MakeRandom(random.Next()), torch::kFloat32);
   return torch::cat({torch::eye(3), drawn / drawn.norm(2, 1, true)});
@@ -99,7 +99,7 @@ const StyleSet::Painting* PaintingLosses::Nearest(const torch::Tensor& photo_col
                                                   const Paintings& paintings,
                                                   KeyedRandom& random) const {
   const auto count = static_cast<std::int64_t>(paintings.size());
-  const torch::Tensor directions = Directions(random);
+  const torch::Tensor directions = ColorDirections(random);
   const Painting* best = nullptr;
   double best_distance = 0;
   for (std::int64_t k = 0; k < std::min<std::int64_t>(count, kCandidates); ++k) {
@@ -233,7 +233,7 @@ Losses PaintingLosses::Perceptual(const torch::Tensor& result, const torch::Tens
   std::vector<torch::Tensor> directions;
   for (std::size_t i = 0; i < aims.size(); ++i) {
     palettes.push_back(PaletteOf(aims[i], colors.size(2), randoms[i]));
-    directions.push_back(Directions(randoms[i]));
+    directions.push_back(ColorDirections(randoms[i]));
   }
   const torch::Tensor distance = SlicedWasserstein(colors, torch::cat(palettes).to(colors.device()),
                                                    torch::stack(directions).to(colors.device()));

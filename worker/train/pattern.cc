@@ -61,20 +61,17 @@ class PatternStep final : public GeneratorStep<nn::PatternGenerator> {
 
 // The draws of noise for one real picture: the discriminator's, the generator's, and the second
 // batch of mode seeking.
-enum Draw : std::int64_t { kForDiscriminator = 0, kForGenerator = 1, kForModes = 2 };
+enum PatternDraw : std::int64_t { kForDiscriminator = 0, kForGenerator = 1, kForModes = 2 };
 
 Losses PatternStep::GeneratorLosses(const Batch& part) {
   discriminator_->SetDropoutRandom(DropoutRandoms(config_, part.samples(), kForGenerator));
   const torch::Tensor condition = conditioning_.Of(part);
-  const std::int64_t count = part.content.size(0);
-  const torch::Tensor noise =
-      LatentNoise(config_, part.first_sample, count, kForGenerator, *generator_);
+  const torch::Tensor noise = LatentNoise(config_, part.samples(), kForGenerator, *generator_);
   const torch::Tensor made = Make(noise, condition);
   Losses losses = {
       {"adversarial", adversary_.GeneratorLoss(made, part.content, part.samples(), condition)}};
   if (config_.gan.mode_seeking_weight > 0) {
-    const torch::Tensor other =
-        LatentNoise(config_, part.first_sample, count, kForModes, *generator_);
+    const torch::Tensor other = LatentNoise(config_, part.samples(), kForModes, *generator_);
     losses["mode_seeking"] =
         config_.gan.mode_seeking_weight * ModeSeeking(made, Make(other, condition), noise, other);
   }
@@ -93,8 +90,7 @@ std::map<std::string, double> PatternStep::Run(const Batch& batch, std::int64_t 
     torch::Tensor made;
     {
       const torch::NoGradGuard no_grad;
-      made = Make(LatentNoise(config_, part.first_sample, count, kForDiscriminator, *generator_),
-                  condition);
+      made = Make(LatentNoise(config_, part.samples(), kForDiscriminator, *generator_), condition);
     }
     discriminator_loss = adversary_.Learn(part.content, made, part.samples(), condition);
   }

@@ -80,9 +80,9 @@ absl::StatusOr<std::shared_ptr<nn::PatternDiscriminator>> MakePatternDiscriminat
   return discriminator;
 }
 
-torch::Tensor LatentNoise(const TrainConfig& config, std::int64_t first_sample, std::int64_t count,
-                          std::int64_t draw, const torch::nn::Module& network) {
-  return KeyedNoise(config.seed, first_sample, draw, {count, config.pattern.latent_size},
+torch::Tensor LatentNoise(const TrainConfig& config, const SampleRange& samples, std::int64_t draw,
+                          const torch::nn::Module& network) {
+  return KeyedNoise(config.seed, samples, draw, {samples.count, config.pattern.latent_size},
                     DeviceOf(network));
 }
 
@@ -91,8 +91,7 @@ torch::Tensor PatternResults(nn::PatternGenerator& generator, const TrainConfig&
   const torch::NoGradGuard no_grad;
   const bool was_training = generator.is_training();
   generator.eval();
-  const torch::Tensor noise =
-      LatentNoise(config, batch.first_sample, batch.labels.size(0), kEvaluationDraw, generator);
+  const torch::Tensor noise = LatentNoise(config, batch.samples(), kEvaluationDraw, generator);
   torch::Tensor results = generator.Generate(noise, condition).to(torch::kFloat);
   generator.train(was_training);
   return results;
@@ -106,8 +105,10 @@ std::vector<torch::Tensor> PatternRows(nn::PatternGenerator& generator, const Tr
   std::vector<torch::Tensor> rows;
   for (int row = 0; row < kSampleRows; ++row) {
     // With a condition the same noise in every row, so that the condition's effect shows.
-    const torch::Tensor noise = LatentNoise(config, conditional ? 0 : row * kSampleColumns,
-                                            kSampleColumns, kSampleDraw, generator);
+    const torch::Tensor noise = LatentNoise(
+        config,
+        {.first = conditional ? 0 : std::int64_t{row} * kSampleColumns, .count = kSampleColumns},
+        kSampleDraw, generator);
     const torch::Tensor condition = conditioning.OfRow(row, kSampleColumns, DeviceOf(generator));
     rows.push_back(generator.Generate(noise, condition).to(torch::kFloat));
   }

@@ -31,9 +31,9 @@ absl::StatusOr<std::shared_ptr<nn::PatternDiscriminator>> MakePatternDiscriminat
 // Sets tier, architecture, classes, vocabulary and capabilities of model.json.
 void DescribePattern(const TrainConfig& config, const Conditioning& conditioning, ModelSpec& spec);
 
-// KeyedNoise [count, latent_size] with the job's seed, where `network` is.
-torch::Tensor LatentNoise(const TrainConfig& config, std::int64_t first_sample, std::int64_t count,
-                          std::int64_t draw, const torch::nn::Module& network);
+// KeyedNoise [samples.count, latent_size] with the job's seed, where `network` is.
+torch::Tensor LatentNoise(const TrainConfig& config, const SampleRange& samples, std::int64_t draw,
+                          const torch::nn::Module& network);
 
 // TrainStep::Results of a family that starts from noise: keyed by the batch's samples.
 torch::Tensor PatternResults(nn::PatternGenerator& generator, const TrainConfig& config,

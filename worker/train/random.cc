@@ -35,8 +35,8 @@ std::vector<KeyedRandom> KeyedRandoms(std::uint64_t seed, const SampleRange& sam
   std::vector<KeyedRandom> randoms;
   randoms.reserve(static_cast<std::size_t>(pictures));
   for (std::int64_t i = 0; i < pictures; ++i) {
-    randoms.emplace_back(seed, samples.first + i % samples.count,
-                         draw + kDraws * (i / samples.count), purpose);
+    randoms.emplace_back(seed, samples.At(i % samples.count), draw + kDraws * (i / samples.count),
+                         purpose);
   }
   return randoms;
 }

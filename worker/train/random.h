@@ -46,11 +46,19 @@ class KeyedRandom {
   std::uint64_t state_;
 };
 
-// Which samples the pictures of a batch are of: picture i of sample first + i % count, for the
+// Which samples the pictures of a batch are of: picture i of sample At(i % count), for the
 // (i / count)-th time.
 struct SampleRange {
   std::int64_t first = 0;  // since the beginning of training
   std::int64_t count = 1;
+  // On one of several ranks, `block` samples of every `stride`, beginning with `first`: its part of
+  // each batch. A block of 0 leaves nothing out.
+  std::int64_t block = 0;
+  std::int64_t stride = 0;
+
+  std::int64_t At(std::int64_t i) const {
+    return block == 0 ? first + i : first + i / block * stride + i % block;
+  }
 };
 
 // A stream for each of `pictures` pictures of these samples, keyed by (seed, sample, draw, purpose)

@@ -23,8 +23,6 @@
 namespace atelier::train {
 namespace {
 
-constexpr std::int64_t kSampleStyles = 4;
-
 class ReferenceStep final : public GeneratorStep<nn::ReferenceGenerator> {
  public:
   // sample_styles: the style pictures of the sample grid.

@@ -3,6 +3,7 @@
 
 #include <torch/types.h>
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,9 @@
 #include "worker/train/image_folder.h"
 
 namespace atelier::train {
+
+// How many styles the grid shows of a model of several.
+inline constexpr std::int64_t kSampleStyles = 4;
 
 // uint8 [side, side, 3]: the middle of a picture uint8 [H, W, 3] whose short side becomes `side`.
 torch::Tensor CentreCrop(const torch::Tensor& picture, int side);

@@ -12,6 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "worker/models/safetensors.h"
+#include "worker/ranks/rank_group.h"
 
 namespace atelier::train {
 
@@ -28,6 +29,9 @@ class Saved {
   virtual ~Saved() = default;
   // The networks in it that have weights of their own.
   virtual std::vector<NamedNetwork> Networks() { return {}; }
+  // From now on it learns with the other ranks, which the group must outlive. Called once, after
+  // the networks are on their device.
+  virtual void Join(ranks::RankGroup& /*group*/) {}
   // Whether it has skipped an update since this was last asked, because its gradients were not all
   // finite.
   virtual bool TakeSkipped() { return false; }

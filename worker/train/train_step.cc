@@ -88,6 +88,12 @@ void TrainStep::MoveTo(const torch::Device& device) {
   }
 }
 
+void TrainStep::Join(ranks::RankGroup& group) {
+  for (Saved* part : parts()) {
+    part->Join(group);
+  }
+}
+
 absl::StatusOr<std::shared_ptr<nn::EfficientNetLite>> StepInputs::LoadFeatureNetwork() const {
   ATELIER_ASSIGN_OR_RETURN(auto network, models::LoadEfficientNetLite(0, feature_weights));
   network->to(device);
@@ -97,6 +103,9 @@ absl::StatusOr<std::shared_ptr<nn::EfficientNetLite>> StepInputs::LoadFeatureNet
 absl::StatusOr<std::unique_ptr<TrainStep>> MakeStep(const StepRow& row, const StepInputs& inputs) {
   ATELIER_ASSIGN_OR_RETURN(auto step, row.make(inputs));
   step->MoveTo(inputs.device);
+  if (inputs.group != nullptr) {
+    step->Join(*inputs.group);
+  }
   return step;
 }
 

@@ -18,6 +18,7 @@
 #include "worker/models/safetensors.h"
 #include "worker/nn/efficientnet_lite.h"
 #include "worker/nn/generator.h"
+#include "worker/ranks/rank_group.h"
 #include "worker/train/batch.h"
 #include "worker/train/image_folder.h"
 #include "worker/train/saved_state.h"
@@ -70,6 +71,9 @@ class TrainStep {
   std::vector<NamedNetwork> Networks();
   // Moves these.
   void MoveTo(const torch::Device& device);
+  // From now on it is a rank's: Run gets its parts of batches, and its learners the mean of all
+  // ranks' gradients. The group must outlive it.
+  void Join(ranks::RankGroup& group);
 
   // With compression, the network whose results the result is to have, in evaluation mode; null
   // otherwise. The trainer measures one against the other at the end.
@@ -113,6 +117,8 @@ struct StepInputs {
   // The folder of the model that is compressed; empty: the job trains.
   std::filesystem::path source_model = {};
   torch::Device device = torch::kCPU;  // where batches will be
+  // The other ranks, with batch_size this rank's part; null: alone.
+  ranks::RankGroup* group = nullptr;
 
   // EfficientNet-Lite0, on the device. DATA_LOSS, NOT_FOUND.
   absl::StatusOr<std::shared_ptr<nn::EfficientNetLite>> LoadFeatureNetwork() const;

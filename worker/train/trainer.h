@@ -6,10 +6,15 @@
 #include <filesystem>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/train_config.h"
+
+namespace atelier::ranks {
+class RankGroup;
+}  // namespace atelier::ranks
 
 namespace atelier::train {
 
@@ -25,6 +30,7 @@ struct Progress {
   // taken; none without evaluation.
   std::map<std::string, double> metrics;
   std::int64_t metrics_step = 0;
+  std::uint64_t memory_bytes = 0;  // memory_use.h; 0: not known
 };
 
 // Called from the training thread; must return quickly (training waits for it).
@@ -47,7 +53,9 @@ struct TrainJob {
   std::string job_id;  // for the card; may be empty
   std::filesystem::path content_directory;
   std::filesystem::path style_directory;  // empty: the family has no style set
-  // This attempt's folder: checkpoints/step-N/, samples/, stats.jsonl, log.txt, result/.
+  // This attempt's folder: checkpoints/step-N/, samples/, stats.jsonl, events.out.tfevents.* (for
+  // TensorBoard), report.html, log.txt, result/. An attempt that goes on from another one's
+  // checkpoint takes over what that one has told, where it lies beside the checkpoints.
   std::filesystem::path attempt_directory;
   // A checkpoint folder step-N to go on from; empty to begin.
   std::filesystem::path resume_directory;
@@ -64,6 +72,9 @@ struct TrainJob {
   // `feature_weights`.
   std::filesystem::path judge_weights;
   int threads = 0;  // 0: LibTorch's choice
+  // The ranks that train this job together, each given the same job; null: this process alone. It
+  // must outlive the run, and is of no more use when a run has ended with an error.
+  ranks::RankGroup* group = nullptr;
   // Decoded pictures that are kept in memory, of each data set: ImageFolder::Options::cache_bytes.
   std::uint64_t picture_cache_bytes = 1ull << 30;
   // Where networks compute: "cpu" or "cuda:N". quantize jobs take the CPU whatever this says. On a
@@ -83,11 +94,24 @@ enum class Outcome { kFinished, kStopped };
 // feature network, or more than half of a data set can no longer be read; RESOURCE_EXHAUSTED: disk
 // or memory full; INVALID_ARGUMENT: the checkpoint belongs to another configuration, or what
 // job_check.h refuses.
+//
+// On several ranks each takes its part of every batch; the first writes, measures and tells its
+// observer, and the others tell theirs of broken files only. A stop asked of one stops all. All end
+// alike: INVALID_ARGUMENT also where common/job_workers.h refuses the job, or where the ranks were not given
+// the same; UNAVAILABLE when one was lost, or ended with an error of its own, which is named.
 absl::StatusOr<Outcome> RunTraining(const TrainJob& job, Observer& observer,
                                     const std::atomic<bool>& stop);
+
+// Learns nothing: writes the model that the run would have left, had it ended with the checkpoint
+// job.resume_directory, to attempt_directory/result, in the same way. `stats`: the stats.jsonl of
+// the attempt that made the checkpoint, for the card's numbers; may be missing. Computes on the
+// CPU. Errors: those of RunTraining.
+absl::Status WriteCheckpointModel(const TrainJob& job, const std::filesystem::path& stats);
 
 // The newest whole checkpoint below jobs/<id>/attempts/*/checkpoints (or any folder of attempts);
 // empty path when there is none.
 std::filesystem::path FindNewestCheckpoint(const std::filesystem::path& attempts_directory);
+// The same below the folders of several attempts at one run: RUN/checkpoints.
+std::filesystem::path FindNewestCheckpointOf(const std::vector<std::filesystem::path>& runs);
 
 }  // namespace atelier::train

@@ -11,6 +11,7 @@
 #include "worker/train/checkpoint.h"
 #include "worker/train/init_weights.h"
 #include "worker/train/job_check.h"
+#include "worker/train/memory_use.h"
 #include "worker/train/samples.h"
 
 namespace atelier::train {
@@ -20,6 +21,7 @@ constexpr int kSamplePictures = 4;
 constexpr absl::Duration kReportEvery = absl::Milliseconds(500);
 constexpr double kRateSmoothing = 0.1;  // of the running mean of a step's time
 constexpr std::size_t kMaxSkippedWarnings = 20;
+constexpr char kRunning[] = "Running.";
 
 // The job with its length in steps.
 TrainJob WithSteps(TrainJob job, std::int64_t pictures) {
@@ -32,12 +34,26 @@ std::int64_t StylePictures(const TrainConfig& config, const StepRow& row, const 
   return row.batch_kind(config) == BatchKind::kUnpaired ? sets.style->size() : 0;
 }
 
+// How a run ended, for its report.
+std::string EndSentence(const absl::StatusOr<Outcome>& outcome, const Progress& progress) {
+  const std::string steps =
+      " after step " + std::to_string(progress.step) + " of " + std::to_string(progress.steps);
+  if (!outcome.ok()) {
+    return "Failed" + steps + ": " + std::string(outcome.status().message());
+  }
+  if (*outcome == Outcome::kStopped) {
+    return "Stopped" + steps + ", with a checkpoint to go on from.";
+  }
+  return "Finished" + (progress.step < progress.steps ? " early," + steps : "") + ".";
+}
+
 }  // namespace
 
 TrainingRun::TrainingRun(const TrainJob& job, const StepRow& row, const torch::Device& device,
                          Observer& observer, const std::atomic<bool>& stop, Datasets sets,
                          RunLog log)
     : job_(WithSteps(job, sets.content.size())),
+      part_(job.group),
       row_(row),
       device_(device),
       observer_(observer),
@@ -48,8 +64,11 @@ TrainingRun::TrainingRun(const TrainJob& job, const StepRow& row, const torch::D
       resampling_(job.config, sets_.content.size(), StylePictures(job.config, row, sets_)) {}
 
 absl::Status TrainingRun::Warn(const std::string& sentence) {
+  if (!part_.writes()) {
+    return absl::OkStatus();
+  }
   observer_.OnWarning(sentence);
-  return log_.Line(sentence);
+  return log_.Warning(sentence);
 }
 
 absl::Status TrainingRun::WarnOfSkipped(const std::string& name, const ImageFolder& folder) {
@@ -74,12 +93,17 @@ absl::Status TrainingRun::WarnOfBroken() {
 absl::Status TrainingRun::WarnOfBroken(const std::string& name, const ImageFolder& folder) {
   for (const std::string& file : folder.TakeBroken()) {
     broken_.push_back(file);
-    const std::string sentence = "data set " + name + ": " + file +
-                                 "; another picture takes its place (" +
-                                 std::to_string(folder.broken()) + " of " +
-                                 std::to_string(folder.size()) + " files broken so far)";
-    ATELIER_RETURN_IF_ERROR(broken_.size() <= kMaxSkippedWarnings ? Warn(sentence)
-                                                                  : log_.Line(sentence));
+    // Each rank reads other pictures, so each tells what it finds.
+    const std::string sentence =
+        (part_.writes() ? "" : "rank " + std::to_string(part_.rank()) + ": ") + "data set " + name +
+        ": " + file + "; another picture takes its place (" + std::to_string(folder.broken()) +
+        " of " + std::to_string(folder.size()) + " files broken so far)";
+    if (broken_.size() > kMaxSkippedWarnings) {
+      ATELIER_RETURN_IF_ERROR(log_.Line(sentence));
+      continue;
+    }
+    observer_.OnWarning(sentence);
+    ATELIER_RETURN_IF_ERROR(log_.Warning(sentence));
   }
   return absl::OkStatus();
 }
@@ -90,15 +114,8 @@ absl::Status TrainingRun::Prepare() {
   if (style() != nullptr) {
     ATELIER_RETURN_IF_ERROR(WarnOfSkipped(job_.config.style_dataset, *style()));
   }
-  ATELIER_ASSIGN_OR_RETURN(step_, MakeStep(row_, {.config = job_.config,
-                                                  .feature_weights = job_.feature_weights,
-                                                  .content = sets_.content,
-                                                  .style = style(),
-                                                  .source_model = job_.source_model,
-                                                  .device = device_}));
+  ATELIER_RETURN_IF_ERROR(PrepareStep());
   ATELIER_RETURN_IF_ERROR(PrepareEvaluation());
-  ATELIER_ASSIGN_OR_RETURN(sample_pictures_, PickSamples(job_.config, row_.batch_kind(job_.config),
-                                                         sets_.content, kSamplePictures));
   if (!job_.resume_directory.empty()) {
     return Resume();
   }
@@ -111,13 +128,27 @@ absl::Status TrainingRun::Prepare() {
   return absl::OkStatus();
 }
 
+absl::Status TrainingRun::PrepareStep() {
+  const TrainConfig config = part_.ConfigOf(job_.config);
+  ATELIER_ASSIGN_OR_RETURN(step_, MakeStep(row_, {.config = config,
+                                                  .feature_weights = job_.feature_weights,
+                                                  .content = sets_.content,
+                                                  .style = style(),
+                                                  .source_model = job_.source_model,
+                                                  .device = device_,
+                                                  .group = part_.group()}));
+  ATELIER_ASSIGN_OR_RETURN(sample_pictures_, PickSamples(job_.config, row_.batch_kind(job_.config),
+                                                         sets_.content, kSamplePictures));
+  return absl::OkStatus();
+}
+
 std::filesystem::path TrainingRun::JudgeWeights() const {
   return job_.judge_weights.empty() ? job_.feature_weights.parent_path() / "efficientnet_lite1.pth"
                                     : job_.judge_weights;
 }
 
 absl::Status TrainingRun::PrepareEvaluation() {
-  if (!job_.config.evaluate.on()) {
+  if (!evaluates() || !part_.writes()) {
     return absl::OkStatus();
   }
   ATELIER_ASSIGN_OR_RETURN(evaluation_, Evaluation::Make({.config = job_.config,
@@ -129,13 +160,17 @@ absl::Status TrainingRun::PrepareEvaluation() {
   return absl::OkStatus();
 }
 
-absl::Status TrainingRun::Resume() {
-  ATELIER_ASSIGN_OR_RETURN(const Checkpoint checkpoint, LoadCheckpoint(job_.resume_directory));
+absl::Status TrainingRun::CheckBelongs(const Checkpoint& checkpoint) const {
   if (checkpoint.fingerprint != Fingerprint(job_.config)) {
     return absl::InvalidArgumentError(
         "the checkpoint was made with other settings; start the job under a new id");
   }
-  ATELIER_RETURN_IF_ERROR(CheckSameSets(job_.config, checkpoint.datasets, sets_));
+  return CheckSameSets(job_.config, checkpoint.datasets, sets_);
+}
+
+absl::Status TrainingRun::Resume() {
+  ATELIER_ASSIGN_OR_RETURN(const Checkpoint checkpoint, LoadCheckpoint(job_.resume_directory));
+  ATELIER_RETURN_IF_ERROR(CheckBelongs(checkpoint));
   if (checkpoint.datasets.empty()) {
     ATELIER_RETURN_IF_ERROR(
         Warn("the checkpoint is of a release that did not note which pictures it learnt from: "
@@ -147,7 +182,7 @@ absl::Status TrainingRun::Resume() {
   ATELIER_RETURN_IF_ERROR(guard_.Load("guard", checkpoint.state));
   ATELIER_RETURN_IF_ERROR(alarm_.Load("alarm", checkpoint.state));
   ATELIER_RETURN_IF_ERROR(resampling_.Load(checkpoint.state));
-  if (evaluation_ != nullptr) {
+  if (evaluates()) {
     ATELIER_RETURN_IF_ERROR(watch_.Load("watch", checkpoint.state));
     step_->SetRateFactor(watch_.rate_factor());
     ATELIER_RETURN_IF_ERROR(AdoptBest());
@@ -169,7 +204,7 @@ absl::Status TrainingRun::Resume() {
 
 // An earlier attempt's best checkpoint, so that this one keeps it.
 absl::Status TrainingRun::AdoptBest() {
-  if (watch_.best_step() < 0) {
+  if (watch_.best_step() < 0 || !part_.writes()) {
     return absl::OkStatus();
   }
   const absl::Status adopted = AdoptCheckpoint(
@@ -186,7 +221,19 @@ absl::Status TrainingRun::AdoptBest() {
 }
 
 absl::StatusOr<Outcome> TrainingRun::Execute() {
+  absl::StatusOr<Outcome> outcome = Train();
+  const absl::Status reported = WriteReport(EndSentence(outcome, progress_), /*last=*/true);
+  // What went wrong first is what counts.
+  if (outcome.ok() && !reported.ok()) {
+    return reported;
+  }
+  return outcome;
+}
+
+absl::StatusOr<Outcome> TrainingRun::Train() {
+  ATELIER_RETURN_IF_ERROR(part_.CompareJobs(job_, sets_));
   ATELIER_RETURN_IF_ERROR(Prepare());
+  ATELIER_RETURN_IF_ERROR(part_.ShareState(*step_));
   progress_.epoch = EpochAt(progress_.step);
   observer_.OnStart(progress_.step);
   ATELIER_RETURN_IF_ERROR(Loop());
@@ -202,19 +249,32 @@ absl::StatusOr<Outcome> TrainingRun::Execute() {
 
 absl::Status TrainingRun::Loop() {
   BatchLoader loader(job_.config, row_.batch_kind(job_.config), sets_.content, style(),
-                     resampling_.sources(), BatchLoader::Options());
+                     resampling_.sources(), {.rank = part_.rank(), .ranks = part_.ranks()});
   if (progress_.step == 0) {
     ATELIER_RETURN_IF_ERROR(Sample());
   }
-  while (!Done() && !stop_.load(std::memory_order_relaxed)) {
+  ATELIER_RETURN_IF_ERROR(WriteReport(kRunning, /*last=*/false));
+  while (!Done()) {
+    ATELIER_ASSIGN_OR_RETURN(const bool stopping, part_.Any(stop_.load(std::memory_order_relaxed)));
+    if (stopping) {
+      break;
+    }
     const absl::Time start = absl::Now();
     const absl::StatusOr<Batch> got = loader.Get(progress_.step);
+    const absl::Duration waited = absl::Now() - start;
     ATELIER_RETURN_IF_ERROR(WarnOfBroken());
-    ATELIER_ASSIGN_OR_RETURN(const Batch batch, got);
+    ATELIER_ASSIGN_OR_RETURN(Batch batch, got);
     std::map<std::string, double> losses = step_->Run(OnDevice(batch, device_), progress_.step);
-    resampling_.EndStep(batch, step_->TakeRealScores(), progress_.step);
+    ATELIER_RETURN_IF_ERROR(part_.MeanLosses(losses));
+    RealScores scores = step_->TakeRealScores();
+    ATELIER_RETURN_IF_ERROR(part_.WholeScores(batch, scores));
+    resampling_.EndStep(batch, scores, progress_.step);
     ATELIER_RETURN_IF_ERROR(Guard(losses));
-    ATELIER_RETURN_IF_ERROR(AfterStep(std::move(losses), absl::Now() - start));
+    const absl::Duration took = absl::Now() - start;
+    if (const auto slow = data_wait_.Report(waited, took); slow.has_value()) {
+      ATELIER_RETURN_IF_ERROR(Warn(*slow));
+    }
+    ATELIER_RETURN_IF_ERROR(AfterStep(std::move(losses), took));
   }
   return Report(/*last=*/true);
 }
@@ -261,9 +321,13 @@ absl::Status TrainingRun::AfterStep(std::map<std::string, double> losses, absl::
     ATELIER_RETURN_IF_ERROR(Evaluate());
   }
   ATELIER_RETURN_IF_ERROR(Report(/*last=*/measured));
-  if (progress_.epoch / job_.config.sample_every_epochs !=
-      epoch_before / job_.config.sample_every_epochs) {
+  const bool sampled = progress_.epoch / job_.config.sample_every_epochs !=
+                       epoch_before / job_.config.sample_every_epochs;
+  if (sampled) {
     ATELIER_RETURN_IF_ERROR(Sample());
+  }
+  if (sampled || measured) {
+    ATELIER_RETURN_IF_ERROR(WriteReport(kRunning, /*last=*/false));
   }
   if (progress_.step % job_.config.checkpoint_every_steps == 0 || save_now_) {
     ATELIER_RETURN_IF_ERROR(Save());
@@ -278,6 +342,7 @@ absl::Status TrainingRun::Report(bool last) {
   }
   last_report_ = now;
   reported_step_ = progress_.step;
+  progress_.memory_bytes = MemoryInUse(device_);
   observer_.OnProgress(progress_);
   return log_.Stats(progress_);
 }

@@ -14,13 +14,16 @@
 #include "absl/status/statusor.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "worker/train/checkpoint.h"
 #include "worker/train/collapse.h"
 #include "worker/train/data_resampling.h"
+#include "worker/train/data_wait.h"
 #include "worker/train/datasets.h"
 #include "worker/train/evaluation.h"
 #include "worker/train/gradients.h"
 #include "worker/train/loader.h"
 #include "worker/train/metric_watch.h"
+#include "worker/train/rank_part.h"
 #include "worker/train/result.h"
 #include "worker/train/run_log.h"
 #include "worker/train/train_step.h"
@@ -37,11 +40,17 @@ class TrainingRun {
 
   // As RunTraining.
   absl::StatusOr<Outcome> Execute();
+  // As WriteCheckpointModel.
+  absl::Status WriteModelOf(const std::filesystem::path& stats);
 
  private:
+  absl::StatusOr<Outcome> Train();
   absl::Status Prepare();
   absl::Status PrepareEvaluation();
+  absl::Status PrepareStep();
   absl::Status Resume();
+  // INVALID_ARGUMENT, FAILED_PRECONDITION: it is of other settings or other pictures.
+  absl::Status CheckBelongs(const Checkpoint& checkpoint) const;
   absl::Status AdoptBest();
   absl::Status Loop();
   absl::Status AfterStep(std::map<std::string, double> losses, absl::Duration took);
@@ -50,11 +59,18 @@ class TrainingRun {
   absl::Status Guard(const std::map<std::string, double>& losses);
   bool EvaluationIsDue(std::int64_t epoch_before) const;
   absl::Status Evaluate();
+  absl::StatusOr<std::map<std::string, double>> Measure();
+  double DecisiveOf(const std::map<std::string, double>& metrics) const;
   absl::Status TellMeasurement(const std::map<std::string, double>& metrics, double old_factor);
   absl::StatusOr<std::string> Grid();
   absl::Status Sample();
   absl::Status Save();
+  // Writes report.html; while the run goes on (`last` is false) not more often than every few
+  // seconds. `state` in a sentence.
+  absl::Status WriteReport(const std::string& state, bool last);
   absl::Status MeasureCompressed();
+  // What the card says of the data sets and of this run.
+  ResultInfo Facts() const;
   absl::Status Finish();
   std::filesystem::path JudgeWeights() const;
   // "cpu" or "cuda".
@@ -63,7 +79,9 @@ class TrainingRun {
   }
   absl::Status LoadBest(ResultInfo& info);
   bool Done() const { return progress_.step >= progress_.steps || StoppedEarly(); }
-  bool StoppedEarly() const { return evaluation_ != nullptr && watch_.enough(); }
+  bool evaluates() const { return job_.config.evaluate.on(); }
+  bool StoppedEarly() const { return evaluates() && watch_.enough(); }
+  // Of what all ranks know: the first one tells it.
   absl::Status Warn(const std::string& sentence);
   absl::Status WarnOfSkipped(const std::string& name, const ImageFolder& folder);
   // Of files that have broken since the sets were opened.
@@ -81,6 +99,7 @@ class TrainingRun {
   std::filesystem::path checkpoints() const { return job_.attempt_directory / "checkpoints"; }
 
   const TrainJob job_;
+  const RankPart part_;
   const StepRow& row_;
   const torch::Device device_;  // of the networks
   Observer& observer_;
@@ -94,13 +113,15 @@ class TrainingRun {
   Progress progress_;
   NanGuard guard_;
   CollapseAlarm alarm_;
-  std::unique_ptr<Evaluation> evaluation_;  // null: off
+  std::unique_ptr<Evaluation> evaluation_;  // null: off, or another rank's
   MetricWatch watch_;
   DataResampling resampling_;
+  DataWaitAlarm data_wait_;
   double step_seconds_ = 0;  // running mean; 0: no step yet
   double seconds_before_ = 0;
   absl::Time began_ = absl::Now();
   absl::Time last_report_ = absl::InfinitePast();
+  absl::Time last_page_ = absl::InfinitePast();  // report.html
   std::int64_t reported_step_ = -1;
   std::int64_t saved_step_ = -1;  // of this attempt's newest checkpoint
   bool save_now_ = false;         // a new best

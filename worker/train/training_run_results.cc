@@ -4,17 +4,27 @@
 #include <cmath>
 #include <vector>
 
+#include "common/files.h"
 #include "common/status_macros.h"
 #include "worker/train/checkpoint.h"
 #include "worker/train/compression_report.h"
+#include "worker/train/report.h"
 #include "worker/train/samples.h"
+#include "worker/train/stats_reader.h"
 #include "worker/train/training_run.h"
 
 namespace atelier::train {
+namespace {
+
+// Between two reports of a run that goes on: each is some megabytes.
+constexpr absl::Duration kPageEvery = absl::Seconds(5);
+constexpr std::uint64_t kMaxCardBytes = 1 << 20;
+
+}  // namespace
 
 bool TrainingRun::EvaluationIsDue(std::int64_t epoch_before) const {
   const EvaluateConfig& config = job_.config.evaluate;
-  if (evaluation_ == nullptr) {
+  if (!evaluates()) {
     return false;
   }
   if (progress_.step == progress_.steps) {
@@ -25,20 +35,34 @@ bool TrainingRun::EvaluationIsDue(std::int64_t epoch_before) const {
              : progress_.epoch / config.every_epochs != epoch_before / config.every_epochs;
 }
 
-absl::Status TrainingRun::Evaluate() {
-  ATELIER_ASSIGN_OR_RETURN(const auto metrics, evaluation_->Measure([&](const Batch& batch) {
+// NaN where it was not measured.
+double TrainingRun::DecisiveOf(const std::map<std::string, double>& metrics) const {
+  const auto found = metrics.find(job_.config.evaluate.decisive());
+  return found == metrics.end() ? std::nan("") : found->second;
+}
+
+absl::StatusOr<std::map<std::string, double>> TrainingRun::Measure() {
+  ATELIER_ASSIGN_OR_RETURN(auto metrics, evaluation_->Measure([&](const Batch& batch) {
     return step_->Results(OnDevice(batch, device_)).cpu();
   }));
   ATELIER_RETURN_IF_ERROR(WarnOfBroken());
-  const auto found = metrics.find(job_.config.evaluate.decisive());
-  const double metric = found == metrics.end() ? std::nan("") : found->second;
-  if (std::isfinite(metric)) {
+  if (std::isfinite(DecisiveOf(metrics))) {
     progress_.metrics = metrics;
     progress_.metrics_step = progress_.step;
   } else {
     ATELIER_RETURN_IF_ERROR(Warn("the results after step " + std::to_string(progress_.step) +
                                  " cannot be measured: they are not finite"));
   }
+  return metrics;
+}
+
+// One rank measures, and all of them draw the same conclusions.
+absl::Status TrainingRun::Evaluate() {
+  std::map<std::string, double> metrics;
+  if (part_.writes()) {
+    ATELIER_ASSIGN_OR_RETURN(metrics, Measure());
+  }
+  ATELIER_ASSIGN_OR_RETURN(const double metric, part_.FromFirst(DecisiveOf(metrics)));
   const double old_factor = watch_.rate_factor();
   save_now_ = watch_.Report(progress_.step, metric);
   step_->SetRateFactor(watch_.rate_factor());
@@ -89,6 +113,9 @@ absl::StatusOr<std::string> TrainingRun::Grid() {
 }
 
 absl::Status TrainingRun::Sample() {
+  if (!part_.writes()) {
+    return absl::OkStatus();
+  }
   ATELIER_ASSIGN_OR_RETURN(last_sample_, Grid());
   ATELIER_RETURN_IF_ERROR(log_.Sample(progress_.step, last_sample_));
   observer_.OnSample(progress_.step, last_sample_);
@@ -104,17 +131,20 @@ absl::Status TrainingRun::Save() {
   checkpoint.fingerprint = Fingerprint(job_.config);
   checkpoint.datasets = DigestsOf(sets_);
   checkpoint.state = step_->State();
+  saved_step_ = progress_.step;
+  save_now_ = false;
   guard_.Keep(checkpoint.state);
+  if (!part_.writes()) {
+    return absl::OkStatus();
+  }
   guard_.Save("guard", checkpoint.state);
   alarm_.Save("alarm", checkpoint.state);
   resampling_.Save(checkpoint.state);
-  if (evaluation_ != nullptr) {
+  if (evaluates()) {
     watch_.Save("watch", checkpoint.state);
   }
   ATELIER_RETURN_IF_ERROR(SaveCheckpoint(checkpoints(), checkpoint, job_.config.keep_checkpoints,
-                                         evaluation_ != nullptr ? watch_.best_step() : -1));
-  saved_step_ = progress_.step;
-  save_now_ = false;
+                                         evaluates() ? watch_.best_step() : -1));
   observer_.OnCheckpoint(progress_.step);
   return log_.Line("checkpoint at step " + std::to_string(progress_.step));
 }
@@ -148,11 +178,7 @@ absl::Status TrainingRun::MeasureCompressed() {
   return Report(/*last=*/true);
 }
 
-absl::Status TrainingRun::Finish() {
-  ATELIER_RETURN_IF_ERROR(Sample());
-  if (step_->source() != nullptr) {
-    ATELIER_RETURN_IF_ERROR(MeasureCompressed());
-  }
+ResultInfo TrainingRun::Facts() const {
   ResultInfo info;
   info.step = progress_.step;
   info.content_pictures = sets_.content.size();
@@ -167,8 +193,72 @@ absl::Status TrainingRun::Finish() {
   info.threads = at::get_num_threads();
   info.device = DeviceName();
   info.last = progress_;
-  if (evaluation_ != nullptr) {
+  return info;
+}
+
+absl::Status TrainingRun::WriteReport(const std::string& state, bool last) {
+  const absl::Time now = absl::Now();
+  if (!part_.writes() || (!last && now - last_page_ < kPageEvery)) {
+    return absl::OkStatus();
+  }
+  last_page_ = now;
+  ResultInfo info = Facts();
+  if (evaluates()) {
+    info.best_step = watch_.best_step();
+    info.best_metric = watch_.best_metric();
+  }
+  // There is one at the end only.
+  const absl::StatusOr<std::string> card =
+      ReadFile(job_.attempt_directory / "result/card.md", kMaxCardBytes);
+  return WriteFileAtomically(
+      job_.attempt_directory / "report.html",
+      RenderReport({.job = job_,
+                    .info = info,
+                    .history = log_.history(),
+                    .samples = log_.Samples(progress_.step, kMaxReportSamples),
+                    .state = state,
+                    .running = !last,
+                    .card = card.value_or(""),
+                    .now = now}));
+}
+
+absl::Status TrainingRun::Finish() {
+  if (!part_.writes()) {
+    return absl::OkStatus();
+  }
+  ATELIER_RETURN_IF_ERROR(Sample());
+  if (step_->source() != nullptr) {
+    ATELIER_RETURN_IF_ERROR(MeasureCompressed());
+  }
+  ResultInfo info = Facts();
+  if (evaluates()) {
     ATELIER_RETURN_IF_ERROR(LoadBest(info));
+  }
+  return WriteResult(job_.attempt_directory / "result", job_, *step_, last_sample_, info);
+}
+
+absl::Status TrainingRun::WriteModelOf(const std::filesystem::path& stats) {
+  ATELIER_RETURN_IF_ERROR(PrepareStep());
+  ATELIER_ASSIGN_OR_RETURN(const Checkpoint checkpoint, LoadCheckpoint(job_.resume_directory));
+  ATELIER_RETURN_IF_ERROR(CheckBelongs(checkpoint));
+  ATELIER_RETURN_IF_ERROR(step_->LoadState(checkpoint.state));
+  progress_ = ReadProgress(stats, checkpoint.step);
+  progress_.step = checkpoint.step;
+  progress_.steps = job_.config.steps;
+  progress_.epoch = EpochAt(checkpoint.step);
+  ATELIER_ASSIGN_OR_RETURN(last_sample_, Grid());
+  if (step_->source() != nullptr) {
+    ATELIER_RETURN_IF_ERROR(MeasureCompressed());
+  }
+  ResultInfo info = Facts();
+  // Of the training, not of this process.
+  info.seconds = checkpoint.seconds;
+  info.threads = checkpoint.threads;
+  info.device = checkpoint.device;
+  if (evaluates()) {
+    ATELIER_RETURN_IF_ERROR(watch_.Load("watch", checkpoint.state));
+    info.best_step = watch_.best_step();
+    info.best_metric = watch_.best_metric();
   }
   return WriteResult(job_.attempt_directory / "result", job_, *step_, last_sample_, info);
 }

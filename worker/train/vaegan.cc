@@ -18,7 +18,7 @@ namespace atelier::train {
 namespace {
 
 // The draws of noise for one picture.
-enum Draw : std::int64_t { kPrior = 0, kPosterior = 1 };
+enum VaeganDraw : std::int64_t { kPrior = 0, kPosterior = 1 };
 
 class VaeganStep final : public GeneratorStep<nn::PatternGenerator> {
  public:
@@ -49,7 +49,8 @@ class VaeganStep final : public GeneratorStep<nn::PatternGenerator> {
     encoder_->train();
     const bool was_training = average_.result().is_training();
     average_.result().eval();
-    const torch::Tensor noise = LatentNoise(config_, 0, pictures.size(0), kPrior, *generator_);
+    const torch::Tensor noise =
+        LatentNoise(config_, {.count = pictures.size(0)}, kPrior, *generator_);
     std::vector<torch::Tensor> rows = {pictures, average_.result().Generate(latent.mean, {}),
                                        average_.result().Generate(noise, {})};
     average_.result().train(was_training);
@@ -78,8 +79,8 @@ Losses VaeganStep::PartLosses(const Batch& part, double* discriminator_loss) {
     const Autocast autocast(config_.precision, real.device());
     latent = encoder_->Encode(real);
     latent = {latent.mean.to(torch::kFloat), latent.log_variance.to(torch::kFloat)};
-    const auto noise = [&](Draw draw) {
-      return LatentNoise(config_, part.first_sample, count, draw, *generator_);
+    const auto noise = [&](VaeganDraw draw) {
+      return LatentNoise(config_, part.samples(), draw, *generator_);
     };
     rebuilt =
         generator_->forward(nn::Reparameterize(latent, noise(kPosterior)), {}).to(torch::kFloat);

@@ -23,7 +23,12 @@ using Domain = nn::SharedLatentGenerator::Domain;
 using GeneratorPtr = std::shared_ptr<nn::SharedLatentGenerator>;
 
 // The draws of noise for one sample, which is a picture of either set.
-enum Draw : std::int64_t { kContent = 0, kStyle = 1, kMadeContent = 2, kMadeStyle = 3 };
+enum PicturesDraw : std::int64_t {
+  kContentDraw = 0,
+  kStyleDraw = 1,
+  kMadeContentDraw = 2,
+  kMadeStyleDraw = 3
+};
 
 struct Code {
   torch::Tensor mean;
@@ -73,7 +78,8 @@ class VaeganPicturesStep final : public GeneratorStep<nn::SharedLatentGenerator>
     nn::SharedLatentGenerator& network = average_.result();
     return network.Decode(to, network.Encode(from, pictures)).to(torch::kFloat);
   }
-  Code Encode(Domain domain, const torch::Tensor& pictures, std::int64_t first_sample, Draw draw);
+  Code Encode(Domain domain, const torch::Tensor& pictures, const SampleRange& samples,
+              PicturesDraw draw);
   torch::Tensor Decode(Domain domain, const torch::Tensor& codes);
   // Of the pictures of a domain that came out of their own codes, in the adversary's features.
   torch::Tensor RebuiltFeatures(Adversary& adversary, const torch::Tensor& rebuilt,
@@ -87,10 +93,10 @@ class VaeganPicturesStep final : public GeneratorStep<nn::SharedLatentGenerator>
 };
 
 Code VaeganPicturesStep::Encode(Domain domain, const torch::Tensor& pictures,
-                                std::int64_t first_sample, Draw draw) {
+                                const SampleRange& samples, PicturesDraw draw) {
   const Autocast autocast(config_.precision, pictures.device());
   const torch::Tensor mean = generator_->Encode(domain, pictures).to(torch::kFloat);
-  return {mean, mean + KeyedNoise(config_.seed, first_sample, draw, mean.sizes(), mean.device())};
+  return {mean, mean + KeyedNoise(config_.seed, samples, draw, mean.sizes(), mean.device())};
 }
 
 torch::Tensor VaeganPicturesStep::Decode(Domain domain, const torch::Tensor& codes) {
@@ -109,8 +115,8 @@ Losses VaeganPicturesStep::PartLosses(const Batch& part, double* style_loss, dou
   const torch::Tensor& b = part.target;
   const std::int64_t count = a.size(0);
   const VaeganConfig& weight = config_.vaegan;
-  const Code of_a = Encode(Domain::kSource, a, part.first_sample, kContent);
-  const Code of_b = Encode(Domain::kTarget, b, part.first_sample, kStyle);
+  const Code of_a = Encode(Domain::kSource, a, part.samples(), kContentDraw);
+  const Code of_b = Encode(Domain::kTarget, b, part.samples(), kStyleDraw);
   const torch::Tensor codes = torch::cat({of_a.noisy, of_b.noisy});
   const torch::Tensor as_a = Decode(Domain::kSource, codes);
   const torch::Tensor as_b = Decode(Domain::kTarget, codes);
@@ -118,8 +124,8 @@ Losses VaeganPicturesStep::PartLosses(const Batch& part, double* style_loss, dou
   const torch::Tensor rebuilt_b = as_b.narrow(0, count, count);
   const torch::Tensor made_a = as_a.narrow(0, count, count);
   const torch::Tensor made_b = as_b.narrow(0, 0, count);
-  const Code of_made_a = Encode(Domain::kSource, made_a, part.first_sample, kMadeContent);
-  const Code of_made_b = Encode(Domain::kTarget, made_b, part.first_sample, kMadeStyle);
+  const Code of_made_a = Encode(Domain::kSource, made_a, part.samples(), kMadeContentDraw);
+  const Code of_made_b = Encode(Domain::kTarget, made_b, part.samples(), kMadeStyleDraw);
 
   *style_loss += style_adversary_.LearnPart(b, {made_b}, part.samples());
   *content_loss += content_adversary_.LearnPart(a, {made_a}, part.samples());

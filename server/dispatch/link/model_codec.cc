@@ -13,7 +13,6 @@
 namespace atelier::server {
 namespace {
 
-constexpr std::uint32_t kHighestCode = 16;
 // Unit: pixels.
 constexpr std::uint32_t kDefaultWarmup = 256;
 
@@ -28,7 +27,7 @@ ModelKey ToKey(const internal::v1::ModelSource& source) {
           .weights_sha256 = source.weights_sha256()};
 }
 
-absl::Status Nonsense(const char* what) {
+absl::Status NonsenseOfModel(const char* what) {
   return absl::FailedPreconditionError(
       absl::StrCat("What the worker tells of a model makes no sense: ", what));
 }
@@ -75,7 +74,7 @@ void AddPreload(const std::vector<LoadOrder>& orders, internal::v1::Welcome& wel
 
 absl::StatusOr<ModelReport> ReportOf(const internal::v1::ModelState& state) {
   if (!MakesSense(state.model())) {
-    return Nonsense("no model can be called that");
+    return NonsenseOfModel("no model can be called that");
   }
   ModelReport report;
   report.model = ToKey(state.model());
@@ -89,14 +88,14 @@ absl::StatusOr<ModelReport> ReportOf(const internal::v1::ModelState& state) {
       return report;
     case internal::v1::ModelState::STATE_FAILED:
       if (state.code() == 0 || state.code() > kHighestCode) {
-        return Nonsense("an unknown code");
+        return NonsenseOfModel("an unknown code");
       }
       report.state = ModelReport::State::kFailed;
       report.failure = {static_cast<absl::StatusCode>(state.code()),
                         BoundedSentence(state.message())};
       return report;
     default:
-      return Nonsense("an unknown state");
+      return NonsenseOfModel("an unknown state");
   }
 }
 

@@ -1,6 +1,7 @@
 // The link's messages about models ↔ the server's plain structs.
 #pragma once
 
+#include <cstdint>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -9,6 +10,9 @@
 #include "server/models/model_registry.h"
 
 namespace atelier::server {
+
+// Of absl::StatusCode.
+inline constexpr std::uint32_t kHighestCode = 16;
 
 void FillSource(const ModelVersion& model, internal::v1::ModelSource& source);
 internal::v1::ServerMessage LoadMessage(const LoadOrder& order);

@@ -19,9 +19,8 @@ namespace atelier::server {
 namespace {
 
 constexpr int kMaxWarnings = 16;
-constexpr std::uint32_t kHighestCode = 16;
 
-absl::Status Nonsense(const char* what) {
+absl::Status NonsenseResult(const char* what) {
   return absl::FailedPreconditionError(std::string("The worker's result makes no sense: ") + what);
 }
 
@@ -141,10 +140,10 @@ void FillTask(RequestId task, const IdentityWork& work, absl::Duration left,
 template <typename Picture>
 absl::Status CheckPicture(const Picture& picture, v1::ImageFormat format) {
   if (!LooksLike(format, picture.image())) {
-    return Nonsense("the picture is not in the format it names");
+    return NonsenseResult("the picture is not in the format it names");
   }
   return IsSide(picture.width()) && IsSide(picture.height()) ? absl::OkStatus()
-                                                             : Nonsense("an impossible size");
+                                                             : NonsenseResult("an impossible size");
 }
 
 // What results of both kinds tell.
@@ -152,11 +151,11 @@ template <typename Result>
 absl::Status TakeFacts(const Result& result, OutcomeFacts& facts) {
   const std::optional<Precision> precision = FromProto(result.precision());
   if (!precision.has_value()) {
-    return Nonsense("an unknown precision");
+    return NonsenseResult("an unknown precision");
   }
   if (!IsDuration(result.load_s()) || !IsDuration(result.compute_s()) ||
       !IsDuration(result.encode_s())) {
-    return Nonsense("an impossible duration");
+    return NonsenseResult("an impossible duration");
   }
   facts.precision = *precision;
   for (int i = 0; i < std::min(result.warnings_size(), kMaxWarnings); ++i) {
@@ -173,14 +172,14 @@ absl::Status CheckPixels(const internal::v1::StylizeResult& result) {
   const std::uint64_t values = std::uint64_t{3} * result.width() * result.height();
   const bool fp32 = result.layout() == internal::v1::PIXEL_LAYOUT_FP32_CHW;
   if (!fp32 && result.layout() != internal::v1::PIXEL_LAYOUT_UINT8_HWC) {
-    return Nonsense("an unknown layout");
+    return NonsenseResult("an unknown layout");
   }
   if (!IsSide(result.width()) || !IsSide(result.height())) {
-    return Nonsense("an impossible size");
+    return NonsenseResult("an impossible size");
   }
   return result.image().size() == values * (fp32 ? sizeof(float) : 1)
              ? absl::OkStatus()
-             : Nonsense("not as many bytes as its size asks for");
+             : NonsenseResult("not as many bytes as its size asks for");
 }
 
 absl::StatusOr<Outcome> Take(internal::v1::StylizeResult result) {
@@ -189,7 +188,7 @@ absl::StatusOr<Outcome> Take(internal::v1::StylizeResult result) {
   StylizeOutcome outcome;
   ATELIER_RETURN_IF_ERROR(TakeFacts(result, outcome));
   if (!IsDuration(result.decode_s())) {
-    return Nonsense("an impossible duration");
+    return NonsenseResult("an impossible duration");
   }
   outcome.decode_s = result.decode_s();
   outcome.image = std::move(*result.mutable_image());
@@ -224,7 +223,7 @@ absl::StatusOr<Outcome> Take(internal::v1::IdentityResult result) {
 template <typename Result>
 absl::StatusOr<absl::StatusOr<Outcome>> Answer(Result result) {
   if (result.code() > kHighestCode) {
-    return Nonsense("an unknown code");
+    return NonsenseResult("an unknown code");
   }
   if (result.code() != 0) {
     return absl::StatusOr<Outcome>(FailureOf(result));

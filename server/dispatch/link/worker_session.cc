@@ -39,6 +39,7 @@ void WorkerSession::OnMessage(Stream stream, WorkerMessage message) {
     }
     return OnHello(std::move(*message.mutable_hello()));
   }
+  const std::uint32_t more = message.more_tasks();
   switch (message.message_case()) {
     case WorkerMessage::kHeartbeat: {
       const absl::MutexLock lock(&mutex_);
@@ -51,15 +52,15 @@ void WorkerSession::OnMessage(Stream stream, WorkerMessage message) {
       return OnCredit(message.credit().tasks());
     case WorkerMessage::kStylizeResult: {
       const RequestId task = message.stylize_result().task_id();
-      return OnResult(task, OutcomeOf(std::move(*message.mutable_stylize_result())));
+      return OnResult(task, OutcomeOf(std::move(*message.mutable_stylize_result())), more);
     }
     case WorkerMessage::kGenerateResult: {
       const RequestId task = message.generate_result().task_id();
-      return OnResult(task, OutcomeOf(std::move(*message.mutable_generate_result())));
+      return OnResult(task, OutcomeOf(std::move(*message.mutable_generate_result())), more);
     }
     case WorkerMessage::kIdentityResult: {
       const RequestId task = message.identity_result().task_id();
-      return OnResult(task, OutcomeOf(std::move(*message.mutable_identity_result())));
+      return OnResult(task, OutcomeOf(std::move(*message.mutable_identity_result())), more);
     }
     case WorkerMessage::kJobUpdate:
       return OnJobUpdate(message.job_update());
@@ -233,11 +234,12 @@ void WorkerSession::OnCredit(std::uint32_t tasks) {
   }
 }
 
-void WorkerSession::OnResult(RequestId task, absl::StatusOr<absl::StatusOr<Outcome>> outcome) {
+void WorkerSession::OnResult(RequestId task, absl::StatusOr<absl::StatusOr<Outcome>> outcome,
+                             std::uint32_t more) {
   if (!outcome.ok()) {
     return Close(outcome.status());
   }
-  if (absl::Status status = context_.dispatcher->OnResult(id_, task, *std::move(outcome));
+  if (absl::Status status = context_.dispatcher->OnResult(id_, task, *std::move(outcome), more);
       !status.ok()) {
     Close(status);
   }

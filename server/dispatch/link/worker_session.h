@@ -26,7 +26,7 @@ namespace atelier::server {
 
 // The range of link protocol versions that this server speaks.
 inline constexpr std::uint32_t kLinkProtocolMin = 1;
-inline constexpr std::uint32_t kLinkProtocolMax = 1;
+inline constexpr std::uint32_t kLinkProtocolMax = 2;
 // Messages over this size go on the bulk stream. Unit: bytes.
 inline constexpr std::size_t kBulkThreshold = 1 << 20;
 
@@ -95,7 +95,8 @@ class WorkerSession final : public WorkerPort,
   void BeginServing();
   void SendJob();
   void OnCredit(std::uint32_t tasks);
-  void OnResult(RequestId task, absl::StatusOr<absl::StatusOr<Outcome>> outcome);
+  void OnResult(RequestId task, absl::StatusOr<absl::StatusOr<Outcome>> outcome,
+                std::uint32_t more);
   void OnJobUpdate(const internal::v1::JobUpdate& update);
   void OnModelState(const internal::v1::ModelState& state);
   void Send(internal::v1::ServerMessage message);

@@ -37,9 +37,8 @@ absl::Status NoOutcome(const fs::path& folder, const std::string& reason) {
     return absl::ResourceExhaustedError(
         "The server's disk is full: free space in its data directory.");
   }
-  return absl::InternalError(
-      "The file could not be converted: the process that did it ended with " + reason +
-      ". Nothing was changed.");
+  return absl::InternalError("It could not be done: the process that did it ended with " + reason +
+                             ". Nothing was changed.");
 }
 
 }  // namespace
@@ -47,7 +46,8 @@ absl::Status NoOutcome(const fs::path& folder, const std::string& reason) {
 absl::Status LocalConverter::Ready() const {
   if (::access(options_.program.c_str(), X_OK) != 0) {
     return absl::FailedPreconditionError(
-        "This server cannot import or export models: atelier-worker is not installed beside it.");
+        "This server cannot import, export, publish or measure models: atelier-worker is not "
+        "installed beside it.");
   }
   return absl::OkStatus();
 }

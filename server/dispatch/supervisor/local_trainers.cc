@@ -8,8 +8,6 @@
 namespace atelier::server {
 namespace {
 
-// Training yields to serving.
-constexpr int kTrainerNice = 10;
 // A trainer whose streams have ended has nothing more to say; its process should follow soon.
 constexpr absl::Duration kExitGrace = absl::Seconds(10);
 
@@ -39,7 +37,7 @@ absl::Status LocalTrainers::Launch(std::string_view job_id, std::uint64_t fence)
   absl::StatusOr<ChildId> child = supervisor_.Start({
       .name = "trainer of job " + lease.first,
       .command = TrainCommand(program_, lease.first, fence),
-      .nice = kTrainerNice,
+      .nice = program_.trainer_share.nice,  // training yields to serving
       .restart = false,
       .on_end = [this, lease](const std::string& reason) { ProcessEnded(lease, reason); },
   });

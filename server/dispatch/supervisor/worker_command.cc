@@ -32,6 +32,9 @@ std::vector<std::string> TrainCommand(const WorkerProgram& program, const std::s
   std::vector<std::string> command = Command(
       program, "train", ("train-" + job_id).substr(0, kMaxNameBytes), program.trainer_device);
   command.insert(command.end(), {"--job", job_id, "--fence", std::to_string(fence)});
+  if (program.trainer_share.threads > 0) {
+    command.insert(command.end(), {"--threads", std::to_string(program.trainer_share.threads)});
+  }
   return command;
 }
 

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "server/dispatch/supervisor/trainer_share.h"
+
 namespace atelier::server {
 
 struct WorkerProgram {
@@ -13,6 +15,7 @@ struct WorkerProgram {
   std::string server;          // the link's address, "unix:/…"
   // Where training computes, of IsDeviceChoice (common/device_name.h).
   std::string trainer_device = "cpu";
+  TrainerShare trainer_share;
   std::uint64_t model_memory_bytes = 2ULL << 30U;  // for models, in each serving worker
 };
 

@@ -11,7 +11,7 @@ namespace {
 
 // Step N leads to layout N + 1. A released step is never changed: a new one is added behind it, and
 // a database of the layout before it joins tests/server/store.
-constexpr std::array<const char*, 3> kSteps = {
+constexpr std::array<const char*, 5> kSteps = {
     // Jobs. Times are microseconds since 1970, messages protobuf, warnings a JSON list.
     R"sql(
       CREATE TABLE jobs (
@@ -76,6 +76,49 @@ constexpr std::array<const char*, 3> kSteps = {
         warmup_sizes TEXT NOT NULL,
         PRIMARY KEY (name, version)
       );
+    )sql",
+    // How often a job's trainer was lost since the checkpoint of a step.
+    R"sql(
+      ALTER TABLE jobs ADD COLUMN crashes INTEGER NOT NULL DEFAULT 0;
+      ALTER TABLE jobs ADD COLUMN crash_step INTEGER NOT NULL DEFAULT 0;
+    )sql",
+    // Several versions of one job: its result, and any of its checkpoints under any name. Ratings
+    // may be of shipped versions, which have no row, so they refer to nothing.
+    R"sql(
+      CREATE TABLE models_of_any_step (
+        name TEXT NOT NULL,
+        version INTEGER NOT NULL,
+        job_id TEXT,
+        job_step INTEGER NOT NULL,
+        create_time INTEGER NOT NULL,
+        family TEXT NOT NULL,
+        tier TEXT NOT NULL,
+        capabilities TEXT NOT NULL,
+        parameters INTEGER NOT NULL,
+        default_precision TEXT NOT NULL,
+        weights_sha256 TEXT NOT NULL,
+        weights_bytes INTEGER NOT NULL,
+        deleted INTEGER NOT NULL,
+        PRIMARY KEY (name, version)
+      );
+      INSERT INTO models_of_any_step
+        SELECT name, version, job_id, 0, create_time, family, tier, capabilities, parameters,
+               default_precision, weights_sha256, weights_bytes, deleted FROM models;
+      DROP TABLE models;
+      ALTER TABLE models_of_any_step RENAME TO models;
+      CREATE UNIQUE INDEX results_of_jobs ON models (job_id) WHERE job_step = 0;
+      CREATE UNIQUE INDEX models_of_checkpoints ON models (name, job_id, job_step)
+        WHERE job_step > 0 AND deleted = 0;
+      CREATE TABLE ratings (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        request_id TEXT NOT NULL UNIQUE,
+        name TEXT NOT NULL,
+        version INTEGER NOT NULL,
+        score INTEGER NOT NULL,
+        note TEXT NOT NULL,
+        time INTEGER NOT NULL
+      );
+      CREATE INDEX ratings_by_model ON ratings (name, version, number);
     )sql",
 };
 

@@ -18,7 +18,7 @@ using Json = nlohmann::json;
 #define ATELIER_JOB_COLUMNS                                                                  \
   "number, id, spec, state, reason, fence, attempts, create_time, start_time, end_time, "    \
   "progress, output_version, last_sequence, warnings, checkpoint_step, fruitless_attempts, " \
-  "result_directory"
+  "result_directory, crashes, crash_step"
 
 absl::Status Damaged(std::string_view what) {
   return absl::DataLossError("the server's database holds a damaged " + std::string(what));
@@ -81,6 +81,8 @@ absl::StatusOr<JobRecord> ReadJob(const SqliteStatement& row) {
   record.checkpoint_step = row.Unsigned(14);
   record.fruitless_attempts = static_cast<std::uint32_t>(row.Unsigned(15));
   record.result_directory = row.Text(16);
+  record.crashes = static_cast<std::uint32_t>(row.Unsigned(17));
+  record.crash_step = row.Unsigned(18);
   return record;
 }
 
@@ -95,7 +97,7 @@ absl::Status ReadJobs(SqliteStatement& statement, std::vector<JobRecord>& record
   }
 }
 
-// Binds what UpdateJob may change, to positions 1 to 13.
+// Binds what UpdateJob may change, to positions 1 to 15.
 void BindChanging(SqliteStatement& statement, const JobRecord& record) {
   const v1::Job& job = record.job;
   statement.Bind(1, StateNumber(job.state()))
@@ -114,7 +116,9 @@ void BindChanging(SqliteStatement& statement, const JobRecord& record) {
       .Bind(10, WarningsToJson(job))
       .Bind(11, record.checkpoint_step)
       .Bind(12, std::uint64_t{record.fruitless_attempts})
-      .Bind(13, record.result_directory);
+      .Bind(13, record.result_directory)
+      .Bind(14, std::uint64_t{record.crashes})
+      .Bind(15, record.crash_step);
 }
 
 }  // namespace
@@ -198,12 +202,12 @@ absl::Status SqliteTransaction::InsertJob(JobRecord& record) {
   SqliteStatement statement = connection_.Prepare(
       "INSERT INTO jobs (state, reason, fence, attempts, start_time, end_time, progress, "
       "output_version, last_sequence, warnings, checkpoint_step, fruitless_attempts, "
-      "result_directory, id, spec, create_time) "
-      "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+      "result_directory, crashes, crash_step, id, spec, create_time) "
+      "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
   BindChanging(statement, record);
-  statement.Bind(14, job.spec().job_id())
-      .BindBlob(15, job.spec().SerializeAsString())
-      .Bind(16, Micros(job.has_create_time(), job.create_time()));
+  statement.Bind(16, job.spec().job_id())
+      .BindBlob(17, job.spec().SerializeAsString())
+      .Bind(18, Micros(job.has_create_time(), job.create_time()));
   ATELIER_RETURN_IF_ERROR(statement.Run());
   record.number = connection_.last_insert_rowid();
   return absl::OkStatus();
@@ -213,10 +217,11 @@ absl::Status SqliteTransaction::UpdateJob(const JobRecord& record) {
   SqliteStatement statement = connection_.Prepare(
       "UPDATE jobs SET state = ?, reason = ?, fence = ?, attempts = ?, start_time = ?, "
       "end_time = ?, progress = ?, output_version = ?, last_sequence = ?, warnings = ?, "
-      "checkpoint_step = ?, fruitless_attempts = ?, result_directory = ? WHERE id = ?");
+      "checkpoint_step = ?, fruitless_attempts = ?, result_directory = ?, crashes = ?, "
+      "crash_step = ? WHERE id = ?");
   BindChanging(statement, record);
   const std::string& id = record.job.spec().job_id();
-  statement.Bind(14, id);
+  statement.Bind(16, id);
   ATELIER_RETURN_IF_ERROR(statement.Run());
   if (connection_.changes() == 0) {
     return NotFoundResource("job", id, "there is no job \"" + id + "\"");

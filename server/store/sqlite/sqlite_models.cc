@@ -11,7 +11,7 @@ namespace {
 // The order of ReadModel. Capabilities are words, kept with spaces between them.
 #define ATELIER_MODEL_COLUMNS                                                    \
   "name, version, job_id, create_time, family, tier, capabilities, parameters, " \
-  "default_precision, weights_sha256, weights_bytes, deleted"
+  "default_precision, weights_sha256, weights_bytes, deleted, job_step"
 
 ModelRecord ReadModel(const SqliteStatement& row) {
   ModelRecord record;
@@ -27,6 +27,7 @@ ModelRecord ReadModel(const SqliteStatement& row) {
   record.weights_sha256 = row.Text(9);
   record.weights_bytes = row.Unsigned(10);
   record.deleted = row.Signed(11) != 0;
+  record.job_step = row.Unsigned(12);
   return record;
 }
 
@@ -57,9 +58,19 @@ absl::StatusOr<std::vector<ModelRecord>> SqliteTransaction::ListModels() {
 
 absl::StatusOr<std::optional<ModelRecord>> SqliteTransaction::FindModelOfJob(
     std::string_view job_id) {
-  SqliteStatement statement =
-      connection_.Prepare("SELECT " ATELIER_MODEL_COLUMNS " FROM models WHERE job_id = ?");
+  SqliteStatement statement = connection_.Prepare("SELECT " ATELIER_MODEL_COLUMNS
+                                                  " FROM models WHERE job_id = ? AND job_step = 0");
   statement.Bind(1, job_id);
+  ATELIER_ASSIGN_OR_RETURN(const bool has_row, statement.Step());
+  return has_row ? std::optional(ReadModel(statement)) : std::nullopt;
+}
+
+absl::StatusOr<std::optional<ModelRecord>> SqliteTransaction::FindModelOfCheckpoint(
+    std::string_view name, std::string_view job_id, std::uint64_t step) {
+  SqliteStatement statement = connection_.Prepare(
+      "SELECT " ATELIER_MODEL_COLUMNS
+      " FROM models WHERE name = ? AND job_id = ? AND job_step = ? AND deleted = 0");
+  statement.Bind(1, name).Bind(2, job_id).Bind(3, step);
   ATELIER_ASSIGN_OR_RETURN(const bool has_row, statement.Step());
   return has_row ? std::optional(ReadModel(statement)) : std::nullopt;
 }
@@ -96,8 +107,9 @@ absl::StatusOr<std::vector<KeptRecord>> SqliteTransaction::ListKept() {
 }
 
 absl::Status SqliteTransaction::InsertModel(const ModelRecord& record) {
-  SqliteStatement statement = connection_.Prepare("INSERT INTO models (" ATELIER_MODEL_COLUMNS
-                                                  ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+  SqliteStatement statement =
+      connection_.Prepare("INSERT INTO models (" ATELIER_MODEL_COLUMNS
+                          ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
   statement.Bind(1, record.name).Bind(2, std::uint64_t{record.version});
   if (record.job_id.empty()) {
     statement.BindNull(3);
@@ -113,6 +125,7 @@ absl::Status SqliteTransaction::InsertModel(const ModelRecord& record) {
       .Bind(10, record.weights_sha256)
       .Bind(11, record.weights_bytes)
       .Bind(12, std::uint64_t{record.deleted ? 1U : 0U})
+      .Bind(13, record.job_step)
       .Run();
 }
 

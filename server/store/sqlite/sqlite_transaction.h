@@ -26,6 +26,9 @@ class SqliteTransaction final : public Writer {
 
   absl::StatusOr<std::vector<ModelRecord>> ListModels() override;
   absl::StatusOr<std::optional<ModelRecord>> FindModelOfJob(std::string_view job_id) override;
+  absl::StatusOr<std::optional<ModelRecord>> FindModelOfCheckpoint(std::string_view name,
+                                                                   std::string_view job_id,
+                                                                   std::uint64_t step) override;
   absl::StatusOr<std::vector<LabelRecord>> ListLabels() override;
   absl::StatusOr<std::vector<KeptRecord>> ListKept() override;
   absl::Status InsertModel(const ModelRecord& record) override;
@@ -34,6 +37,15 @@ class SqliteTransaction final : public Writer {
   absl::Status RemoveLabel(std::string_view name, std::string_view label) override;
   absl::Status SetKept(const KeptRecord& record) override;
   absl::Status RemoveKept(std::string_view name, std::uint32_t version) override;
+
+  absl::StatusOr<std::optional<RatingRecord>> FindRating(std::string_view request_id) override;
+  absl::StatusOr<std::vector<RatingRecord>> ListRatings(std::string_view name,
+                                                        std::uint32_t version, std::uint64_t before,
+                                                        std::uint32_t limit) override;
+  absl::StatusOr<RatingTotals> SumRatings(std::string_view name, std::uint32_t version,
+                                          std::uint32_t max_notes) override;
+  absl::Status PutRating(RatingRecord& record) override;
+  absl::Status RemoveRatings(std::string_view name, std::uint32_t version) override;
 
  private:
   SqliteConnection& connection_;

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <memory>
 #include <vector>
@@ -175,6 +176,59 @@ TEST_F(ClientTest, WatchGoesOnBehindTheLastEventWhenTheServerComesBack) {
   EXPECT_THAT(Watch(status), ElementsAre(1, 2, 3));
   EXPECT_TRUE(status.ok()) << status;
   EXPECT_THAT(asked, ElementsAre(0, 3, 3, 3));
+}
+
+TEST_F(ClientTest, AStreamThatIsCutEveryFewEventsTellsEachOnceAndInOrder) {
+  constexpr std::uint64_t kEvents = 100;
+  std::atomic<int> streams{0};
+  // Cut in every way that there is: by a server that drains, by one that ends the stream as if all
+  // was said, by something between the two; and sometimes it begins again with events of before.
+  server_.handlers().watch_job = [&](const v1::WatchJobRequest& request, const auto& write) {
+    const int stream = streams++;
+    std::uint64_t sequence = std::max<std::uint64_t>(request.from_sequence(), 1);
+    sequence -= sequence > 2 && stream % 4 == 3 ? 2 : 0;
+    for (int i = 0; i < 7 && sequence < kEvents; ++i) {
+      write(ProgressEvent(sequence++, 1, 10));
+    }
+    if (sequence == kEvents) {
+      write(StateEvent(sequence, v1::JOB_STATE_SUCCEEDED));
+      return absl::OkStatus();
+    }
+    return stream % 2 == 0 ? absl::UnavailableError("draining") : absl::OkStatus();
+  };
+  absl::Status status;
+  const std::vector<std::uint64_t> told = Watch(status);
+  EXPECT_TRUE(status.ok()) << status;
+  ASSERT_EQ(told.size(), kEvents);
+  for (std::uint64_t i = 0; i < kEvents; ++i) {
+    EXPECT_EQ(told[i], i + 1);
+  }
+  EXPECT_GT(streams, 14);
+}
+
+TEST_F(ClientTest, AStreamThatEndsTooEarlyForEverIsAnError) {
+  server_.handlers().watch_job = [](const v1::WatchJobRequest&, const auto&) {
+    return absl::OkStatus();
+  };
+  absl::Status status;
+  EXPECT_THAT(Watch(status), ElementsAre());
+  EXPECT_TRUE(absl::IsUnavailable(status)) << status;
+}
+
+TEST_F(ClientTest, ArtifactsAreJoinedFromAllPages) {
+  server_.handlers().list_artifacts = [](const v1::ListArtifactsRequest& request) {
+    v1::ListArtifactsResponse response;
+    response.add_artifacts()->set_path(request.job_id() + (request.all_attempts() ? "+" : "-") +
+                                       request.page_token());
+    if (request.page_token().empty()) {
+      response.set_next_page_token("b");
+    }
+    return response;
+  };
+  const auto all = Connect()->ListAllArtifacts("oil", /*all_attempts=*/true);
+  ASSERT_TRUE(all.ok()) << all.status();
+  ASSERT_EQ(all->artifacts_size(), 2);
+  EXPECT_EQ(all->artifacts(1).path(), "oil+b");
 }
 
 TEST_F(ClientTest, WatchGivesUpWhenTheServerStaysAway) {

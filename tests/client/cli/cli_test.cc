@@ -46,10 +46,16 @@ TEST_F(CliTest, HelpIsNoErrorAndTeachesByExample) {
                                              {"models", "label"},
                                              {"models", "delete"},
                                              {"datasets"},
+                                             {"datasets", "create"},
                                              {"datasets", "list"},
+                                             {"datasets", "show"},
+                                             {"datasets", "upload"},
+                                             {"datasets", "import"},
+                                             {"datasets", "delete"},
                                              {"train"},
                                              {"jobs"},
                                              {"jobs", "list"},
+                                             {"jobs", "artifacts"},
                                              {"jobs", "show"},
                                              {"jobs", "watch"},
                                              {"jobs", "cancel"}}) {
@@ -173,13 +179,14 @@ TEST_F(CliTest, DatasetsListShowsCountsAndLabels) {
     dataset.set_name("garments");
     dataset.set_files(300);
     dataset.set_bytes(3 << 20);
+    dataset.set_license("CC0-1.0");
     dataset.add_labels("coats");
     dataset.add_labels("dresses");
     return response;
   };
   const ProcessResult result = Run({"datasets", "list"});
   EXPECT_EQ(result.exit_code, 0) << result.err;
-  EXPECT_THAT(result.out, HasSubstr("garments  300       3.0 MiB  coats,dresses\n"));
+  EXPECT_THAT(result.out, HasSubstr("garments  300       3.0 MiB  CC0-1.0  coats,dresses\n"));
 }
 
 }  // namespace

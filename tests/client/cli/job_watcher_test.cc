@@ -55,6 +55,38 @@ TEST_F(JobWatcherTest, OnATerminalProgressIsABarThatIsGoneAtTheEnd) {
   EXPECT_EQ(out_.str(), "SUCCEEDED\n");
 }
 
+TEST_F(JobWatcherTest, OnATerminalTheMainLossesAreCurvesAndTheNewestSampleHasItsPath) {
+  server_.handlers().watch_job = [](const v1::WatchJobRequest&, const auto& write) {
+    std::uint64_t sequence = 0;
+    for (const double loss : {8.0, 4.0, 1.0}) {
+      v1::JobEvent event = test::ProgressEvent(++sequence, 400, 1000);
+      v1::JobProgress& progress = *event.mutable_progress();
+      progress.set_memory_bytes(3 << 20);
+      progress.mutable_losses()->clear();
+      for (const char* name : {"adversarial", "content", "style", "total"}) {
+        (*progress.mutable_losses())[name] = loss;
+      }
+      (*progress.mutable_metrics())["ssim"] = 0.5;
+      write(event);
+    }
+    v1::JobEvent sample;
+    for (const int step : {100, 200}) {
+      sample.set_sequence(++sequence);
+      sample.mutable_sample()->set_step(step);
+      sample.mutable_sample()->set_image("jpeg");
+      write(sample);
+    }
+    write(test::StateEvent(++sequence, v1::JOB_STATE_SUCCEEDED));
+    return absl::OkStatus();
+  };
+  EXPECT_EQ(Watch(/*err_is_terminal=*/true), kDone);
+  const std::string path = (folder_ / "oil-1-sample.jpg").string();
+  EXPECT_THAT(err_.str(), AllOf(HasSubstr("\ntotal █▄▁ 1  adversarial █▄▁ 1  content █▄▁ 1"),
+                                HasSubstr("\nsample of step 100: " + path.substr(0, 20))));
+  EXPECT_EQ(out_.str(), "SUCCEEDED\nsample of step 200: " + path + "\n")
+      << "the last one alone stays";
+}
+
 TEST_F(JobWatcherTest, WithoutATerminalThereAreNoControlCharacters) {
   EXPECT_EQ(Watch(/*err_is_terminal=*/false), kDone);
   EXPECT_THAT(out_.str(), AllOf(HasSubstr("40%  step 400/1000"), Not(HasSubstr("\x1b"))));

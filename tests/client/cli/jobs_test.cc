@@ -210,8 +210,9 @@ TEST_F(JobsCliTest, ListShowsStateAndReason) {
   };
   const ProcessResult text = Run({"jobs", "list"});
   EXPECT_EQ(text.exit_code, 0) << text.err;
-  EXPECT_THAT(text.out,
-              HasSubstr("oil-1  FAILED  41%   oil    2023-11-14 22:13:20  the disk is full\n"));
+  EXPECT_THAT(
+      text.out,
+      HasSubstr("oil-1  FAILED  normal    41%   oil    2023-11-14 22:13:20  the disk is full\n"));
   const ProcessResult json = Run({"jobs", "list", "--output", "json"});
   EXPECT_EQ(nlohmann::json::parse(json.out)["jobs"][0]["spec"]["job_id"], "oil-1");
 }
@@ -268,6 +269,50 @@ TEST_F(JobsCliTest, ShowSortsItsNumbersAndLeavesNoBlankBehindTheFamily) {
     EXPECT_GT(at, last) << row;
     last = at;
   }
+}
+
+TEST_F(JobsCliTest, PauseAndResumeTellTheNewState) {
+  server_.handlers().pause_job = [](const v1::PauseJobRequest& request) -> absl::StatusOr<v1::Job> {
+    if (request.job_id() != "oil-1") {
+      return absl::FailedPreconditionError("the job has succeeded already");
+    }
+    v1::Job job = JobOf(request.job_id());
+    job.set_state(v1::JOB_STATE_PAUSING);
+    return job;
+  };
+  server_.handlers().resume_job = [](const v1::ResumeJobRequest& request) {
+    v1::Job job = JobOf(request.job_id());
+    job.set_state(v1::JOB_STATE_QUEUED);
+    return job;
+  };
+  const ProcessResult paused = Run({"jobs", "pause", "oil-1"});
+  EXPECT_EQ(paused.exit_code, 0) << paused.err;
+  EXPECT_THAT(paused.out, HasSubstr("PAUSING\n"));
+  const ProcessResult resumed = Run({"--output", "json", "jobs", "resume", "oil-1"});
+  EXPECT_EQ(resumed.exit_code, 0) << resumed.err;
+  EXPECT_EQ(nlohmann::json::parse(resumed.out).at("state"), "JOB_STATE_QUEUED");
+  const ProcessResult refused = Run({"jobs", "pause", "oil-2"});
+  EXPECT_EQ(refused.exit_code, 1);
+  EXPECT_THAT(refused.err, HasSubstr("the job has succeeded already"));
+  EXPECT_EQ(Run({"jobs", "resume"}).exit_code, 2);
+}
+
+TEST_F(JobsCliTest, APriorityIsSentAndShown) {
+  Write("job.json", R"({"job_id": "oil-1", "output_model": "oil", "priority": "PRIORITY_HIGH",
+      "train": {"family": "faststyle", "data": {"content": "c", "style": "s"}, "steps": 30}})");
+  EXPECT_EQ(Run({"train", "-f", "job.json"}).exit_code, 0);
+  EXPECT_EQ(Created().priority(), v1::PRIORITY_HIGH);
+  server_.handlers().list_jobs = [](const v1::ListJobsRequest&) {
+    v1::ListJobsResponse response;
+    *response.add_jobs() = JobOf("usual");
+    *response.add_jobs() = JobOf("patient");
+    response.mutable_jobs(1)->mutable_spec()->set_priority(v1::PRIORITY_LOW);
+    return response;
+  };
+  const std::string list = Run({"jobs", "list"}).out;
+  EXPECT_THAT(list, ContainsRegex("usual +RUNNING +normal"));
+  EXPECT_THAT(list, ContainsRegex("patient +RUNNING +low"));
+  EXPECT_THAT(Run({"jobs", "show", "oil-1"}).out, ContainsRegex("priority: +normal"));
 }
 
 TEST_F(JobsCliTest, CancelTellsTheNewState) {

@@ -2,9 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <sstream>
 
 #include "client/cli/progress_bar.h"
+#include "client/cli/sparkline.h"
 
 namespace atelier::cli {
 namespace {
@@ -54,6 +56,53 @@ TEST(ProgressBarTest, StaysOnOneLineAndLeavesItClean) {
   }
   const std::string drawn = "\r\x1b[K[############------------] 50%  step 5/10";
   EXPECT_EQ(out.str(), drawn.substr(0, 4 + 39) + "\r\x1b[K");
+}
+
+TEST(ProgressBarTest, HasLinesBelowThatGoWithIt) {
+  std::ostringstream out;
+  {
+    ProgressBar bar(out, /*is_terminal=*/true, /*width=*/40);
+    bar.Draw(1, "a", {"total ▁▂▃ 1.5", std::string(60, 'x')});
+    bar.Draw(1, "b");
+  }
+  const std::string erase = "\r\x1b[K";
+  const std::string up = "\x1b[A";
+  const std::string bar = "[########################] 100%  ";
+  EXPECT_EQ(out.str(), erase + bar + "a\ntotal ▁▂▃ 1.5\n" + std::string(39, 'x') +  //
+                           erase + up + erase + up + erase +                        //
+                           erase + bar + "b" + erase);
+}
+
+TEST(ProgressBarTest, CutsBetweenCharacters) {
+  std::ostringstream out;
+  ProgressBar bar(out, /*is_terminal=*/true, /*width=*/36);
+  bar.Draw(0, "▁▂▃▄▅▆▇█");
+  EXPECT_EQ(out.str(), "\r\x1b[K[------------------------] 0%  ▁▂▃▄");
+}
+
+TEST(SparklineTest, DrawsFromTheLowestToTheHighest) {
+  Sparkline spark(4);
+  EXPECT_EQ(spark.Text(), "");
+  for (const double value : {7.0, 0.0, 3.0}) {
+    spark.Add(value);
+  }
+  EXPECT_EQ(spark.Text(), "█▁▄");
+}
+
+TEST(SparklineTest, ShowsTheWholeCurveInItsCells) {
+  Sparkline spark(8);
+  for (int i = 0; i < 1000; ++i) {
+    spark.Add(-i);
+  }
+  EXPECT_EQ(spark.Text(), "█▇▆▅▄▃▂▁");
+}
+
+TEST(SparklineTest, ACurveThatStandsStillIsLevelAndNonsenseIsLeftOut) {
+  Sparkline spark(4);
+  spark.Add(2);
+  spark.Add(std::numeric_limits<double>::quiet_NaN());
+  spark.Add(2);
+  EXPECT_EQ(spark.Text(), "▅▅");
 }
 
 }  // namespace

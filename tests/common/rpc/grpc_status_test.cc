@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "atelier/v1/models.pb.h"
 #include "common/errors.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
@@ -76,6 +77,19 @@ TEST(GrpcStatusTest, DetailsThatAreNoneAreIgnored) {
   const absl::Status status =
       FromGrpcStatus({grpc::StatusCode::ABORTED, "why", "\xff\xff not a message"});
   EXPECT_EQ(status, absl::AbortedError("why"));
+}
+
+TEST(GrpcStatusTest, AMessageOfTheContractGoesThereAndBackAsADetail) {
+  v1::GateReport report;
+  report.set_candidate("oil@4");
+  const absl::Status status = WithDetail(absl::FailedPreconditionError("worse"),
+                                         report.GetTypeName(), report.SerializeAsString());
+  const grpc::Status wire = ToGrpcStatus(status);
+  const auto detail = DetailOf<v1::GateReport>(wire);
+  ASSERT_TRUE(detail.has_value());
+  EXPECT_EQ(detail->candidate(), "oil@4");
+  EXPECT_EQ(atelier::DetailOf(FromGrpcStatus(wire), report.GetTypeName()),
+            report.SerializeAsString());
 }
 
 }  // namespace

@@ -45,7 +45,8 @@ TEST(ProtoJsonTest, ErrorsNameTheField) {
   for (const auto& [json, message] :
        {std::pair{R"({"jobid":"a"})",
                   "jobid: there is no such field; there are job_id, output_model, "
-                  "train, distil, prune, quantize"},
+                  "train, distil, prune, quantize, evaluate, sweep, stylize_set, priority, "
+                  "workers"},
         {R"({"train":{"data":{"path":[1]}}})",
          "train.data.path: there is no such field; there are content, style, upscale"},
         {R"({"job_id":1})", "job_id: 1 is not a string"},

@@ -79,7 +79,7 @@ TEST_F(AdmissionTest, PixelsHaveTheSizeThatIsTold) {
                    .width = width,
                    .height = height};
   };
-  const auto work = admission_.Admit(controls, picture(20, 16, 20 * 16 * 3));
+  const auto work = admission_.Admit(controls, picture(20, 16, 20UL * 16 * 3));
   ASSERT_TRUE(work.ok()) << work.status();
   EXPECT_EQ(work->layout, PixelLayout::kUint8Hwc);
   EXPECT_EQ(work->width, 20U);
@@ -88,20 +88,20 @@ TEST_F(AdmissionTest, PixelsHaveTheSizeThatIsTold) {
     return FieldOf(admission_.Admit(controls, std::move(wrong)).status());
   };
   EXPECT_EQ(field(picture(20, 16, 20 * 16 * 3 - 1)), "image");
-  EXPECT_EQ(field(picture(20, 15, 20 * 15 * 3)), "image");
-  EXPECT_EQ(field(picture(4097, 16, 4097 * 16 * 3)), "image");
+  EXPECT_EQ(field(picture(20, 15, 20UL * 15 * 3)), "image");
+  EXPECT_EQ(field(picture(4097, 16, 4097UL * 16 * 3)), "image");
   EXPECT_EQ(field(picture(0, 0, 0)), "image");
   // Sides whose product is small once it has wrapped around 64 bits.
   EXPECT_EQ(field(picture(1ULL << 32, 1ULL << 32, 0)), "image");
   controls.set_format(v1::IMAGE_FORMAT_PNG);
-  EXPECT_EQ(field(picture(20, 16, 20 * 16 * 3)), "format");
+  EXPECT_EQ(field(picture(20, 16, 20UL * 16 * 3)), "format");
 }
 
 TEST_F(AdmissionTest, ResultsOfPixelsFitIntoAMessage) {
   v1::StylizeRequest controls;
   controls.set_model("oil");
   const auto picture = [] {
-    return Picture{.bytes = std::string(16 * 16 * 3 * 4, '\0'),
+    return Picture{.bytes = std::string(16UL * 16 * 3 * 4, '\0'),
                    .layout = PixelLayout::kFp32Chw,
                    .width = 16,
                    .height = 16};

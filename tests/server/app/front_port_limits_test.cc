@@ -82,7 +82,7 @@ TEST_F(FrontPortLimitsTest, AMessageIsReadUpTo64MiBAndNotAByteMore) {
   const test::Process server({.command = Command()});
   const auto channel = NewConnection(GrpcAddress(server));
   v1::StylizeRequest request = RequestOf(64 * kMiB);
-  request = RequestOf(2 * 64 * kMiB - request.ByteSizeLong());
+  request = RequestOf(2UL * 64 * kMiB - request.ByteSizeLong());
   ASSERT_EQ(request.ByteSizeLong(), 64 * kMiB);
   const absl::Status read = Stylize(channel, request);
   EXPECT_EQ(read.code(), absl::StatusCode::kInvalidArgument) << read;

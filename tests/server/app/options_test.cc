@@ -30,6 +30,9 @@ TEST(OptionsTest, DefaultsAreThoseOfTheDesign) {
   EXPECT_EQ(options.config.metrics_listen(), "127.0.0.1:8002");
   EXPECT_EQ(options.config.local_workers(), 1U);
   EXPECT_EQ(options.trainer_device, "cpu");
+  EXPECT_EQ(options.config.trainers().count(), 1U);
+  EXPECT_EQ(options.config.trainers().serving_share(), 0.9);
+  EXPECT_EQ(options.config.trainers().threads(), 0U);
   EXPECT_EQ(options.config.worker_grace_s(), 30);
   EXPECT_EQ(options.config.drain().grace_s(), 0);
   EXPECT_EQ(options.config.drain().timeout_s(), 60);
@@ -42,13 +45,45 @@ TEST(OptionsTest, DefaultsAreThoseOfTheDesign) {
 }
 
 TEST(OptionsTest, EverythingCanBeSaid) {
-  const ServerOptions options = Good(
-      {"--listen",           "[::1]:0", "--local-workers", "3",     "--shipped-models", "none",
-       "--worker-grace",     "1m30s",   "--drain-timeout", "500ms", "--dataset",        "a=/x/a",
-       "--dataset",          "b=/x/b",  "--queue-size",    "7",     "--queue-bytes",    "64MiB",
-       "--max-import-bytes", "200MiB",  "--drain-grace",   "2s",    "--model-memory",   "1GiB",
-       "--log-level",        "warn",    "--tls-cert",      "c.pem", "--tls-key",        "k.pem",
-       "--tls-client-ca",    "ca.pem",  "--identity-model"});
+  const ServerOptions options = Good({"--listen",
+                                      "[::1]:0",
+                                      "--local-workers",
+                                      "3",
+                                      "--shipped-models",
+                                      "none",
+                                      "--worker-grace",
+                                      "1m30s",
+                                      "--drain-timeout",
+                                      "500ms",
+                                      "--dataset",
+                                      "a=/x/a",
+                                      "--dataset",
+                                      "b=/x/b",
+                                      "--queue-size",
+                                      "7",
+                                      "--queue-bytes",
+                                      "64MiB",
+                                      "--max-import-bytes",
+                                      "200MiB",
+                                      "--drain-grace",
+                                      "2s",
+                                      "--model-memory",
+                                      "1GiB",
+                                      "--log-level",
+                                      "warn",
+                                      "--tls-cert",
+                                      "c.pem",
+                                      "--tls-key",
+                                      "k.pem",
+                                      "--tls-client-ca",
+                                      "ca.pem",
+                                      "--identity-model",
+                                      "--trainers",
+                                      "2",
+                                      "--serving-share",
+                                      "0.95",
+                                      "--trainer-threads",
+                                      "3"});
   const v1::ServerConfig& config = options.config;
   EXPECT_EQ(config.listen(), "[::1]:0");
   EXPECT_EQ(config.local_workers(), 3U);
@@ -66,6 +101,9 @@ TEST(OptionsTest, EverythingCanBeSaid) {
   EXPECT_EQ(config.tls().key(), "k.pem");
   EXPECT_EQ(config.tls().client_ca(), "ca.pem");
   EXPECT_TRUE(config.identity_model());
+  EXPECT_EQ(config.trainers().count(), 2U);
+  EXPECT_EQ(config.trainers().serving_share(), 0.95);
+  EXPECT_EQ(config.trainers().threads(), 3U);
   EXPECT_EQ(options.max_import_bytes, 200ULL << 20U);
 }
 
@@ -108,6 +146,11 @@ TEST(OptionsTest, MisuseIsExitCodeTwo) {
                                              {"--local-workers", "many"},
                                              {"--local-workers", "65"},
                                              {"--local-workers", "-1"},
+                                             {"--trainers", "0"},
+                                             {"--trainers", "65"},
+                                             {"--serving-share", "0.4"},
+                                             {"--serving-share", "1"},
+                                             {"--trainer-threads", "1025"},
                                              {"--worker-grace", "soon"},
                                              {"--worker-grace", "-5s"},
                                              {"--drain-timeout", "inf"},

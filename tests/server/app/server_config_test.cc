@@ -48,6 +48,9 @@ TEST(ServerConfigTest, AnEmptyFileLeavesTheDefaultsOfTheContract) {
   EXPECT_EQ(config.drain().grace_s(), 0);
   EXPECT_EQ(config.drain().timeout_s(), 60);
   EXPECT_EQ(config.model_memory_mib(), 2048);
+  EXPECT_EQ(config.trainers().count(), 1);
+  EXPECT_EQ(config.trainers().serving_share(), 0.9);
+  EXPECT_EQ(config.trainers().threads(), 0);
   EXPECT_FALSE(config.identity_model());
   EXPECT_EQ(config.log_level(), "info");
 }
@@ -60,6 +63,16 @@ TEST(ServerConfigTest, TheDefaultsAreThoseOfTheRooms) {
   const ServingSettings serving = ServingOf(config);
   EXPECT_EQ(serving.batching.max_size, Batching().max_size);
   EXPECT_EQ(serving.batching.max_delay, Batching().max_delay);
+  EXPECT_EQ(TrainerShareOf(config, 4).nice, TrainerShare().nice);
+  EXPECT_EQ(TrainerShareOf(config, 4).threads, TrainerShare().threads);
+}
+
+TEST(ServerConfigTest, TrainersShareTheMachineAsTheFileSays) {
+  const TrainerShare share =
+      TrainerShareOf(Holding(R"({"trainers":{"count":2,"serving_share":0.95}})"), 4);
+  EXPECT_EQ(share.threads, 2);
+  EXPECT_GE(ServingShareAt(share.nice, 1), 0.95);
+  EXPECT_EQ(TrainerShareOf(Holding(R"({"trainers":{"threads":7}})"), 4).threads, 7);
 }
 
 TEST(ServerConfigTest, KeysComeInBothCases) {
@@ -70,10 +83,13 @@ TEST(ServerConfigTest, KeysComeInBothCases) {
 TEST(ServerConfigTest, PathsAreRelativeToTheFilesFolder) {
   const v1::ServerConfig config = Good(
       R"({"shipped_models":"styles","datasets":{"a":"../a","b":"/srv/b"},
+          "dataset_import_roots":["photos","/srv/photos"],
           "tls":{"certificate":"tls/cert.pem","key":"/run/key.pem","client_ca":"ca.pem"}})");
   EXPECT_EQ(config.shipped_models(), "/etc/atelier/styles");
   EXPECT_EQ(config.datasets().at("a"), "/etc/a");
   EXPECT_EQ(config.datasets().at("b"), "/srv/b");
+  EXPECT_EQ(config.dataset_import_roots(0), "/etc/atelier/photos");
+  EXPECT_EQ(config.dataset_import_roots(1), "/srv/photos");
   EXPECT_EQ(config.tls().certificate(), "/etc/atelier/tls/cert.pem");
   EXPECT_EQ(config.tls().key(), "/run/key.pem");
   EXPECT_EQ(config.tls().client_ca(), "/etc/atelier/ca.pem");
@@ -123,7 +139,19 @@ TEST(ServerConfigTest, EveryValueIsCheckedAndTheSentenceNamesKeyAndRange) {
       {R"({"drain":{"timeout_s":3601}})", "drain.timeout_s", "from 0 to 3600"},
       {R"({"drain":{"timeout_s":"long"}})", "drain.timeout_s", "a number"},
       {R"({"model_memory_mib":15})", "model_memory_mib", "from 16 to 1048576"},
+      {R"({"trainers":{"count":0}})", "trainers.count", "from 1 to 64"},
+      {R"({"trainers":{"count":65}})", "trainers.count", "from 1 to 64"},
+      {R"({"trainers":{"serving_share":0.49}})", "trainers.serving_share", "from 0.5 to 0.98"},
+      {R"({"trainers":{"serving_share":1}})", "trainers.serving_share", "from 0.5 to 0.98"},
+      {R"({"trainers":{"serving_share":"NaN"}})", "trainers.serving_share", "from 0.5 to 0.98"},
+      {R"({"trainers":{"threads":1025}})", "trainers.threads", "from 0 to 1024"},
       {R"({"identity_model":"maybe"})", "identity_model", "true or false"},
+      {R"({"dataset_import_roots":[""]})", "dataset_import_roots", "folders"},
+      {R"({"dataset_limits":{"max_sets":0}})", "dataset_limits.max_sets", "from 1 to 100000"},
+      {R"({"dataset_limits":{"max_pictures":200001}})", "dataset_limits.max_pictures",
+       "from 1 to 200000"},
+      {R"({"dataset_limits":{"max_set_mib":0}})", "dataset_limits.max_set_mib", "from 1 to"},
+      {R"({"dataset_limits":{"max_total_mib":0}})", "dataset_limits.max_total_mib", "from 1 to"},
       {R"({"log_level":"loud"})", "log_level", "\"warn\""},
   };
   for (const BadConfig& config : bad) {
@@ -142,7 +170,7 @@ TEST(ServerConfigTest, ValuesAtTheirLimitsAreTaken) {
 }
 
 TEST(ServerConfigTest, WhatIsNoJsonSaysSo) {
-  for (const char* text : {"", "{", "[]", "listen: x", "{\"listen\":\"a:1\"} x"}) {
+  for (const char* text : {"", "{", "[]", "listen: x", R"({"listen":"a:1"} x)"}) {
     const auto parsed = ParseConfig(text, "/");
     EXPECT_EQ(parsed.status().code(), absl::StatusCode::kInvalidArgument) << text;
   }

@@ -57,7 +57,8 @@ class WorkDeskTest : public ::testing::Test {
   RequestQueue queue_{{.max_waiting = 1}, clock_, probe_};
   ResponseCache cache_{registry_};
   ModelStatisticsTable statistics_{models_};
-  WorkDesk desk_{queue_, cache_, statistics_, clock_};
+  RecentRequests recent_{{}, clock_};
+  WorkDesk desk_{queue_, cache_, statistics_, clock_, &recent_};
   WorkTerms terms_;
   std::optional<WorkAnswer> answer_;
 };
@@ -83,6 +84,20 @@ TEST_F(WorkDeskTest, WhatAWorkerMakesIsTheAnswer) {
   EXPECT_EQ(figures.pictures, 1U);
   EXPECT_EQ(figures.last_inference, clock_.Now());
   EXPECT_EQ(figures.cache_miss.count, 0U);
+}
+
+TEST_F(WorkDeskTest, WhichVersionAnsweredIsRememberedOfAnswersOnly) {
+  Submit(SampleWork());
+  EXPECT_FALSE(recent_.Find("r").has_value());
+  Serve(absl::DataLossError("damaged"));
+  Answer();
+  EXPECT_FALSE(recent_.Find("r").has_value());
+  Submit(SampleWork());
+  Serve(SampleOutcome());
+  Answer();
+  ASSERT_TRUE(recent_.Find("r").has_value());
+  EXPECT_EQ(recent_.Find("r")->name, "oil");
+  EXPECT_EQ(recent_.Find("r")->version, 3U);
 }
 
 TEST_F(WorkDeskTest, RefusalsAreFailuresWithoutALineInTheLog) {

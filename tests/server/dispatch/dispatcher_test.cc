@@ -66,6 +66,18 @@ TEST_F(DispatcherTest, WorkWaitsForCreditAndNeverPassesIt) {
   EXPECT_THAT(port->tasks(), ElementsAre(a, b));
 }
 
+TEST_F(DispatcherTest, CreditMayComeWithAResult) {
+  Answers answers;
+  const RequestId a = Add(answers);
+  const RequestId b = Add(answers);
+  auto port = Connect(1, 1);
+  ASSERT_TRUE(dispatcher_.OnResult(1, a, SampleOutcome(), 1).ok());
+  EXPECT_THAT(port->tasks(), ElementsAre(a, b));
+  EXPECT_EQ(dispatcher_.OnResult(1, b, SampleOutcome(), Dispatcher::kMaxCredit + 1).code(),
+            absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(answers.count(), 1U) << "who breaks the protocol is not believed";
+}
+
 TEST_F(DispatcherTest, SizeOfBatchesIsWhatTheWorkerSays) {
   Answers answers;
   const RequestId a = Add(answers);

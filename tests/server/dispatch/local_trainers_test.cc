@@ -2,7 +2,9 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -76,6 +78,22 @@ TEST_F(LocalTrainersTest, ProcessIsToldTheTrainersDevice) {
   std::ifstream file(folder_ / "arguments");
   const std::string arguments{std::istreambuf_iterator<char>(file), {}};
   EXPECT_NE(arguments.find("--device cuda:1 --job oil-1"), std::string::npos) << arguments;
+}
+
+TEST_F(LocalTrainersTest, ProcessGetsItsShareOfTheMachine) {
+  WorkerDoes("nice > \"" + (folder_ / "nice").string() + "\"");
+  LocalTrainers trainers({.path = folder_ / "worker",
+                          .server = "unix:/run/w.sock",
+                          .trainer_share = {.nice = 13, .threads = 3}},
+                         supervisor_, jobs_);
+  ASSERT_TRUE(trainers.Launch("oil-1", 7).ok());
+  ASSERT_TRUE(WaitUntil([&] { return jobs_.events().size() == 1; }));
+  int nice = 0;
+  std::ifstream(folder_ / "nice") >> nice;
+  EXPECT_EQ(nice, std::min(::getpriority(PRIO_PROCESS, 0) + 13, 19));
+  std::ifstream file(folder_ / "arguments");
+  const std::string arguments{std::istreambuf_iterator<char>(file), {}};
+  EXPECT_TRUE(arguments.ends_with(" --threads 3\n")) << arguments;
 }
 
 TEST_F(LocalTrainersTest, ProcessThatNeverConnectsIsLostOnceItEnds) {

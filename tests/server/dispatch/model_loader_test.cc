@@ -55,7 +55,7 @@ class FakeRegistry final : public ModelRegistry {
 };
 
 // Writes down what it is sent: "welcome 1,2", "load 1", "unload 1"; and the numbers of its loads.
-class FakePort final : public ModelPort {
+class FakeModelPort final : public ModelPort {
  public:
   void SendWelcome(const std::vector<LoadOrder>& preload) override {
     std::string line = "welcome ";
@@ -97,8 +97,9 @@ class FakePort final : public ModelPort {
 
 class ModelLoaderTest : public ::testing::Test {
  protected:
-  std::shared_ptr<FakePort> Connect(WorkerId id, const std::vector<ModelVersion>& loaded = {}) {
-    auto port = std::make_shared<FakePort>();
+  std::shared_ptr<FakeModelPort> Connect(WorkerId id,
+                                         const std::vector<ModelVersion>& loaded = {}) {
+    auto port = std::make_shared<FakeModelPort>();
     std::vector<ModelKey> keys;
     for (const ModelVersion& model : loaded) {
       keys.push_back(KeyOf(model));
@@ -305,7 +306,8 @@ TEST_F(ModelLoaderTest, WhatIsKeptAndBeingLoadedIsPreloadedOnceForEachThatWaits)
 TEST_F(ModelLoaderTest, WhatIsForgottenIsNotAnswered) {
   Connect(1);
   bool called = false;
-  const ModelLoads::Ticket ticket = loader_.Load(Oil(1), [&](absl::Status) { called = true; });
+  const ModelLoads::Ticket ticket =
+      loader_.Load(Oil(1), [&](const absl::Status&) { called = true; });
   loader_.Forget(ticket);
   loader_.Forget(ticket);
   Ready(1, Oil(1), ticket);

@@ -63,12 +63,12 @@ TEST_F(WorkerSessionTest, HelloIsWelcomedWithTheCommonProtocol) {
 TEST_F(WorkerSessionTest, ProtocolsThatDoNotMeetEndTheStreamTellingBothRanges) {
   auto session = table_.Open(control_);
   WorkerMessage hello = ServeHello();
-  hello.mutable_hello()->set_protocol_min(2);
+  hello.mutable_hello()->set_protocol_min(3);
   hello.mutable_hello()->set_protocol_max(4);
   session->OnMessage(Stream::kControl, hello);
   ASSERT_TRUE(control_->closed_with(absl::StatusCode::kFailedPrecondition));
-  EXPECT_THAT(std::string(control_->closed()->message()), HasSubstr("2 to 4"));
-  EXPECT_THAT(std::string(control_->closed()->message()), HasSubstr("1 to 1"));
+  EXPECT_THAT(std::string(control_->closed()->message()), HasSubstr("3 to 4"));
+  EXPECT_THAT(std::string(control_->closed()->message()), HasSubstr("1 to 2"));
 }
 
 TEST_F(WorkerSessionTest, HelloThatMakesNoSenseIsRefused) {
@@ -121,6 +121,18 @@ TEST_F(WorkerSessionTest, TaskCarriesTheWorkAndTheTimeLeft) {
   EXPECT_EQ(testing::Stylized(answers).width, 64U);
 }
 
+TEST_F(WorkerSessionTest, CreditBesideAResultBringsTheNextTask) {
+  auto session = Serving(1);
+  Answers answers;
+  const RequestId first = Add(answers);
+  const RequestId second = Add(answers);
+  EXPECT_EQ(control_->sent().back().stylize_task().task_id(), first);
+  WorkerMessage result = GoodResult(first);
+  result.set_more_tasks(1);
+  session->OnMessage(Stream::kControl, result);
+  EXPECT_EQ(control_->sent().back().stylize_task().task_id(), second);
+}
+
 TEST_F(WorkerSessionTest, LargeTasksGoOnTheBulkStream) {
   auto session = Serving();
   Answers answers;
@@ -153,6 +165,11 @@ TEST_F(WorkerSessionTest, GarbageEndsTheWorkerAndItsTaskGoesToAnother) {
       },
       [](RequestId) { return ServeHello(); },
       [](RequestId) { return CreditOf(5000); },
+      [](RequestId id) {
+        WorkerMessage message = GoodResult(id);
+        message.set_more_tasks(5000);
+        return message;
+      },
       [](RequestId) { return CreditOf(0); },
       [](RequestId) { return ProgressOf("j", 1, 1); },
   };

@@ -63,7 +63,7 @@ TEST_F(InferenceAdmissionTest, ABadPictureOfABatchIsNamed) {
 }
 
 TEST_F(InferenceAdmissionTest, PixelsAreCutIntoPictures) {
-  std::string pixels(2 * 20 * 30 * 3, 'a');
+  std::string pixels(2UL * 20 * 30 * 3, 'a');
   pixels.back() = 'z';
   request_ = Of("oil", "image", "UINT8", {2, 20, 30, 3}, pixels);
   const auto inference = admission_.Admit(request_);
@@ -74,11 +74,11 @@ TEST_F(InferenceAdmissionTest, PixelsAreCutIntoPictures) {
   EXPECT_EQ(second.layout, PixelLayout::kUint8Hwc);
   EXPECT_EQ(second.width, 30U);
   EXPECT_EQ(second.height, 20U);
-  EXPECT_EQ(second.image, pixels.substr(20 * 30 * 3));
+  EXPECT_EQ(second.image, pixels.substr(20UL * 30 * 3));
 }
 
 TEST_F(InferenceAdmissionTest, FloatPixelsArePlanes) {
-  request_ = Of("oil", "image", "FP32", {1, 3, 20, 30}, std::string(3 * 20 * 30 * 4, '\0'));
+  request_ = Of("oil", "image", "FP32", {1, 3, 20, 30}, std::string(3UL * 20 * 30 * 4, '\0'));
   const StylizeWork work = Only();
   EXPECT_EQ(work.layout, PixelLayout::kFp32Chw);
   EXPECT_EQ(work.width, 30U);
@@ -119,7 +119,7 @@ TEST_F(InferenceAdmissionTest, ShapesThatAreNoBatchOfStringsAreRefused) {
 }
 
 TEST_F(InferenceAdmissionTest, ResultsThatFitIntoNoMessageAreRefused) {
-  request_ = Of("oil", "image", "FP32", {1, 3, 20, 30}, std::string(3 * 20 * 30 * 4, '\0'));
+  request_ = Of("oil", "image", "FP32", {1, 3, 20, 30}, std::string(3UL * 20 * 30 * 4, '\0'));
   Parameter("atelier_size").set_int64_param(4096);
   EXPECT_EQ(Field(), "parameters.atelier_size");
   Parameter("atelier_size").set_int64_param(1024);

@@ -59,7 +59,7 @@ TEST_F(ParametersTest, ControlsOutOfRangeAreNamedAsParameters) {
 }
 
 TEST_F(ParametersTest, PixelsHaveNoFormat) {
-  request_ = Of("oil", "image", "UINT8", {1, 20, 30, 3}, std::string(20 * 30 * 3, 'a'));
+  request_ = Of("oil", "image", "UINT8", {1, 20, 30, 3}, std::string(20UL * 30 * 3, 'a'));
   Parameter("atelier_format").set_string_param("png");
   EXPECT_EQ(Field(), "parameters.atelier_format");
 }

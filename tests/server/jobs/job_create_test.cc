@@ -1,12 +1,14 @@
 // Creating, looking at and cancelling jobs.
 #include <limits>
 
+#include "server/jobs/spec_difference.h"
 #include "tests/server/jobs/job_harness.h"
 
 namespace atelier::server {
 namespace {
 
-using testing::ElementsAre;
+using ::testing::ElementsAre;
+using ::testing::EndsWith;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
@@ -36,7 +38,44 @@ TEST_F(JobCreateTest, TheSameIdWithAnotherSpecExistsAlready) {
   Create("oil-1");
   v1::JobSpec other = Spec("oil-1");
   other.mutable_train()->set_steps(2000);
-  EXPECT_TRUE(absl::IsAlreadyExists(manager_->CreateJob(other).status()));
+  const absl::Status status = manager_->CreateJob(other).status();
+  EXPECT_TRUE(absl::IsAlreadyExists(status));
+  EXPECT_EQ(status.message(),
+            "there is a job \"oil-1\" with another specification (train.steps); choose another "
+            "job_id");
+}
+
+TEST_F(JobCreateTest, WhatTwoSpecsDisagreeOnIsNamedInAFewWords) {
+  const v1::JobSpec spec = Spec("oil-1");
+  EXPECT_EQ(SpecDifference(spec, spec), "");
+  v1::JobSpec other = spec;
+  other.set_output_model("water");
+  other.mutable_train()->mutable_data()->set_style("empty");
+  EXPECT_EQ(SpecDifference(spec, other), "output_model and train.data.style");
+  other.mutable_train()->mutable_faststyle()->set_style_weight(3);
+  other.mutable_train()->set_seed(7);
+  other.mutable_train()->set_steps(7);
+  EXPECT_THAT(SpecDifference(spec, other), EndsWith(" and others"));
+  EXPECT_EQ(SpecDifference(spec, other), SpecDifference(other, spec));
+  v1::JobSpec kind = spec;
+  kind.mutable_prune()->set_steps(1000);
+  EXPECT_EQ(SpecDifference(spec, kind), "train and prune");
+  v1::JobSpec listed = spec;
+  listed.mutable_train()->mutable_cut()->add_layers(1);
+  listed.mutable_train()->mutable_cut()->add_layers(2);
+  v1::JobSpec longer = listed;
+  longer.mutable_train()->mutable_cut()->set_layers(1, 3);
+  longer.mutable_train()->mutable_cut()->add_layers(4);
+  EXPECT_EQ(SpecDifference(listed, longer), "train.cut.layers");
+}
+
+TEST_F(JobCreateTest, OptionsOfAnotherFamilyAreRefusedByName) {
+  Restart();
+  v1::JobSpec spec = Spec("oil-1");
+  spec.mutable_train()->mutable_cut()->set_patches(16);
+  const absl::Status status = manager_->CreateJob(spec).status();
+  EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+  EXPECT_EQ(FieldOf(status), "train.cut");
 }
 
 TEST_F(JobCreateTest, Fp16NeedsTrainersThatMayHaveAGpu) {
@@ -61,9 +100,14 @@ TEST_F(JobCreateTest, BadSpecsNameTheirField) {
       {"job_id", [](v1::JobSpec& spec) { spec.clear_job_id(); }},
       {"output_model", [](v1::JobSpec& spec) { spec.set_output_model("Oil"); }},
       {"kind", [](v1::JobSpec& spec) { spec.clear_train(); }},
+      {"priority", [](v1::JobSpec& spec) { spec.set_priority(static_cast<v1::Priority>(9)); }},
       {"train.family", [](v1::JobSpec& spec) { spec.mutable_train()->set_family("magic"); }},
       {"train.steps", [](v1::JobSpec& spec) { spec.mutable_train()->clear_steps(); }},
       {"train.image_size", [](v1::JobSpec& spec) { spec.mutable_train()->set_image_size(100); }},
+      {"train.steps", [](v1::JobSpec& spec) { spec.mutable_train()->set_steps(10'000'001); }},
+      {"train.batch_size", [](v1::JobSpec& spec) { spec.mutable_train()->set_batch_size(65); }},
+      {"spec",
+       [](v1::JobSpec& spec) { spec.mutable_train()->set_init_from(std::string(2 << 20, 'x')); }},
       {"train.learning_rate",
        [](v1::JobSpec& spec) {
          spec.mutable_train()->set_learning_rate(std::numeric_limits<double>::quiet_NaN());

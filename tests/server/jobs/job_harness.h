@@ -114,6 +114,10 @@ class FakeModels final : public ModelRegistry {
     const absl::MutexLock lock(&mutex_);
     models_[reference] = version;
   }
+  void Remove(const std::string& reference) {
+    const absl::MutexLock lock(&mutex_);
+    models_.erase(reference);
+  }
   std::vector<ModelVersion> List() const override { return {}; }
   absl::StatusOr<std::uint32_t> Publish(std::string_view name, std::string_view /*job_id*/,
                                         const std::filesystem::path& result) override {
@@ -176,7 +180,7 @@ class FaultyStore final : public store::Store {
   store::Store& inner_;
 };
 
-class JobHarness : public testing::Test {
+class JobHarness : public ::testing::Test {
  protected:
   JobHarness()
       : sqlite_(*store::SqliteStore::Open({.path = folder_ / "atelier.db"})),

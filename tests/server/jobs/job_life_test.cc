@@ -151,6 +151,26 @@ TEST_F(JobLifeTest, ALauncherThatRefusesIsTriedAgainThenTheJobFails) {
   EXPECT_THAT(Get("a").reason(), HasSubstr("cannot fork"));
 }
 
+TEST_F(JobLifeTest, AJobThatCannotStartForWantOfRoomSaysSoOnceAndStartsLater) {
+  Restart();
+  Create("a");
+  // As unwritable as a full disk, and for root, too.
+  std::ofstream(options_.jobs_directory / "a") << "in the way";
+  manager_->Start(launcher_);
+  ASSERT_TRUE(test::WaitUntil([&] { return Get("a").warnings_size() == 1; }));
+  EXPECT_THAT(Get("a").warnings(0), HasSubstr("the job cannot start yet: "));
+  EXPECT_EQ(Get("a").state(), JOB_STATE_QUEUED);
+  clock_.Advance(options_.retry_delay);
+  clock_.Advance(options_.retry_delay);
+  std::filesystem::remove(options_.jobs_directory / "a");
+  EXPECT_TRUE(test::WaitUntil([&] {
+    clock_.Advance(options_.retry_delay);
+    return launcher_.launches().size() == 1;
+  }));
+  EXPECT_EQ(Get("a").warnings_size(), 1);
+  EXPECT_EQ(Get("a").attempts(), 1u);
+}
+
 TEST_F(JobLifeTest, ATrainerThatNeverDialsInIsKilled) {
   Begin();
   Create("a");

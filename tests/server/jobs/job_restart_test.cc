@@ -106,12 +106,14 @@ TEST_F(JobRestartTest, ADrainWithoutJobsEndsAtOnce) {
   manager_->Drain(absl::Seconds(20));  // before any start, too
 }
 
-TEST_F(JobRestartTest, AJobCancelledDuringADrainIsCancelled) {
+TEST_F(JobRestartTest, AJobCancelledDuringADrainIsCancelledInTime) {
   Begin();
   const TestLease lease = RunNew("a");
   std::thread drain([this] { manager_->Drain(absl::Seconds(20)); });
   ASSERT_TRUE(test::WaitUntil([&] { return launcher_.stops().size() == 1; }));
   ASSERT_TRUE(manager_->CancelJob("a").ok());
+  ASSERT_EQ(launcher_.stops().size(), 2u);
+  EXPECT_LT(launcher_.stops()[1].kill_after_ms, 10'000u);
   Finish(lease, JobFinished::OUTCOME_STOPPED);
   Lose(lease, "exited with code 0");
   drain.join();

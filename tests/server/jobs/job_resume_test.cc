@@ -77,7 +77,7 @@ TEST_F(JobResumeTest, ATrainerThatKeepsCrashingFailsItsJob) {
   EXPECT_EQ(launcher_.launches().size(), 3u);
 }
 
-TEST_F(JobResumeTest, CrashesWithNewCheckpointsBetweenThemGoOnForever) {
+TEST_F(JobResumeTest, CrashesWithNewCheckpointsBetweenThemAreNoReasonToFail) {
   Begin();
   Create("a");
   for (std::size_t index = 0; index < 6; ++index) {
@@ -89,6 +89,72 @@ TEST_F(JobResumeTest, CrashesWithNewCheckpointsBetweenThemGoOnForever) {
     Lose(lease);
   }
   EXPECT_EQ(Launched(6).fence, 7u);
+}
+
+TEST_F(JobResumeTest, AJobThatCrawlsFromCrashToCrashFails) {
+  Begin();
+  Create("a");
+  for (std::size_t index = 0; index < options_.max_crashes; ++index) {
+    const TestLease lease = Launched(index);
+    Run(lease);
+    Progress(lease, index + 1);  // of 1000
+    SaveCheckpoint(lease, index + 1);
+    Lose(lease, "killed by signal 11");
+  }
+  ASSERT_TRUE(Becomes("a", JOB_STATE_FAILED));
+  EXPECT_EQ(Get("a").reason(),
+            "the trainer ended 10 times while the job came from step 0 to 10, at last: killed by "
+            "signal 11");
+  EXPECT_EQ(launcher_.launches().size(), options_.max_crashes);
+}
+
+TEST_F(JobResumeTest, CrashesAreForgottenWithEveryTenthOfTheSteps) {
+  options_.max_crashes = 3;
+  Begin();
+  Create("a");
+  std::size_t index = 0;
+  for (const std::uint64_t step : {10u, 20u, 120u, 130u, 230u, 240u, 340u}) {
+    const TestLease lease = Launched(index++);
+    Run(lease);
+    Progress(lease, step);
+    SaveCheckpoint(lease, step);
+    Lose(lease);
+  }
+  EXPECT_EQ(Launched(index).fence, index + 1) << "two crashes in every hundred steps";
+}
+
+TEST_F(JobResumeTest, CrashesAreRememberedOverRestartsOfTheServer) {
+  options_.max_crashes = 3;
+  Begin();
+  Create("a");
+  std::size_t index = 0;
+  for (const std::uint64_t step : {1u, 2u, 3u}) {
+    const TestLease lease = Launched(index++);
+    Run(lease);
+    Progress(lease, step);
+    SaveCheckpoint(lease, step);
+    Lose(lease);
+    if (step < 3) {
+      Launched(index++);  // its next attempt, which the restart takes with it
+      Begin();
+    }
+  }
+  ASSERT_TRUE(Becomes("a", JOB_STATE_FAILED));
+  EXPECT_THAT(Get("a").reason(), HasSubstr("3 times while the job came from step 0 to 3"));
+}
+
+TEST_F(JobResumeTest, ACheckpointThatCannotBeUsedFailsTheJobAtOnce) {
+  Begin();
+  const TestLease first = RunNew("a");
+  SaveCheckpoint(first, 200);
+  Lose(first);
+  const TestLease second = Launched(1);
+  Run(second);
+  Finish(second, JobFinished::OUTCOME_FAILED, "the checkpoint of step 200 is damaged");
+  Lose(second, "exit code 1");
+  ASSERT_TRUE(Becomes("a", JOB_STATE_FAILED));
+  EXPECT_EQ(Get("a").reason(), "the checkpoint of step 200 is damaged");
+  EXPECT_EQ(launcher_.launches().size(), 2u);
 }
 
 TEST_F(JobResumeTest, TheSameCheckpointAgainIsNoProgress) {

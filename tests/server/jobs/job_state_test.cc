@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "server/store/sqlite/sqlite_store.h"
 #include "tests/support/temp_dir.h"
@@ -22,11 +23,14 @@ constexpr JobState kAll[] = {v1::JOB_STATE_UNSPECIFIED, v1::JOB_STATE_QUEUED,
 
 // The whole table, written down a second time.
 constexpr std::pair<std::string_view, std::string_view> kExpected[] = {
-    {"unspecified", "queued"},  {"queued", "starting"},  {"queued", "cancelled"},
-    {"queued", "failed"},       {"starting", "running"}, {"starting", "queued"},
-    {"starting", "cancelling"}, {"starting", "failed"},  {"running", "queued"},
-    {"running", "cancelling"},  {"running", "failed"},   {"running", "succeeded"},
-    {"cancelling", "cancelled"}};
+    {"unspecified", "queued"}, {"queued", "starting"},     {"queued", "paused"},
+    {"queued", "cancelled"},   {"queued", "failed"},       {"starting", "running"},
+    {"starting", "queued"},    {"starting", "pausing"},    {"starting", "cancelling"},
+    {"starting", "failed"},    {"running", "queued"},      {"running", "pausing"},
+    {"running", "cancelling"}, {"running", "failed"},      {"running", "succeeded"},
+    {"pausing", "paused"},     {"pausing", "queued"},      {"pausing", "running"},
+    {"pausing", "cancelling"}, {"pausing", "failed"},      {"paused", "queued"},
+    {"paused", "cancelled"},   {"cancelling", "cancelled"}};
 
 TEST(JobStateTest, ExactlyTheMovesOfTheTableAreLegal) {
   for (const JobState from : kAll) {
@@ -75,6 +79,26 @@ TEST_F(MoveJobTest, EveryMoveAppendsItsEventOrIsRefused) {
       EXPECT_EQ(record.job.state(), MayMove(from, to) ? to : from);
     }
   }
+}
+
+TEST_F(MoveJobTest, TheEventSaysWhoTookThePlace) {
+  store::JobRecord record;
+  record.job.mutable_spec()->set_job_id("job");
+  record.job.set_state(v1::JOB_STATE_RUNNING);
+  std::vector<v1::JobEvent> events;
+  ASSERT_TRUE(store_
+                  ->Write([&](store::Writer& writer) -> absl::Status {
+                    EXPECT_TRUE(writer.InsertJob(record).ok());
+                    EXPECT_TRUE(MoveJob(writer, record, v1::JOB_STATE_QUEUED, "because",
+                                        absl::FromUnixSeconds(100), "urgent")
+                                    .ok());
+                    events = *writer.ListEvents("job", 1, 10, 1000);
+                    return absl::OkStatus();
+                  })
+                  .ok());
+  ASSERT_EQ(events.size(), 1u);
+  EXPECT_EQ(events[0].state().replaced_by(), "urgent");
+  EXPECT_EQ(events[0].state().reason(), "because");
 }
 
 TEST_F(MoveJobTest, TimesAndReasonsGoWhereTheyBelong) {

@@ -124,6 +124,22 @@ TEST_F(ModelCatalogTest, TheSameJobIsPublishedOnce) {
   EXPECT_THAT(Names(), ElementsAre("oil@1", "oil@2"));
 }
 
+TEST_F(ModelCatalogTest, AJobsCheckpointsAreVersionsBesideItsResult) {
+  WriteModel(result_, "step 100");
+  ASSERT_EQ(*catalog_->PublishCheckpoint("oil", "oil-1", 100, result_), 1u);
+  EXPECT_EQ(*catalog_->PublishCheckpoint("oil", "oil-1", 100, result_), 1u);
+  EXPECT_EQ(*catalog_->PublishCheckpoint("oil", "oil-1", 200, result_), 2u);
+  EXPECT_EQ(*catalog_->PublishCheckpoint("ink", "oil-1", 100, result_), 1u);
+  EXPECT_EQ(*Publish("oil", "oil-1"), 3u);
+  Open();
+  EXPECT_EQ(catalog_->Resolve("oil@2")->job_step, 200u);
+  EXPECT_EQ(catalog_->Resolve("oil@2")->job_id, "oil-1");
+  EXPECT_EQ(catalog_->Resolve("oil@3")->job_step, 0u);
+  EXPECT_EQ(*catalog_->FindCheckpoint("oil", "oil-1", 200), 2u);
+  EXPECT_EQ(*catalog_->FindCheckpoint("oil", "oil-1", 300), std::nullopt);
+  EXPECT_EQ(*Publish("oil", "oil-1"), 3u) << "the result is still the result";
+}
+
 TEST_F(ModelCatalogTest, ShippedAndPublishedVersionsShareTheirNumbers) {
   WriteModel(shipped_ / "van-gogh/1", "a");
   WriteModel(shipped_ / "van-gogh/2", "b");

@@ -11,6 +11,7 @@
 namespace atelier::server {
 namespace {
 
+// NOLINTNEXTLINE(bugprone-throwing-static-initialization): arithmetic only
 const absl::Time kNow = absl::FromUnixSeconds(1'700'000'000);
 
 ServedPictures Served(std::uint32_t batch_size) {

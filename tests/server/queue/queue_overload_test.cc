@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <random>
+#include <utility>
 #include <vector>
 
 #include "tests/server/queue/queue_fixture.h"
@@ -90,7 +91,7 @@ class OverloadTest : public testing::QueueFixture {
     while (idle_ > 0) {
       std::vector<RequestId> batch;
       absl::Duration work;
-      while (static_cast<int>(batch.size()) < load_->batch) {
+      while (std::cmp_less(batch.size(), load_->batch)) {
         const auto next = queue_.TakeNext();
         if (!next.has_value()) {
           break;
@@ -129,7 +130,7 @@ class OverloadTest : public testing::QueueFixture {
   };
 
   const Load* load_ = nullptr;
-  std::mt19937 random_{7};
+  std::mt19937 random_{7};  // NOLINT(bugprone-random-generator-seed): the same load every time
   std::uniform_real_distribution<double> noise_{0.8, 1.2};
   int idle_ = 0;
   std::multimap<absl::Time, Batch> busy_;

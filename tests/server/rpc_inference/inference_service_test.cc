@@ -69,10 +69,10 @@ TEST_F(InferenceServiceTest, PixelsComeBackAsTheyWent) {
   for (const std::int64_t dimension : {2, 3, 16, 20}) {
     input.add_shape(dimension);
   }
-  request.add_raw_input_contents(std::string(2 * 3 * 16 * 20 * 4, '\0'));
+  request.add_raw_input_contents(std::string(2UL * 3 * 16 * 20 * 4, '\0'));
   auto status = Infer(request);
   for (const std::size_t place : {0U, 1U}) {
-    StylizeOutcome outcome = SampleOutcome(std::string(3 * 32 * 40 * 4, place == 0 ? 'a' : 'b'));
+    StylizeOutcome outcome = SampleOutcome(std::string(3UL * 32 * 40 * 4, place == 0 ? 'a' : 'b'));
     outcome.layout = PixelLayout::kFp32Chw;
     outcome.height = 32;
     outcome.width = 40;
@@ -82,7 +82,7 @@ TEST_F(InferenceServiceTest, PixelsComeBackAsTheyWent) {
   EXPECT_EQ(response_.outputs(0).datatype(), "FP32");
   EXPECT_THAT(response_.outputs(0).shape(), ElementsAre(2, 3, 32, 40));
   EXPECT_EQ(response_.raw_output_contents(0),
-            std::string(3 * 32 * 40 * 4, 'a') + std::string(3 * 32 * 40 * 4, 'b'));
+            std::string(3UL * 32 * 40 * 4, 'a') + std::string(3UL * 32 * 40 * 4, 'b'));
 }
 
 TEST_F(InferenceServiceTest, TheFirstErrorOfABatchIsTheAnswerAndCancelsTheOthers) {

@@ -71,7 +71,15 @@ class CatalogServicesTest : public ::testing::Test {
     }
     std::ofstream(folder_ / "card.md") << "# Card";
     catalog_ = *DatasetCatalog::Create({.datasets_directory = folder_ / "datasets"});
-    datasets_ = std::make_unique<DatasetService>(*catalog_);
+    keeper_ = *DatasetKeeper::Create(
+        {.catalog = catalog_.get(), .directory = folder_ / "datasets", .uses = [](auto) {
+           return std::vector<DatasetUse>();
+         }});
+    uploads_ = *DatasetUploads::Create({.keeper = keeper_.get(),
+                                        .gatherer = &gatherer_,
+                                        .directory = folder_ / "datasets/.uploads"});
+    datasets_ = std::make_unique<DatasetService>(
+        DatasetRoom{*catalog_, *keeper_, *uploads_, threads_, dataset_probe_});
     int port = 0;
     grpc::ServerBuilder builder;
     builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
@@ -119,6 +127,10 @@ class CatalogServicesTest : public ::testing::Test {
   ModelManager manager_{{.catalog = &room_.catalog(), .loads = &loads_}};
   ModelService models_;
   std::unique_ptr<DatasetCatalog> catalog_;
+  std::unique_ptr<DatasetKeeper> keeper_;
+  PictureGatherer gatherer_{{}};
+  std::unique_ptr<DatasetUploads> uploads_;
+  DatasetProbe dataset_probe_{metrics_};
   std::unique_ptr<DatasetService> datasets_;
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<v1::ModelService::Stub> model_stub_;

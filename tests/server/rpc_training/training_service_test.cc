@@ -12,14 +12,15 @@ namespace atelier::server {
 namespace {
 
 using internal::v1::JobFinished;
-using testing::ElementsAre;
-using testing::IsEmpty;
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
 
 class TrainingServiceTest : public JobHarness {
  protected:
   TrainingServiceTest() {
     Begin();
-    service_ = std::make_unique<TrainingService>(*manager_);
+    service_ = std::make_unique<TrainingService>(*manager_,
+                                                 ArtifactRoom{options_.jobs_directory, threads_});
     int port = 0;
     grpc::ServerBuilder builder;
     builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
@@ -72,6 +73,7 @@ class TrainingServiceTest : public JobHarness {
     return watched;
   }
 
+  TransferThreads threads_{1, SystemClock()};
   std::unique_ptr<TrainingService> service_;
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<v1::TrainingService::Stub> stub_;
@@ -95,6 +97,35 @@ TEST_F(TrainingServiceTest, JobsAreCreatedFetchedAndCancelled) {
   v1::Job job;
   EXPECT_TRUE(stub_->CancelJob(&context, request, &job).ok());
   EXPECT_EQ(job.state(), v1::JOB_STATE_CANCELLING);
+}
+
+TEST_F(TrainingServiceTest, JobsArePausedAndResumed) {
+  ASSERT_TRUE(Call(Spec("a")).ok());
+  const TestLease lease = Launched(0);
+  Run(lease);
+  v1::PauseJobRequest pause;
+  pause.set_job_id("a");
+  v1::Job job;
+  {
+    grpc::ClientContext context;
+    EXPECT_TRUE(stub_->PauseJob(&context, pause, &job).ok());
+  }
+  EXPECT_EQ(job.state(), v1::JOB_STATE_PAUSING);
+  Finish(lease, JobFinished::OUTCOME_STOPPED);
+  ASSERT_TRUE(Becomes("a", v1::JOB_STATE_PAUSED));
+  v1::ResumeJobRequest resume;
+  resume.set_job_id("a");
+  {
+    grpc::ClientContext context;
+    EXPECT_TRUE(stub_->ResumeJob(&context, resume, &job).ok());
+  }
+  EXPECT_EQ(job.state(), v1::JOB_STATE_QUEUED);
+  pause.set_job_id("nobody");
+  resume.set_job_id("");
+  grpc::ClientContext pause_context;
+  EXPECT_TRUE(absl::IsNotFound(FromGrpcStatus(stub_->PauseJob(&pause_context, pause, &job))));
+  grpc::ClientContext resume_context;
+  EXPECT_EQ(FieldOf(FromGrpcStatus(stub_->ResumeJob(&resume_context, resume, &job))), "job_id");
 }
 
 TEST_F(TrainingServiceTest, ErrorsKeepTheirCodeAndFacts) {

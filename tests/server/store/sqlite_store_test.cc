@@ -180,6 +180,71 @@ TEST_F(SqliteStoreTest, LayoutTwoMigratesWithItsModelsAndLabels) {
   EXPECT_TRUE(status.ok()) << status;
 }
 
+// The rows that a program with layout 3 could have left.
+TEST_F(SqliteStoreTest, LayoutThreeMigratesWithItsJobsAndKeptModels) {
+  {
+    const auto connection = *SqliteConnection::Open({.path = Options().path});
+    ASSERT_TRUE(Migrate(*connection, 3).ok());
+    v1::JobSpec spec;
+    spec.set_job_id("old");
+    SqliteStatement statement = connection->Prepare(
+        "INSERT INTO jobs VALUES (5, 'old', ?, 1, '', 2, 2, 1, 2, NULL, NULL, 0, 1, '[]', 100, 1, "
+        "'')");
+    statement.BindBlob(1, spec.SerializeAsString());
+    ASSERT_TRUE(statement.Run().ok());
+    ASSERT_TRUE(connection->Execute("INSERT INTO kept_models VALUES ('oil', 2, '256')").ok());
+  }
+  const auto store = *SqliteStore::Open(Options());
+  const absl::Status status = store->Write([](Writer& writer) -> absl::Status {
+    ATELIER_ASSIGN_OR_RETURN(JobRecord record, writer.GetJob("old"));
+    EXPECT_EQ(record.checkpoint_step, 100u);
+    EXPECT_EQ(record.fruitless_attempts, 1u);
+    EXPECT_EQ(record.crashes, 0u);
+    EXPECT_EQ(record.crash_step, 0u);
+    ATELIER_ASSIGN_OR_RETURN(const auto kept, writer.ListKept());
+    EXPECT_EQ(kept.size(), 1u);
+    record.crashes = 3;
+    return writer.UpdateJob(record);
+  });
+  EXPECT_TRUE(status.ok()) << status;
+}
+
+// The rows that a program with layout 3 could have left.
+TEST_F(SqliteStoreTest, LayoutThreeMigratesWithItsModelsAndTakesCheckpointsOfTheirJobs) {
+  {
+    const auto connection = *SqliteConnection::Open({.path = Options().path});
+    ASSERT_TRUE(Migrate(*connection, 3).ok());
+    ASSERT_TRUE(connection
+                    ->Execute("INSERT INTO models VALUES ('oil', 3, 'job-1', 1000000, 'faststyle', "
+                              "'lite', 'strength size', 42, 'fp32', 'ab', 5, 1), "
+                              "('oil', 4, NULL, 1000000, 'cut', '', '', 7, 'fp32', 'cd', 6, 0), "
+                              "('oil', 5, NULL, 1000000, 'cut', '', '', 7, 'fp32', 'cd', 6, 0)")
+                    .ok());
+    ASSERT_TRUE(connection->Execute("INSERT INTO kept_models VALUES ('oil', 4, '256')").ok());
+  }
+  const auto store = *SqliteStore::Open(Options());
+  const absl::Status status = store->Write([](Writer& writer) -> absl::Status {
+    ATELIER_ASSIGN_OR_RETURN(const auto models, writer.ListModels());
+    EXPECT_EQ(models.size(), 3u);
+    EXPECT_EQ(models[0].job_id, "job-1");
+    EXPECT_EQ(models[0].job_step, 0u);
+    EXPECT_EQ(models[0].weights_bytes, 5u);
+    EXPECT_TRUE(models[0].deleted);
+    EXPECT_EQ(models[1].job_id, "");
+    EXPECT_EQ(writer.ListKept()->size(), 1u);
+    EXPECT_EQ(writer.FindModelOfJob("job-1")->value().version, 3u);
+    ModelRecord record = models[0];
+    record.version = 6;
+    record.deleted = false;
+    EXPECT_TRUE(absl::IsAlreadyExists(writer.InsertModel(record)));
+    record.job_step = 100;
+    ATELIER_RETURN_IF_ERROR(writer.InsertModel(record));
+    RatingRecord rating = {.request_id = "a", .name = "oil", .version = 6, .score = 4};
+    return writer.PutRating(rating);
+  });
+  EXPECT_TRUE(status.ok()) << status;
+}
+
 TEST_F(SqliteStoreTest, ReopeningMigratesOnlyOnce) {
   for (int i = 0; i < 3; ++i) {
     ASSERT_TRUE(SqliteStore::Open(Options()).ok());

@@ -102,6 +102,8 @@ TEST_P(StoreContract, AJobComesBackAsItWasWritten) {
   written.fence = 4;
   written.checkpoint_step = 200;
   written.fruitless_attempts = 2;
+  written.crashes = 7;
+  written.crash_step = 150;
   written.result_directory = "oil-1/attempts/4/result";
   ASSERT_TRUE(store().Write([&](Writer& writer) { return writer.UpdateJob(written); }).ok());
 
@@ -111,6 +113,8 @@ TEST_P(StoreContract, AJobComesBackAsItWasWritten) {
   EXPECT_EQ(read.fence, 4u);
   EXPECT_EQ(read.checkpoint_step, 200u);
   EXPECT_EQ(read.fruitless_attempts, 2u);
+  EXPECT_EQ(read.crashes, 7u);
+  EXPECT_EQ(read.crash_step, 150u);
   EXPECT_EQ(read.result_directory, written.result_directory);
 }
 
@@ -354,6 +358,111 @@ TEST_P(StoreContract, WhatIsKeptComesBackWithItsSizes) {
                     EXPECT_EQ(kept[0].version, 1u);
                     EXPECT_THAT(kept[0].warmup_sizes, IsEmpty());
                     EXPECT_THAT(kept[1].warmup_sizes, ElementsAre(256u, 1024u));
+                    return absl::OkStatus();
+                  })
+                  .ok());
+}
+
+TEST_P(StoreContract, AJobHasOneResultAndAVersionForEachNameAndCheckpoint) {
+  const auto insert = [this](const std::string& name, std::uint32_t version, std::uint64_t step) {
+    return store().Write([&](Writer& writer) {
+      ModelRecord record = Model(name, version, "job-1");
+      record.job_step = step;
+      return writer.InsertModel(record);
+    });
+  };
+  ASSERT_TRUE(insert("oil", 1, 0).ok());
+  EXPECT_TRUE(insert("oil", 2, 100).ok());
+  EXPECT_TRUE(insert("oil", 3, 200).ok());
+  EXPECT_TRUE(insert("ink", 1, 100).ok());
+  EXPECT_TRUE(absl::IsAlreadyExists(insert("ink", 2, 0))) << "another result";
+  EXPECT_TRUE(absl::IsAlreadyExists(insert("oil", 4, 100)));
+  ASSERT_TRUE(store()
+                  .Write([](Writer& writer) -> absl::Status {
+                    EXPECT_EQ(writer.FindModelOfJob("job-1")->value().version, 1u);
+                    const auto of_step = writer.FindModelOfCheckpoint("oil", "job-1", 100);
+                    EXPECT_EQ(of_step->value().version, 2u);
+                    EXPECT_EQ(of_step->value().job_step, 100u);
+                    EXPECT_FALSE(writer.FindModelOfCheckpoint("ink", "job-1", 200)->has_value());
+                    return writer.MarkModelDeleted("oil", 2);
+                  })
+                  .ok());
+  ASSERT_TRUE(store()
+                  .Read([](Reader& reader) -> absl::Status {
+                    EXPECT_FALSE(reader.FindModelOfCheckpoint("oil", "job-1", 100)->has_value());
+                    return absl::OkStatus();
+                  })
+                  .ok());
+  EXPECT_TRUE(insert("oil", 4, 100).ok()) << "its version was deleted";
+}
+
+RatingRecord Rating(const std::string& id, std::uint32_t version, std::uint32_t score,
+                    const std::string& note = "") {
+  return {.request_id = id,
+          .name = "oil",
+          .version = version,
+          .score = score,
+          .note = note,
+          .time = absl::FromUnixSeconds(1000)};
+}
+
+TEST_P(StoreContract, ARequestHasOneRating) {
+  ASSERT_TRUE(store()
+                  .Write([](Writer& writer) -> absl::Status {
+                    for (RatingRecord record :
+                         {Rating("a", 1, 5, "good"), Rating("b", 1, 2), Rating("c", 2, 1, "bad"),
+                          Rating("a", 1, 3, "so so")}) {
+                      ATELIER_RETURN_IF_ERROR(writer.PutRating(record));
+                    }
+                    return absl::OkStatus();
+                  })
+                  .ok());
+  ASSERT_TRUE(store()
+                  .Read([](Reader& reader) -> absl::Status {
+                    ATELIER_ASSIGN_OR_RETURN(const auto found, reader.FindRating("a"));
+                    EXPECT_EQ(found->score, 3u);
+                    EXPECT_EQ(found->note, "so so");
+                    EXPECT_EQ(found->time, absl::FromUnixSeconds(1000));
+                    EXPECT_FALSE(reader.FindRating("z")->has_value());
+                    ATELIER_ASSIGN_OR_RETURN(const auto all, reader.ListRatings("oil", 1, 0, 10));
+                    EXPECT_EQ(all.size(), 2u);
+                    EXPECT_EQ(all[0].request_id, "a") << "the newest first";
+                    ATELIER_ASSIGN_OR_RETURN(const auto older,
+                                             reader.ListRatings("oil", 1, all[0].number, 10));
+                    EXPECT_EQ(older.size(), 1u);
+                    ATELIER_ASSIGN_OR_RETURN(const auto totals, reader.SumRatings("oil", 1, 5));
+                    EXPECT_EQ(totals.count(), 2u);
+                    EXPECT_EQ(totals.mean(), 2.5);
+                    EXPECT_THAT(totals.notes, ElementsAre("so so"));
+                    return absl::OkStatus();
+                  })
+                  .ok());
+}
+
+TEST_P(StoreContract, RatingsCanBeRemovedAndTheOldestFallOut) {
+  ASSERT_TRUE(store()
+                  .Write([](Writer& writer) -> absl::Status {
+                    for (std::uint64_t i = 0; i < kKeptRatings + 3; ++i) {
+                      RatingRecord record = Rating(std::to_string(i), 1, 4);
+                      ATELIER_RETURN_IF_ERROR(writer.PutRating(record));
+                    }
+                    RatingRecord other = Rating("other", 2, 4);
+                    return writer.PutRating(other);
+                  })
+                  .ok());
+  ASSERT_TRUE(store()
+                  .Write([](Writer& writer) -> absl::Status {
+                    EXPECT_EQ(writer.SumRatings("oil", 1, 5)->count(), kKeptRatings);
+                    EXPECT_FALSE(writer.FindRating("2")->has_value());
+                    EXPECT_TRUE(writer.FindRating("3")->has_value());
+                    return writer.RemoveRatings("oil", 1);
+                  })
+                  .ok());
+  ASSERT_TRUE(store()
+                  .Read([](Reader& reader) -> absl::Status {
+                    EXPECT_EQ(reader.SumRatings("oil", 1, 5)->count(), 0u);
+                    EXPECT_EQ(reader.SumRatings("oil", 1, 5)->mean(), 0);
+                    EXPECT_EQ(reader.SumRatings("oil", 2, 5)->count(), 1u);
                     return absl::OkStatus();
                   })
                   .ok());

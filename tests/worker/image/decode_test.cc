@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "tests/worker/image/decoded.h"
 #include "tests/worker/image/sample_files.h"
 #include "worker/image/codec.h"
 #include "worker/image/mat_tensor.h"
@@ -12,6 +13,7 @@ namespace atelier::image {
 namespace {
 
 using testing::Channels;
+using testing::Decoded;
 using ::testing::ElementsAre;
 using testing::Exif;
 using testing::ExtendedWebpOf;
@@ -26,12 +28,6 @@ using testing::PngLayout;
 using testing::PngOf;
 using testing::WebpOf;
 using testing::WithJpegSegment;
-
-DecodedImage Decoded(const std::string& bytes) {
-  absl::StatusOr<DecodedImage> image = DecodeImage(bytes);
-  EXPECT_TRUE(image.ok()) << image.status();
-  return image.ok() ? *std::move(image) : DecodedImage();
-}
 
 cv::Vec3b PixelAt(const DecodedImage& image, int y, int x) {
   return MatOver(image.rgb).at<cv::Vec3b>(y, x);

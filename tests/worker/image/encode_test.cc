@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "tests/worker/image/decoded.h"
 #include "tests/worker/image/sample_files.h"
 #include "worker/image/codec.h"
 #include "worker/image/icc.h"
@@ -11,6 +12,7 @@
 namespace atelier::image {
 namespace {
 
+using testing::Decoded;
 using testing::Exif;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -26,12 +28,6 @@ std::string Encoded(const cv::Mat& rgb, const at::Tensor& alpha, const EncodeOpt
   absl::StatusOr<std::string> bytes = EncodeImage(TensorOver(rgb), alpha, options);
   EXPECT_TRUE(bytes.ok()) << bytes.status();
   return bytes.ok() ? *std::move(bytes) : std::string();
-}
-
-DecodedImage Decoded(const std::string& bytes) {
-  absl::StatusOr<DecodedImage> image = DecodeImage(bytes);
-  EXPECT_TRUE(image.ok()) << image.status();
-  return image.ok() ? *std::move(image) : DecodedImage();
 }
 
 TEST(Encode, ComesBackInEveryFormatAtOddSizes) {

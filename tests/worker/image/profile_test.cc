@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "tests/worker/image/decoded.h"
 #include "tests/worker/image/sample_files.h"
 #include "worker/image/codec.h"
 #include "worker/image/icc.h"
@@ -14,6 +15,7 @@ namespace atelier::image {
 namespace {
 
 using ::testing::Contains;
+using testing::Decoded;
 using ::testing::ElementsAre;
 using testing::ExtendedWebpOf;
 using ::testing::HasSubstr;
@@ -30,12 +32,6 @@ using testing::SrgbProfileOfLittleCms;
 using testing::SwappedRgbProfile;
 
 constexpr char kIccFlag = 0x20;
-
-DecodedImage Decoded(const std::string& bytes) {
-  absl::StatusOr<DecodedImage> image = DecodeImage(bytes);
-  EXPECT_TRUE(image.ok()) << image.status();
-  return image.ok() ? *std::move(image) : DecodedImage();
-}
 
 cv::Mat RedAndGreenExchanged(const cv::Mat& rgb) { return testing::Channels(rgb, {1, 0, 2}); }
 

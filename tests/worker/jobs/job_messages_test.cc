@@ -86,6 +86,8 @@ TEST(JobMessagesTest, ProgressHasPercentAndTheTimeLeftOnceItIsKnown) {
   progress.metrics_step = 20;
   EXPECT_DOUBLE_EQ(ToProgress(progress).metrics().at("kernel_distance"), 0.125);
   EXPECT_EQ(ToProgress(progress).metrics_step(), 20);
+  progress.memory_bytes = 3ULL << 30;
+  EXPECT_EQ(ToProgress(progress).memory_bytes(), 3ULL << 30);
   progress.seconds_left = -1;
   EXPECT_FALSE(ToProgress(progress).has_eta());
 }

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "common/process_memory.h"
+
 namespace atelier::worker {
 namespace {
 

@@ -136,7 +136,7 @@ grpc::Status PuppetServer::Listen(bool bulk, grpc::ServerContext* context,
     }
     if (hello && !options_.silent) {
       ServerMessage welcome;
-      welcome.mutable_welcome()->set_protocol(1);
+      welcome.mutable_welcome()->set_protocol(options_.protocol);
       welcome.mutable_welcome()->set_session(++sessions_);
       welcome.mutable_welcome()->set_heartbeat_ms(options_.heartbeat_ms);
       for (const internal::v1::LoadModel& load : options_.preload) {

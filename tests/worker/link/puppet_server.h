@@ -33,6 +33,7 @@ class PuppetServer final : public internal::v1::WorkerLink::Service {
     // Says nothing at all after Hello.
     bool silent = false;
     // Of the Welcome.
+    std::uint32_t protocol = 1;
     std::vector<internal::v1::LoadModel> preload;
     // Does not answer the end of a stream until it is cut.
     bool never_ends = false;

@@ -11,6 +11,7 @@
 #include <string>
 
 #include "tests/support/temp_dir.h"
+#include "tests/worker/metrics/golden.h"
 #include "tests/worker/metrics/test_pictures.h"
 #include "worker/metrics/feature_network.h"
 #include "worker/metrics/feature_statistics.h"
@@ -22,15 +23,6 @@ namespace atelier::metrics {
 namespace {
 
 using ::testing::HasSubstr;
-
-torch::Tensor Golden(const std::string& name) {
-  static const models::TensorMap expected =
-      models::ReadSafetensors(
-          std::filesystem::path(ATELIER_SOURCE_DIR) / "tests/golden/metrics.safetensors", 1u << 20)
-          .value()
-          .tensors;
-  return expected.at(name);
-}
 
 torch::Tensor Photo() { return TestPicture(300, 272, 0); }
 torch::Tensor Result() { return TestPicture(300, 272, 1); }

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "tests/golden/reference.h"
+#include "tests/worker/metrics/golden.h"
 #include "worker/metrics/feature_statistics.h"
 #include "worker/metrics/frechet.h"
 #include "worker/metrics/kernel_distance.h"
@@ -21,14 +22,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-double Golden(const std::string& name) {
-  static const models::TensorMap expected =
-      models::ReadSafetensors(
-          std::filesystem::path(ATELIER_SOURCE_DIR) / "tests/golden/metrics.safetensors", 1u << 20)
-          .value()
-          .tensors;
-  return expected.at(name).item<double>();
-}
+double GoldenNumber(const std::string& name) { return Golden(name).item<double>(); }
 
 // Double [count, 6].
 torch::Tensor Uniform(std::uint64_t first, std::int64_t count) {
@@ -99,7 +93,7 @@ TEST(FeatureStatistics, RefuseWhatIsNotFiniteAndAnotherWidth) {
 
 TEST(FrechetDistance, EqualsScipy) {
   const double distance = FrechetDistance(StatisticsOf(GoldenA()), StatisticsOf(GoldenB())).value();
-  EXPECT_NEAR(distance, Golden("frechet"), 1e-9);
+  EXPECT_NEAR(distance, GoldenNumber("frechet"), 1e-9);
 }
 
 TEST(FrechetDistance, OfDiagonalGaussiansIsTheTextbooks) {
@@ -147,12 +141,12 @@ TEST(FrechetDistance, RefusesFeaturesOfTwoNetworks) {
 }
 
 TEST(KernelDistance, EqualsNumpy) {
-  EXPECT_NEAR(SquaredMmd(GoldenA(), GoldenB()), Golden("squared_mmd"), 1e-10);
+  EXPECT_NEAR(SquaredMmd(GoldenA(), GoldenB()), GoldenNumber("squared_mmd"), 1e-10);
   const KernelDistance distance =
       ComputeKernelDistance(GoldenA(), GoldenB(), {.subsets = 7, .subset_size = 12, .seed = 5})
           .value();
-  EXPECT_NEAR(distance.mean, Golden("kernel_mean"), 1e-10);
-  EXPECT_NEAR(distance.deviation, Golden("kernel_deviation"), 1e-10);
+  EXPECT_NEAR(distance.mean, GoldenNumber("kernel_mean"), 1e-10);
+  EXPECT_NEAR(distance.deviation, GoldenNumber("kernel_deviation"), 1e-10);
 }
 
 TEST(KernelDistance, IsNearZeroForOneKindAndGrowsWithTheShift) {
@@ -192,8 +186,8 @@ TEST(KernelDistance, NamesWhatItNeeds) {
 
 TEST(PrecisionRecall, EqualsScipy) {
   const PrecisionRecall shares = ComputePrecisionRecall(GoldenA(), GoldenB()).value();
-  EXPECT_NEAR(shares.precision, Golden("precision"), 1e-12);
-  EXPECT_NEAR(shares.recall, Golden("recall"), 1e-12);
+  EXPECT_NEAR(shares.precision, GoldenNumber("precision"), 1e-12);
+  EXPECT_NEAR(shares.recall, GoldenNumber("recall"), 1e-12);
 }
 
 TEST(PrecisionRecall, AreOneForEqualSetsAndZeroForFarOnes) {
@@ -232,7 +226,7 @@ TEST(PrecisionRecall, NamesWhatItNeeds) {
 }
 
 TEST(Diversity, IsTheMeanDistanceOfTwoPictures) {
-  EXPECT_NEAR(ComputeDiversity(GoldenA()).value(), Golden("diversity"), 1e-10);
+  EXPECT_NEAR(ComputeDiversity(GoldenA()).value(), GoldenNumber("diversity"), 1e-10);
   const torch::Tensor points = torch::tensor({{0.0, 0.0}, {3.0, 4.0}}, torch::kDouble);
   EXPECT_EQ(ComputeDiversity(points).value(), 5.0);
   EXPECT_EQ(ComputeDiversity(torch::ones({9, 4}, torch::kDouble)).value(), 0.0);

@@ -10,6 +10,7 @@
 
 #include "tests/golden/reference.h"
 #include "tests/support/temp_dir.h"
+#include "tests/worker/models/golden_files.h"
 #include "worker/models/feature_network.h"
 #include "worker/models/generator_table.h"
 #include "worker/models/safetensors.h"
@@ -22,12 +23,8 @@ namespace {
 namespace fs = std::filesystem;
 using Shapes = std::map<std::string, std::vector<std::int64_t>>;
 
-constexpr std::uint64_t kMaxBytes = 64u << 20;
-
 TensorMap Expected(const std::string& name) {
-  return ReadSafetensors(fs::path(ATELIER_SOURCE_DIR) / "tests/golden" / name, kMaxBytes)
-      .value()
-      .tensors;
+  return ReadSafetensors(GoldenFile(name), kMaxBytes).value().tensors;
 }
 
 void ExpectNear(const torch::Tensor& actual, const torch::Tensor& expected, double tolerance) {

@@ -13,6 +13,7 @@
 #include "common/files.h"
 #include "tests/golden/reference.h"
 #include "tests/support/temp_dir.h"
+#include "tests/worker/models/golden_files.h"
 #include "worker/models/expected_shapes.h"
 #include "worker/models/generator_table.h"
 #include "worker/models/import_weights.h"
@@ -28,12 +29,6 @@ namespace fs = std::filesystem;
 using testing::AllOf;
 using testing::HasSubstr;
 
-constexpr std::uint64_t kMaxBytes = 64u << 20;
-
-fs::path Golden(const std::string& name) {
-  return fs::path(ATELIER_SOURCE_DIR) / "tests/golden" / name;
-}
-
 TensorMap Zeros(const Shapes& shapes) {
   TensorMap tensors;
   for (const auto& [name, shape] : shapes) {
@@ -42,8 +37,6 @@ TensorMap Zeros(const Shapes& shapes) {
   }
   return tensors;
 }
-
-std::string Message(const absl::Status& status) { return std::string(status.message()); }
 
 std::vector<Architecture> Architectures() {
   std::vector<Architecture> all = {
@@ -108,7 +101,7 @@ INSTANTIATE_TEST_SUITE_P(Both, PythonFiles, testing::Values("zip", "old"),
                          [](const auto& info) { return info.param; });
 
 TEST_P(PythonFiles, GiveThePicturesThatTheyGiveInPython) {
-  const auto bytes = ReadFile(Golden("interchange_" + GetParam() + ".pth"), kMaxBytes);
+  const auto bytes = ReadFile(GoldenFile("interchange_" + GetParam() + ".pth"), kMaxBytes);
   ASSERT_TRUE(bytes.ok()) << bytes.status();
   const auto tensors = ParseWeights(*bytes);
   ASSERT_TRUE(tensors.ok()) << tensors.status();
@@ -119,7 +112,7 @@ TEST_P(PythonFiles, GiveThePicturesThatTheyGiveInPython) {
   ASSERT_TRUE(LoadWeights(*network, imported->tensors, /*strict=*/true).ok());
   const torch::InferenceMode inference;
   const torch::Tensor expected =
-      ReadSafetensors(Golden("interchange.safetensors"), kMaxBytes)->tensors.at("resnet");
+      ReadSafetensors(GoldenFile("interchange.safetensors"), kMaxBytes)->tensors.at("resnet");
   EXPECT_LE((network->forward(golden::Picture(32, 40)) - expected).abs().max().item<double>(),
             1e-5);
 }
@@ -139,7 +132,7 @@ TEST(Golden, TransformerNetGivesTheReferenceOutput) {
   network->named_parameters()["deconv3.conv2d.weight"].mul_(60.0);
   network->named_parameters()["deconv3.conv2d.bias"].add_(127.5);
   const torch::Tensor pixels =
-      ReadSafetensors(Golden("interchange.safetensors"), kMaxBytes)->tensors.at("transformer");
+      ReadSafetensors(GoldenFile("interchange.safetensors"), kMaxBytes)->tensors.at("transformer");
   const torch::Tensor expected = pixels / 127.5 - 1.0;
   const torch::Tensor picture = golden::Picture(32, 40);
   EXPECT_LE((network->forward(picture) - expected.clamp(-1.0, 1.0)).abs().max().item<double>(),
@@ -286,13 +279,13 @@ TEST(GeneratorTable, HasTheNamesThatAJobMayChoose) {
 }
 
 TEST(WeightsFormat, IsToldByTheContents) {
-  EXPECT_EQ(*DetectWeightsFormat(*ReadFile(Golden("interchange_zip.pth"), kMaxBytes)),
+  EXPECT_EQ(*DetectWeightsFormat(*ReadFile(GoldenFile("interchange_zip.pth"), kMaxBytes)),
             WeightsFormat::kTorchPickle);
-  EXPECT_EQ(*DetectWeightsFormat(*ReadFile(Golden("interchange_old.pth"), kMaxBytes)),
+  EXPECT_EQ(*DetectWeightsFormat(*ReadFile(GoldenFile("interchange_old.pth"), kMaxBytes)),
             WeightsFormat::kTorchPickle);
-  EXPECT_EQ(*DetectWeightsFormat(*ReadFile(Golden("interchange_script.pt"), kMaxBytes)),
+  EXPECT_EQ(*DetectWeightsFormat(*ReadFile(GoldenFile("interchange_script.pt"), kMaxBytes)),
             WeightsFormat::kTorchScript);
-  EXPECT_EQ(*DetectWeightsFormat(*ReadFile(Golden("interchange.safetensors"), kMaxBytes)),
+  EXPECT_EQ(*DetectWeightsFormat(*ReadFile(GoldenFile("interchange.safetensors"), kMaxBytes)),
             WeightsFormat::kSafetensors);
   for (const char* text : {"", "GIF89a", "PK", "\x89PNG\r\n\x1a\n"}) {
     EXPECT_EQ(DetectWeightsFormat(text).status().code(), absl::StatusCode::kInvalidArgument);
@@ -300,18 +293,18 @@ TEST(WeightsFormat, IsToldByTheContents) {
 }
 
 TEST(ParseWeights, RefusesTorchScriptAndCutOffFiles) {
-  const std::string script = *ReadFile(Golden("interchange_script.pt"), kMaxBytes);
+  const std::string script = *ReadFile(GoldenFile("interchange_script.pt"), kMaxBytes);
   EXPECT_THAT(Message(ParseWeights(script).status()), HasSubstr("TorchScript"));
   for (const char* name :
        {"interchange_zip.pth", "interchange_old.pth", "interchange.safetensors"}) {
-    const std::string whole = *ReadFile(Golden(name), kMaxBytes);
+    const std::string whole = *ReadFile(GoldenFile(name), kMaxBytes);
     EXPECT_EQ(ParseWeights(std::string_view(whole).substr(0, whole.size() / 2)).status().code(),
               absl::StatusCode::kDataLoss)
         << name;
   }
 }
 
-TensorMap Samples() {
+TensorMap TensorsOfEveryType() {
   return {{"float", torch::tensor({1.5F, -2.0F, 3.0F}).reshape({3, 1})},
           {"byte", torch::tensor({1, 2, 255}, torch::kByte)},
           {"half", torch::tensor({0.5F}).to(torch::kHalf)},
@@ -328,10 +321,10 @@ TensorMap Samples() {
 
 TEST(TorchPickleWriter, IsReadBackByTheReader) {
   const test::TempDir directory;
-  ASSERT_TRUE(WriteTorchPickle(directory / "w.pth", Samples()).ok());
+  ASSERT_TRUE(WriteTorchPickle(directory / "w.pth", TensorsOfEveryType()).ok());
   const absl::StatusOr<TensorMap> read = ReadTorchPickle(directory / "w.pth", kMaxBytes);
   ASSERT_TRUE(read.ok()) << read.status();
-  const TensorMap samples = Samples();
+  const TensorMap samples = TensorsOfEveryType();
   ASSERT_EQ(read->size(), samples.size());
   for (const auto& [name, tensor] : samples) {
     EXPECT_EQ(read->at(name).scalar_type(), tensor.scalar_type()) << name;
@@ -375,7 +368,7 @@ TEST(TorchPickleWriter, WritesTheGoldenFile) {
   if (const char* folder = std::getenv("ATELIER_WRITE_GOLDEN")) {
     ASSERT_TRUE(WriteFileAtomically(fs::path(folder) / "atelier_state_dict.pth", bytes).ok());
   }
-  EXPECT_TRUE(bytes == ReadFile(Golden("atelier_state_dict.pth"), kMaxBytes).value());
+  EXPECT_TRUE(bytes == ReadFile(GoldenFile("atelier_state_dict.pth"), kMaxBytes).value());
 }
 
 }  // namespace

@@ -9,11 +9,10 @@
 
 #include "common/files.h"
 #include "tests/support/temp_dir.h"
+#include "tests/worker/models/golden_files.h"
 
 namespace atelier::models {
 namespace {
-
-constexpr std::uint64_t kMaxBytes = 1u << 20;
 
 std::string File(const std::string& header, const std::string& data) {
   const std::uint64_t length = header.size();

@@ -12,19 +12,13 @@
 #include <vector>
 
 #include "common/files.h"
+#include "tests/worker/models/golden_files.h"
 #include "worker/models/safetensors.h"
 
 namespace atelier::models {
 namespace {
 
-namespace fs = std::filesystem;
 using std::string_literals::operator""s;
-
-constexpr std::uint64_t kMaxBytes = 1u << 20;
-
-fs::path Golden(const std::string& name) {
-  return fs::path(ATELIER_SOURCE_DIR) / "tests/golden" / name;
-}
 
 class TorchSaveLayouts : public testing::TestWithParam<std::string> {};
 INSTANTIATE_TEST_SUITE_P(Both, TorchSaveLayouts, testing::Values("old", "zip"),
@@ -32,10 +26,10 @@ INSTANTIATE_TEST_SUITE_P(Both, TorchSaveLayouts, testing::Values("old", "zip"),
 
 TEST_P(TorchSaveLayouts, GiveTheTensorsThatPythonSaved) {
   const absl::StatusOr<TensorMap> read =
-      ReadTorchPickle(Golden("state_dict_" + GetParam() + ".pth"), kMaxBytes);
+      ReadTorchPickle(GoldenFile("state_dict_" + GetParam() + ".pth"), kMaxBytes);
   ASSERT_TRUE(read.ok()) << read.status();
   const TensorMap expected =
-      ReadSafetensors(Golden("state_dict.safetensors"), kMaxBytes).value().tensors;
+      ReadSafetensors(GoldenFile("state_dict.safetensors"), kMaxBytes).value().tensors;
   ASSERT_EQ(read->size(), expected.size());
   for (const auto& [name, tensor] : expected) {
     ASSERT_TRUE(read->contains(name)) << name;
@@ -47,7 +41,7 @@ TEST_P(TorchSaveLayouts, GiveTheTensorsThatPythonSaved) {
 
 TEST_P(TorchSaveLayouts, CutOffAnywhereAreDataLoss) {
   const std::string whole =
-      ReadFile(Golden("state_dict_" + GetParam() + ".pth"), kMaxBytes).value();
+      ReadFile(GoldenFile("state_dict_" + GetParam() + ".pth"), kMaxBytes).value();
   for (std::size_t length = 0; length < whole.size(); ++length) {
     EXPECT_EQ(ParseTorchPickle(std::string_view(whole).substr(0, length)).status().code(),
               absl::StatusCode::kDataLoss)
@@ -57,7 +51,7 @@ TEST_P(TorchSaveLayouts, CutOffAnywhereAreDataLoss) {
 
 TEST_P(TorchSaveLayouts, WithAnyDamagedByteAreReadOrRefused) {
   const std::string whole =
-      ReadFile(Golden("state_dict_" + GetParam() + ".pth"), kMaxBytes).value();
+      ReadFile(GoldenFile("state_dict_" + GetParam() + ".pth"), kMaxBytes).value();
   for (std::size_t i = 0; i < whole.size(); ++i) {
     for (const unsigned char flip : {0x01, 0x80, 0xff}) {
       std::string damaged = whole;
@@ -306,7 +300,7 @@ TEST(TorchPickle, RefusesCheckpointsThatDoNotSayWhichWeightsAreMeant) {
 
 // As PyTorch's tutorial writes them: the weights in the middle of epochs, losses and moments.
 TEST(TorchPickle, ReadsACheckpointOfPython) {
-  const auto read = ReadTorchPickle(Golden("checkpoint.pth"), kMaxBytes);
+  const auto read = ReadTorchPickle(GoldenFile("checkpoint.pth"), kMaxBytes);
   ASSERT_TRUE(read.ok()) << read.status();
   ASSERT_EQ(read->size(), 2u);
   EXPECT_EQ(read->at("model.1.weight").sizes(), (std::vector<std::int64_t>{2, 3, 1, 1}));

@@ -13,6 +13,7 @@
 
 #include "common/files.h"
 #include "tests/golden/reference.h"
+#include "tests/worker/models/golden_files.h"
 #include "worker/models/torchscript.h"
 #include "worker/models/torchscript_check.h"
 #include "worker/models/torchscript_code.h"
@@ -22,8 +23,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using testing::HasSubstr;
-
-std::string Message(const absl::Status& status) { return std::string(status.message()); }
 
 std::string Saved(const torch::jit::Module& module) {
   std::ostringstream file;

@@ -17,6 +17,7 @@
 #include "common/files.h"
 #include "tests/golden/reference.h"
 #include "tests/support/temp_dir.h"
+#include "tests/worker/models/golden_files.h"
 #include "worker/models/expected_shapes.h"
 #include "worker/models/generator_table.h"
 #include "worker/models/pattern_table.h"
@@ -29,10 +30,8 @@ namespace {
 namespace fs = std::filesystem;
 using GeneratorPtr = std::shared_ptr<nn::Generator>;
 
-constexpr std::uint64_t kMaxBytes = 64u << 20;
-
-std::string Golden(const std::string& name) {
-  return ReadFile(fs::path(ATELIER_SOURCE_DIR) / "tests/golden" / name, kMaxBytes).value();
+std::string GoldenBytes(const std::string& name) {
+  return ReadFile(GoldenFile(name), kMaxBytes).value();
 }
 
 double Difference(const torch::Tensor& a, const torch::Tensor& b) {
@@ -164,7 +163,7 @@ TEST(Export, GoldenDcganIsTheNetworks) {
     const std::string bytes = SerializeTorchScript(*network, Dcgan(64)).value();
     ASSERT_TRUE(WriteFileAtomically(fs::path(folder) / name, bytes).ok());
   }
-  std::istringstream file(Golden(name));
+  std::istringstream file(GoldenBytes(name));
   torch::jit::Module program = torch::jit::load(file, torch::kCPU);
   const torch::NoGradGuard no_grad;
   EXPECT_LE(Difference(program.forward({Noise()}).toTensor(), network->Generate(Noise(), {})),
@@ -208,7 +207,7 @@ TEST(Export, GoldenProgramsAreThoseOfTheNetworks) {
           WriteTorchScript(fs::path(folder) / file, *network, architecture);
       ASSERT_TRUE(written.ok()) << written;
     }
-    const auto program = TorchScriptGenerator::Parse(Golden(file));
+    const auto program = TorchScriptGenerator::Parse(GoldenBytes(file));
     ASSERT_TRUE(program.ok()) << program.status();
     const torch::Tensor picture = golden::Picture(37, 51);
     EXPECT_LE(Difference((*program)->forward(picture), network->forward(picture)), 1e-5) << file;
@@ -220,11 +219,12 @@ INSTANTIATE_TEST_SUITE_P(Both, PythonPrograms, testing::Values("script", "trace"
                          [](const auto& info) { return info.param; });
 
 TEST_P(PythonPrograms, ServeAsGenerators) {
-  const auto program = TorchScriptGenerator::Parse(Golden("interchange_" + GetParam() + ".pt"));
+  const auto program =
+      TorchScriptGenerator::Parse(GoldenBytes("interchange_" + GetParam() + ".pt"));
   ASSERT_TRUE(program.ok()) << program.status();
   const torch::InferenceMode inference;
   const torch::Tensor expected =
-      ParseSafetensors(Golden("interchange.safetensors"))->tensors.at("resnet");
+      ParseSafetensors(GoldenBytes("interchange.safetensors"))->tensors.at("resnet");
   EXPECT_LE(Difference((*program)->forward(golden::Picture(32, 40)), expected), 1e-5);
   // The reference takes multiples of 4 only.
   const torch::Tensor odd = golden::Picture(33, 42).repeat({2, 1, 1, 1});
@@ -235,7 +235,7 @@ TEST_P(PythonPrograms, ServeAsGenerators) {
 }
 
 TEST(TorchScriptGenerator, TakesBfloat16AndComputesInFloat) {
-  const auto program = TorchScriptGenerator::Parse(Golden("interchange_script.pt")).value();
+  const auto program = TorchScriptGenerator::Parse(GoldenBytes("interchange_script.pt")).value();
   program->to(torch::kBFloat16);
   program->to(torch::kCPU, torch::kBFloat16);
   const torch::InferenceMode inference;

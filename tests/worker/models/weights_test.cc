@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/worker/models/golden_files.h"
 #include "worker/models/generator_table.h"
 
 namespace atelier::models {
@@ -30,8 +31,6 @@ TensorMap Cloned(const torch::nn::Module& module) {
   }
   return tensors;
 }
-
-std::string Message(const absl::Status& status) { return std::string(status.message()); }
 
 TEST(LoadWeights, CopiesParametersAndBuffersByName) {
   torch::nn::Sequential source = Network();

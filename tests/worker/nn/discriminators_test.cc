@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "tests/golden/reference.h"
+#include "tests/worker/nn/numbers.h"
 #include "worker/models/weights.h"
 #include "worker/nn/efficientnet_lite.h"
 #include "worker/nn/multi_scale_discriminator.h"
@@ -22,8 +23,6 @@ namespace {
 
 using golden::Picture;
 
-at::Generator Random(std::uint64_t seed) { return at::make_generator<at::CPUGeneratorImpl>(seed); }
-
 std::shared_ptr<EfficientNetLite> FeatureNetwork() {
   auto network = std::make_shared<EfficientNetLite>(0);
   network->Fold();
@@ -34,7 +33,7 @@ torch::Tensor Batch(std::int64_t side) {
   return torch::cat({Picture(side, side), Picture(side, side).flip(3)});
 }
 
-struct Case {
+struct DiscriminatorCase {
   std::string name;
   std::function<std::shared_ptr<Discriminator>()> make;
   std::size_t scales;
@@ -42,12 +41,13 @@ struct Case {
 };
 
 template <typename Network>
-Case MakeCase(const std::string& name, const typename Network::Options& options, std::size_t scales,
-              std::size_t layers) {
+DiscriminatorCase MakeDiscriminatorCase(const std::string& name,
+                                        const typename Network::Options& options,
+                                        std::size_t scales, std::size_t layers) {
   return {name, [options] { return std::make_shared<Network>(options); }, scales, layers};
 }
 
-class EveryDiscriminator : public testing::TestWithParam<Case> {
+class EveryDiscriminator : public testing::TestWithParam<DiscriminatorCase> {
  protected:
   static std::shared_ptr<Discriminator> Make(std::uint64_t seed = 1) {
     std::shared_ptr<Discriminator> discriminator = GetParam().make();
@@ -59,22 +59,23 @@ class EveryDiscriminator : public testing::TestWithParam<Case> {
 INSTANTIATE_TEST_SUITE_P(
     Networks, EveryDiscriminator,
     testing::Values(
-        MakeCase<PatchDiscriminator>("Patch", {.ndf = 4}, 1, 5),
-        MakeCase<PatchDiscriminator>("PatchSpectral",
-                                     {.ndf = 4, .norm = NormKind::kNone, .spectral_norm = true}, 1,
-                                     5),
-        MakeCase<PatchDiscriminator>("PatchLayerNorm",
-                                     {.ndf = 4, .layers = 2, .norm = NormKind::kLayer}, 1, 4),
-        MakeCase<PatchDiscriminator>("PatchAntialias", {.ndf = 4, .antialias = true}, 1, 5),
-        MakeCase<PixelDiscriminator>("Pixel", {.ndf = 4, .spectral_norm = true}, 1, 3),
-        MakeCase<MultiScaleDiscriminator>("MultiScale",
-                                          {.scales = 2, .patch = {.ndf = 4, .layers = 2}}, 2, 4),
-        Case{"Projected",
-             [] {
-               return std::make_shared<ProjectedDiscriminator>(
-                   ProjectedDiscriminator::Options{.channels = 4}, FeatureNetwork());
-             },
-             4, 5}),
+        MakeDiscriminatorCase<PatchDiscriminator>("Patch", {.ndf = 4}, 1, 5),
+        MakeDiscriminatorCase<PatchDiscriminator>(
+            "PatchSpectral", {.ndf = 4, .norm = NormKind::kNone, .spectral_norm = true}, 1, 5),
+        MakeDiscriminatorCase<PatchDiscriminator>("PatchLayerNorm",
+                                                  {.ndf = 4, .layers = 2, .norm = NormKind::kLayer},
+                                                  1, 4),
+        MakeDiscriminatorCase<PatchDiscriminator>("PatchAntialias", {.ndf = 4, .antialias = true},
+                                                  1, 5),
+        MakeDiscriminatorCase<PixelDiscriminator>("Pixel", {.ndf = 4, .spectral_norm = true}, 1, 3),
+        MakeDiscriminatorCase<MultiScaleDiscriminator>(
+            "MultiScale", {.scales = 2, .patch = {.ndf = 4, .layers = 2}}, 2, 4),
+        DiscriminatorCase{"Projected",
+                          [] {
+                            return std::make_shared<ProjectedDiscriminator>(
+                                ProjectedDiscriminator::Options{.channels = 4}, FeatureNetwork());
+                          },
+                          4, 5}),
     [](const auto& info) { return info.param.name; });
 
 TEST_P(EveryDiscriminator, JudgesWithFiniteMapsFinestFirst) {

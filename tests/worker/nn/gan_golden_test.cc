@@ -35,7 +35,7 @@ const TensorMap& File() {
 
 const torch::Tensor& Expected(const std::string& name) { return File().at(name); }
 
-void ExpectNear(const torch::Tensor& actual, const std::string& name, double tolerance = 1e-5) {
+void ExpectGolden(const torch::Tensor& actual, const std::string& name, double tolerance = 1e-5) {
   const torch::Tensor& expected = Expected(name);
   ASSERT_EQ(actual.sizes(), expected.sizes()) << name;
   const double scale = expected.abs().max().item<double>();
@@ -59,7 +59,7 @@ torch::Tensor Two(std::int64_t side) {
   return torch::cat({Picture(side, side), Picture(side, side).flip(3)});
 }
 
-torch::Tensor Thinned(const torch::Tensor& tensor, std::int64_t step) {
+torch::Tensor EveryNth(const torch::Tensor& tensor, std::int64_t step) {
   return tensor.slice(2, 0, tensor.size(2), step).slice(3, 0, tensor.size(3), step);
 }
 
@@ -68,12 +68,12 @@ TEST(GanGolden, AntialiasedResnetGivesCutsOutputAndFeatures) {
   ResnetGenerator generator({.blocks = 6, .ngf = 2, .antialias = true});
   LoadState(generator, "cut");
   generator.eval();
-  ExpectNear(generator.forward(Picture(32, 32)), "cut/output");
+  ExpectGolden(generator.forward(Picture(32, 32)), "cut/output");
   const std::vector<int> layers = {0, 4, 8, 12, 16};
   const std::vector<torch::Tensor> features = generator.Features(Picture(32, 32), layers);
   ASSERT_EQ(features.size(), layers.size());
   for (std::size_t i = 0; i < layers.size(); ++i) {
-    ExpectNear(features[i], "cut/feature_" + std::to_string(layers[i]));
+    ExpectGolden(features[i], "cut/feature_" + std::to_string(layers[i]));
   }
 }
 
@@ -82,7 +82,7 @@ TEST(GanGolden, ResnetWithBatchNormGivesTheReferenceOutput) {
   ResnetGenerator generator({.blocks = 2, .ngf = 2, .norm = NormKind::kBatch});
   LoadState(generator, "resnet_batch");
   generator.eval();
-  ExpectNear(generator.forward(Picture(32, 32)), "resnet_batch/output");
+  ExpectGolden(generator.forward(Picture(32, 32)), "resnet_batch/output");
 }
 
 TEST(GanGolden, UnetsGiveTheReferenceOutputs) {
@@ -92,9 +92,9 @@ TEST(GanGolden, UnetsGiveTheReferenceOutputs) {
     UnetGenerator generator({.downs = 8, .ngf = 1, .norm = norm});
     LoadState(generator, name);
     generator.eval();
-    ExpectNear(Thinned(generator.forward(Picture(256, 256)), 8), std::string(name) + "/output");
+    ExpectGolden(EveryNth(generator.forward(Picture(256, 256)), 8), std::string(name) + "/output");
     generator.train();
-    ExpectNear(Thinned(generator.forward(Two(256)), 16), std::string(name) + "/training_output");
+    ExpectGolden(EveryNth(generator.forward(Two(256)), 16), std::string(name) + "/training_output");
   }
 }
 
@@ -106,7 +106,7 @@ TEST(GanGolden, DiscriminatorsGiveTheReferenceLogits) {
     discriminator.eval();
     const std::vector<torch::Tensor> logits = discriminator.forward(picture);
     for (std::size_t i = 0; i < logits.size(); ++i) {
-      ExpectNear(logits[i], name + "/logits_" + std::to_string(i));
+      ExpectGolden(logits[i], name + "/logits_" + std::to_string(i));
     }
     EXPECT_FALSE(File().contains(name + "/logits_" + std::to_string(logits.size())));
   };
@@ -130,14 +130,14 @@ void CompareSpectralNorm(Layer layer, const std::string& name, const torch::Tens
   const torch::Tensor first = layer->forward(x);
   const torch::Tensor second = layer->forward(x);
   (first * second.square()).sum().backward();
-  ExpectNear(first, name + "/first");
-  ExpectNear(second, name + "/second");
-  ExpectNear(layer->named_parameters()["weight_orig"].grad(), name + "/gradient");
-  ExpectNear(layer->named_buffers()["weight_u"], name + "/u");
-  ExpectNear(layer->named_buffers()["weight_v"], name + "/v");
+  ExpectGolden(first, name + "/first");
+  ExpectGolden(second, name + "/second");
+  ExpectGolden(layer->named_parameters()["weight_orig"].grad(), name + "/gradient");
+  ExpectGolden(layer->named_buffers()["weight_u"], name + "/u");
+  ExpectGolden(layer->named_buffers()["weight_v"], name + "/v");
   layer->eval();
   for (int i = 0; i < 2; ++i) {
-    ExpectNear(layer->forward(x), name + "/evaluated");
+    ExpectGolden(layer->forward(x), name + "/evaluated");
   }
 }
 
@@ -166,7 +166,7 @@ TEST(GanGolden, GradientPenaltiesPassThroughEveryNorm) {
                               /*create_graph=*/true)[0];
     const torch::Tensor penalty = (gradient.flatten(1).norm(2, 1) - 1).square().mean();
     penalty.backward();
-    ExpectNear(penalty, name + "/penalty");
+    ExpectGolden(penalty, name + "/penalty");
     for (const auto& item : critic->named_parameters()) {
       const std::string key = name + "/gradient/" + item.key();
       if (item.key() == "0.bias" && kind != NormKind::kNone && kind != NormKind::kLayer) {
@@ -174,7 +174,7 @@ TEST(GanGolden, GradientPenaltiesPassThroughEveryNorm) {
       }
       ASSERT_EQ(item.value().grad().defined(), File().contains(key)) << key;
       if (item.value().grad().defined()) {
-        ExpectNear(item.value().grad(), key);
+        ExpectGolden(item.value().grad(), key);
       }
     }
   }

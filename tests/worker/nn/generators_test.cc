@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "tests/golden/reference.h"
+#include "tests/worker/nn/numbers.h"
 #include "worker/models/weights.h"
 #include "worker/nn/antialias.h"
 #include "worker/nn/blocks.h"
@@ -20,8 +21,6 @@ namespace atelier::nn {
 namespace {
 
 using golden::Picture;
-
-at::Generator Random(std::uint64_t seed) { return at::make_generator<at::CPUGeneratorImpl>(seed); }
 
 TEST(PadToMultiple, ReflectsAsOftenAsASmallPictureNeeds) {
   const torch::Tensor x = torch::arange(3.0).view({1, 1, 1, 3}).expand({1, 1, 5, 3});
@@ -45,12 +44,12 @@ TEST(PadToMultiple, LeavesWhatDividesAsItIs) {
   EXPECT_TRUE(PadToMultiple(x, 16).is_same(x));
 }
 
-struct Case {
+struct GeneratorCase {
   std::string name;
   std::function<std::shared_ptr<Generator>()> make;
 };
 
-class EveryOption : public testing::TestWithParam<Case> {
+class EveryOption : public testing::TestWithParam<GeneratorCase> {
  protected:
   static std::shared_ptr<Generator> Make(std::uint64_t seed = 1) {
     std::shared_ptr<Generator> generator = GetParam().make();
@@ -60,23 +59,28 @@ class EveryOption : public testing::TestWithParam<Case> {
 };
 
 template <typename Network>
-Case MakeCase(const std::string& name, const typename Network::Options& options) {
+GeneratorCase MakeGeneratorCase(const std::string& name, const typename Network::Options& options) {
   return {name, [options] { return std::make_shared<Network>(options); }};
 }
 
 INSTANTIATE_TEST_SUITE_P(
     Networks, EveryOption,
     testing::Values(
-        MakeCase<ResnetGenerator>("ResnetBatch", {.blocks = 1, .ngf = 4, .norm = NormKind::kBatch}),
-        MakeCase<ResnetGenerator>("ResnetLayer", {.blocks = 1, .ngf = 4, .norm = NormKind::kLayer}),
-        MakeCase<ResnetGenerator>("ResnetNone", {.blocks = 1, .ngf = 4, .norm = NormKind::kNone}),
-        MakeCase<ResnetGenerator>("ResnetAntialias", {.blocks = 2, .ngf = 4, .antialias = true}),
-        MakeCase<ResnetGenerator>("ResnetResize",
-                                  {.blocks = 1, .ngf = 4, .resize_convolution = true}),
-        MakeCase<UnetGenerator>("Unet128Batch", {.downs = 7, .ngf = 2, .dropout = true}),
-        MakeCase<UnetGenerator>("Unet256Instance",
-                                {.downs = 8, .ngf = 2, .norm = NormKind::kInstance}),
-        MakeCase<UnetGenerator>("Unet32None", {.downs = 5, .ngf = 2, .norm = NormKind::kNone})),
+        MakeGeneratorCase<ResnetGenerator>("ResnetBatch",
+                                           {.blocks = 1, .ngf = 4, .norm = NormKind::kBatch}),
+        MakeGeneratorCase<ResnetGenerator>("ResnetLayer",
+                                           {.blocks = 1, .ngf = 4, .norm = NormKind::kLayer}),
+        MakeGeneratorCase<ResnetGenerator>("ResnetNone",
+                                           {.blocks = 1, .ngf = 4, .norm = NormKind::kNone}),
+        MakeGeneratorCase<ResnetGenerator>("ResnetAntialias",
+                                           {.blocks = 2, .ngf = 4, .antialias = true}),
+        MakeGeneratorCase<ResnetGenerator>("ResnetResize",
+                                           {.blocks = 1, .ngf = 4, .resize_convolution = true}),
+        MakeGeneratorCase<UnetGenerator>("Unet128Batch", {.downs = 7, .ngf = 2, .dropout = true}),
+        MakeGeneratorCase<UnetGenerator>("Unet256Instance",
+                                         {.downs = 8, .ngf = 2, .norm = NormKind::kInstance}),
+        MakeGeneratorCase<UnetGenerator>("Unet32None",
+                                         {.downs = 5, .ngf = 2, .norm = NormKind::kNone})),
     [](const auto& info) { return info.param.name; });
 
 TEST_P(EveryOption, KeepsAnySize) {

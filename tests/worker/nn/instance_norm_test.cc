@@ -20,7 +20,7 @@ torch::Tensor Reference(const torch::Tensor& x, const torch::Tensor& weight,
                               /*cudnn_enabled=*/false);
 }
 
-torch::Tensor Random(torch::IntArrayRef shape) {
+torch::Tensor RandomTensor(torch::IntArrayRef shape) {
   static at::Generator random = at::make_generator<at::CPUGeneratorImpl>(11);
   return torch::randn(shape, random);
 }
@@ -36,9 +36,9 @@ std::vector<std::vector<std::int64_t>> Shapes() {
 TEST(InstanceNorm, EqualsTheReference) {
   const torch::NoGradGuard no_grad;
   for (const auto& shape : Shapes()) {
-    const torch::Tensor x = Random(shape) * 3 + 1;
-    const torch::Tensor weight = Random({shape[1]});
-    const torch::Tensor bias = Random({shape[1]});
+    const torch::Tensor x = RandomTensor(shape) * 3 + 1;
+    const torch::Tensor weight = RandomTensor({shape[1]});
+    const torch::Tensor bias = RandomTensor({shape[1]});
     EXPECT_LT(Worst(InstanceNormalize(x, weight, bias), Reference(x, weight, bias)), 1e-5);
     EXPECT_LT(Worst(InstanceNormalize(x, {}, {}), Reference(x, {}, {})), 1e-5);
     const torch::Tensor half = x.to(torch::kBFloat16);
@@ -50,7 +50,7 @@ TEST(InstanceNorm, EqualsTheReference) {
 
 TEST(InstanceNorm, RoundsToBfloat16AsLibTorchDoes) {
   const torch::NoGradGuard no_grad;
-  const torch::Tensor x = Random({1, 16, 20, 20}).to(torch::kBFloat16);
+  const torch::Tensor x = RandomTensor({1, 16, 20, 20}).to(torch::kBFloat16);
   const torch::Tensor fine = InstanceNormalize(x.to(torch::kFloat), {}, {});
   EXPECT_TRUE(torch::equal(InstanceNormalize(x, {}, {}), fine.to(torch::kBFloat16)));
 }
@@ -58,7 +58,7 @@ TEST(InstanceNorm, RoundsToBfloat16AsLibTorchDoes) {
 TEST(InstanceNorm, KeepsItsPrecisionWithManyPixelsAndALargeMean) {
   const torch::NoGradGuard no_grad;
   const torch::Tensor x =
-      (Random({1, 2, 2048, 2048}) + 100).contiguous(torch::MemoryFormat::ChannelsLast);
+      (RandomTensor({1, 2, 2048, 2048}) + 100).contiguous(torch::MemoryFormat::ChannelsLast);
   EXPECT_LT(Worst(InstanceNormalize(x, {}, {}), Reference(x, {}, {})), 1e-4);
 }
 
@@ -72,7 +72,7 @@ TEST(InstanceNorm, GivesABlankChannelItsBias) {
 
 TEST(InstanceNorm, DoesNotHideBrokenNumbers) {
   const torch::NoGradGuard no_grad;
-  torch::Tensor x = Random({1, 2, 5, 5}).to(torch::kBFloat16);
+  torch::Tensor x = RandomTensor({1, 2, 5, 5}).to(torch::kBFloat16);
   x[0][0][2][2] = std::nan("");
   const torch::Tensor y = InstanceNormalize(x, {}, {});
   EXPECT_TRUE(torch::isnan(y[0][0]).all().item<bool>());
@@ -83,7 +83,7 @@ TEST(InstanceNorm, DependsOnNeitherBatchNorThreadsByOneBit) {
   const torch::NoGradGuard no_grad;
   const int threads = at::get_num_threads();
   for (const auto type : {torch::kFloat, torch::kBFloat16}) {
-    const torch::Tensor x = Random({3, 24, 61, 83}).to(type);
+    const torch::Tensor x = RandomTensor({3, 24, 61, 83}).to(type);
     at::set_num_threads(1);
     const torch::Tensor one = InstanceNormalize(x, {}, {});
     at::set_num_threads(2);
@@ -95,10 +95,10 @@ TEST(InstanceNorm, DependsOnNeitherBatchNorThreadsByOneBit) {
 
 TEST(InstanceNorm, HasTheReferencesGradients) {
   for (const auto& shape : Shapes()) {
-    const torch::Tensor x = (Random(shape) * 2 + 1).requires_grad_();
-    const torch::Tensor weight = Random({shape[1]}).requires_grad_();
-    const torch::Tensor bias = Random({shape[1]}).requires_grad_();
-    const torch::Tensor above = Random(shape);
+    const torch::Tensor x = (RandomTensor(shape) * 2 + 1).requires_grad_();
+    const torch::Tensor weight = RandomTensor({shape[1]}).requires_grad_();
+    const torch::Tensor bias = RandomTensor({shape[1]}).requires_grad_();
+    const torch::Tensor above = RandomTensor(shape);
     const auto actual = torch::autograd::grad({(InstanceNormalize(x, weight, bias) * above).sum()},
                                               {x, weight, bias});
     const auto expected =
@@ -111,9 +111,9 @@ TEST(InstanceNorm, HasTheReferencesGradients) {
 }
 
 TEST(InstanceNorm, PassesGradientsOfBfloat16) {
-  const torch::Tensor x = Random({2, 8, 20, 30}).to(torch::kBFloat16).requires_grad_();
-  const torch::Tensor weight = Random({8}).requires_grad_();
-  const torch::Tensor above = Random({2, 8, 20, 30});
+  const torch::Tensor x = RandomTensor({2, 8, 20, 30}).to(torch::kBFloat16).requires_grad_();
+  const torch::Tensor weight = RandomTensor({8}).requires_grad_();
+  const torch::Tensor above = RandomTensor({2, 8, 20, 30});
   const auto actual = torch::autograd::grad(
       {(InstanceNormalize(x, weight, {}).to(torch::kFloat) * above).sum()}, {x, weight});
   const auto expected = torch::autograd::grad(
@@ -125,10 +125,10 @@ TEST(InstanceNorm, PassesGradientsOfBfloat16) {
 
 // What a gradient penalty asks for: the gradient of the length of a gradient.
 TEST(InstanceNorm, HasTheReferencesSecondOrderGradients) {
-  const torch::Tensor x = (Random({2, 3, 6, 7}) * 2 + 1).requires_grad_();
-  const torch::Tensor weight = Random({3}).requires_grad_();
-  const torch::Tensor bias = Random({3}).requires_grad_();
-  const torch::Tensor above = Random({2, 3, 6, 7});
+  const torch::Tensor x = (RandomTensor({2, 3, 6, 7}) * 2 + 1).requires_grad_();
+  const torch::Tensor weight = RandomTensor({3}).requires_grad_();
+  const torch::Tensor bias = RandomTensor({3}).requires_grad_();
+  const torch::Tensor above = RandomTensor({2, 3, 6, 7});
   const auto penalty_gradients = [&](auto norm) {
     const torch::Tensor y = (norm(x, weight, bias).pow(3) * above).sum();
     const torch::Tensor first =

@@ -198,13 +198,13 @@ Pair MakeClassic(int side, bool resize, int entries, std::uint64_t seed) {
                      seed);
 }
 
-struct Case {
+struct Maker {
   std::string name;
   int side;
   std::function<Pair(std::uint64_t seed)> make;
 };
 
-class EveryPattern : public testing::TestWithParam<Case> {
+class EveryPattern : public testing::TestWithParam<Maker> {
  protected:
   static torch::Tensor Condition(const PatternGenerator& generator, std::int64_t pictures) {
     return generator.condition_entries() == 0
@@ -216,17 +216,17 @@ class EveryPattern : public testing::TestWithParam<Case> {
 INSTANTIATE_TEST_SUITE_P(
     Networks, EveryPattern,
     testing::Values(
-        Case{"Dcgan64", 64,
-             [](auto seed) { return MakeDcgan(64, false, 0, NormKind::kBatch, seed); }},
-        Case{"Dcgan64Resize", 64,
-             [](auto seed) { return MakeDcgan(64, true, 0, NormKind::kLayer, seed); }},
-        Case{"Dcgan64Labels", 64,
-             [](auto seed) { return MakeDcgan(64, false, 3, NormKind::kNone, seed); }},
-        Case{"Dcgan256", 256,
-             [](auto seed) { return MakeDcgan(256, false, 0, NormKind::kNone, seed); }},
-        Case{"Classic28Labels", 28, [](auto seed) { return MakeClassic(28, false, 3, seed); }},
-        Case{"Classic56Resize", 56, [](auto seed) { return MakeClassic(56, true, 0, seed); }},
-        Case{"Classic224", 224, [](auto seed) { return MakeClassic(224, false, 0, seed); }}),
+        Maker{"Dcgan64", 64,
+              [](auto seed) { return MakeDcgan(64, false, 0, NormKind::kBatch, seed); }},
+        Maker{"Dcgan64Resize", 64,
+              [](auto seed) { return MakeDcgan(64, true, 0, NormKind::kLayer, seed); }},
+        Maker{"Dcgan64Labels", 64,
+              [](auto seed) { return MakeDcgan(64, false, 3, NormKind::kNone, seed); }},
+        Maker{"Dcgan256", 256,
+              [](auto seed) { return MakeDcgan(256, false, 0, NormKind::kNone, seed); }},
+        Maker{"Classic28Labels", 28, [](auto seed) { return MakeClassic(28, false, 3, seed); }},
+        Maker{"Classic56Resize", 56, [](auto seed) { return MakeClassic(56, true, 0, seed); }},
+        Maker{"Classic224", 224, [](auto seed) { return MakeClassic(224, false, 0, seed); }}),
     [](const auto& info) { return info.param.name; });
 
 TEST_P(EveryPattern, HasItsShapesAndRanges) {

@@ -161,7 +161,7 @@ void Calibrate(Generator& plain, Generator& quantized, const torch::Tensor& pict
 }
 
 template <typename Network>
-void ExpectNear(typename Network::Options options, std::size_t convolutions) {
+void ExpectNearFp32(typename Network::Options options, std::size_t convolutions) {
   const torch::NoGradGuard no_grad;
   Network plain(options);
   plain.InitializeWeights(Random(3));
@@ -180,17 +180,17 @@ void ExpectNear(typename Network::Options options, std::size_t convolutions) {
 }
 
 TEST(QuantizedGenerators, ResnetOfEveryVariant) {
-  ExpectNear<ResnetGenerator>({.blocks = 3, .ngf = 8}, 8);
-  ExpectNear<ResnetGenerator>({.blocks = 2, .ngf = 8, .norm = NormKind::kBatch}, 6);
-  ExpectNear<ResnetGenerator>({.blocks = 2, .ngf = 8, .norm = NormKind::kLayer}, 6);
-  ExpectNear<ResnetGenerator>({.blocks = 2, .ngf = 8, .antialias = true}, 8);
-  ExpectNear<ResnetGenerator>({.blocks = 2, .ngf = 8, .resize_convolution = true}, 6);
-  ExpectNear<ResnetGenerator>({.blocks = 2, .ngf = 8, .multi_level = true}, 6);
+  ExpectNearFp32<ResnetGenerator>({.blocks = 3, .ngf = 8}, 8);
+  ExpectNearFp32<ResnetGenerator>({.blocks = 2, .ngf = 8, .norm = NormKind::kBatch}, 6);
+  ExpectNearFp32<ResnetGenerator>({.blocks = 2, .ngf = 8, .norm = NormKind::kLayer}, 6);
+  ExpectNearFp32<ResnetGenerator>({.blocks = 2, .ngf = 8, .antialias = true}, 8);
+  ExpectNearFp32<ResnetGenerator>({.blocks = 2, .ngf = 8, .resize_convolution = true}, 6);
+  ExpectNearFp32<ResnetGenerator>({.blocks = 2, .ngf = 8, .multi_level = true}, 6);
 }
 
 TEST(QuantizedGenerators, Unet) {
-  ExpectNear<UnetGenerator>({.downs = 5, .ngf = 8, .norm = NormKind::kBatch}, 4);
-  ExpectNear<UnetGenerator>({.downs = 5, .ngf = 8, .norm = NormKind::kInstance}, 4);
+  ExpectNearFp32<UnetGenerator>({.downs = 5, .ngf = 8, .norm = NormKind::kBatch}, 4);
+  ExpectNearFp32<UnetGenerator>({.downs = 5, .ngf = 8, .norm = NormKind::kInstance}, 4);
 }
 
 TEST(QuantizedGenerators, KeepTheNamesOfTheWeights) {

@@ -4,10 +4,10 @@
 #include <string>
 
 #include "absl/synchronization/notification.h"
+#include "common/process_memory.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/wait_until.h"
 #include "tests/worker/serve/random_model.h"
-#include "worker/link/figures.h"
 #include "worker/serve/pipeline.h"
 
 namespace atelier::worker {

@@ -32,6 +32,35 @@ TEST_F(ServeRoleTest, GrantsItsSlotsAndOneMoreForEachResult) {
   EXPECT_EQ(AwaitCredit(), 1);
 }
 
+// A server of the present protocol, where the others here are of the one before.
+class ServeRoleTwoTest : public ServeRoleTest {
+ protected:
+  ServeRoleTwoTest() : ServeRoleTest({.protocol = 2}) {}
+};
+
+TEST_F(ServeRoleTwoTest, CreditComesWithTheResult) {
+  for (std::uint64_t id = 1; id <= 2 * kSlots; ++id) {
+    server_.Send(Task(id));
+    const auto received = server_.Await(WorkerMessage::kStylizeResult);
+    ASSERT_TRUE(received.has_value());
+    EXPECT_EQ(received->message.stylize_result().task_id(), id);
+    EXPECT_EQ(received->message.more_tasks(), 1);
+  }
+  EXPECT_EQ(server_.Kept(WorkerMessage::kCredit), 0);
+}
+
+TEST_F(ServeRoleTwoTest, ADrainingWorkerGivesNoCreditBack) {
+  models_.HoldCompute(true);
+  server_.Send(Task(1));
+  ASSERT_TRUE(test::WaitUntil([&] { return models_.computing() == 1; }));
+  role_->Shutdown();
+  models_.HoldCompute(false);
+  const auto received = server_.Await(WorkerMessage::kStylizeResult);
+  ASSERT_TRUE(received.has_value());
+  EXPECT_EQ(received->message.more_tasks(), 0);
+  EXPECT_EQ(Join(), 0);
+}
+
 TEST_F(ServeRoleTest, PatternsAreMadeAndGiveTheirCreditBack) {
   ServerMessage message;
   internal::v1::GenerateTask& task = *message.mutable_generate_task();

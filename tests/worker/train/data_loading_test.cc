@@ -31,7 +31,7 @@ using ::testing::IsEmpty;
 using ::testing::Not;
 
 constexpr int kPictures = 6;
-constexpr std::int64_t kSteps = 9;
+constexpr std::int64_t kLoadedSteps = 9;
 
 class DataLoading : public testing::Test {
  protected:
@@ -69,7 +69,7 @@ class DataLoading : public testing::Test {
                                     const BatchLoader::Options& options) {
     BatchLoader loader(Config(), BatchKind::kUnpaired, content, &style, {}, options);
     std::vector<Batch> batches;
-    for (std::int64_t step = 0; step < kSteps; ++step) {
+    for (std::int64_t step = 0; step < kLoadedSteps; ++step) {
       batches.push_back(loader.Get(step).value());
     }
     return batches;
@@ -142,7 +142,7 @@ TEST_F(DataLoading, LooksNoFurtherAheadThanResamplingHasFixed) {
     BatchLoader loader(config, BatchKind::kContent, content, nullptr, {.content = &resampling},
                        options);
     std::vector<std::vector<std::int64_t>> all;
-    for (std::int64_t step = 0; step < kSteps; ++step) {
+    for (std::int64_t step = 0; step < kLoadedSteps; ++step) {
       const Batch batch = loader.Get(step).value();
       all.push_back(batch.content_places);
       resampling.Observe(batch.content_places, torch::arange(4, torch::kFloat32));
@@ -206,7 +206,7 @@ TEST_F(DataLoading, ASetOfWhichMoreThanHalfIsBrokenIsGivenUp) {
   }
   BatchLoader loader(Config(), BatchKind::kUnpaired, content, &style);
   absl::Status status;
-  for (std::int64_t step = 0; step < kSteps && status.ok(); ++step) {
+  for (std::int64_t step = 0; step < kLoadedSteps && status.ok(); ++step) {
     status = loader.Get(step).status();
   }
   EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);

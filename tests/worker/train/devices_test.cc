@@ -23,7 +23,7 @@ namespace {
 using LossesByName = std::map<std::string, double>;
 
 constexpr const char* kFamilies[] = {"cyclegan", "cut", "faststyle", "dcgan", "wgan"};
-constexpr std::int64_t kSteps = 4;
+constexpr std::int64_t kDeviceSteps = 4;
 
 class Devices : public Watched {
  protected:
@@ -76,13 +76,14 @@ class Devices : public Watched {
     }
     EXPECT_TRUE((*step)->LoadState(state).ok());
     BatchLoader loader(config, row.batch_kind(config), sets.content, style);
-    for (std::int64_t i = 0; i < kSteps; ++i) {
+    for (std::int64_t i = 0; i < kDeviceSteps; ++i) {
       losses.push_back((*step)->Run(OnDevice(loader.Get(i).value(), device), i));
       EXPECT_FALSE((*step)->TakeSkipped()) << "step " << i;
     }
     for (const auto& [name, tensor] : (*step)->State()) {
       if (name.ends_with("#scale")) {
-        EXPECT_EQ(tensor[1].item<std::int64_t>(), kSteps) << "no step was left out by " << name;
+        EXPECT_EQ(tensor[1].item<std::int64_t>(), kDeviceSteps)
+            << "no step was left out by " << name;
       }
     }
     return losses;

@@ -27,12 +27,12 @@ namespace {
 namespace fs = std::filesystem;
 using namespace colored;
 
-struct Case {
+struct FamilyCase {
   const char* name;
   std::function<void(TrainConfig&)> configure;
 };
 
-void PrintTo(const Case& c, std::ostream* out) { *out << c.name; }
+void PrintTo(const FamilyCase& c, std::ostream* out) { *out << c.name; }
 
 void Small(TrainConfig& config, const char* family) {
   config = TrainConfig{};
@@ -51,7 +51,7 @@ void Small(TrainConfig& config, const char* family) {
   config.learning_rate = 2e-3;
 }
 
-std::vector<Case> Cases() {
+std::vector<FamilyCase> FamilyCases() {
   return {
       {"Multistyle",
        [](TrainConfig& config) {
@@ -161,7 +161,7 @@ std::vector<Case> Cases() {
   };
 }
 
-class EveryFamily : public testing::TestWithParam<Case> {
+class EveryFamily : public testing::TestWithParam<FamilyCase> {
  protected:
   void SetUp() override {
     at::set_num_threads(2);
@@ -244,7 +244,7 @@ class EveryFamily : public testing::TestWithParam<Case> {
   TrainConfig config_;
   test::TempDir directory_;
 };
-INSTANTIATE_TEST_SUITE_P(Families, EveryFamily, testing::ValuesIn(Cases()),
+INSTANTIATE_TEST_SUITE_P(Families, EveryFamily, testing::ValuesIn(FamilyCases()),
                          [](const auto& info) { return std::string(info.param.name); });
 
 TEST(Families, WhatTheServerAcceptsCanBeTrained) {

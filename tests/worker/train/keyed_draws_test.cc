@@ -58,16 +58,14 @@ std::vector<Draw> Draws() {
       {"Latent",
        [](const SampleRange& samples, std::int64_t count) {
          // Once a sample, so this has no second time to tell apart.
-         const torch::Tensor noise =
-             KeyedNoise(7, samples.first, 1, {samples.count, 6}, torch::kCPU);
+         const torch::Tensor noise = KeyedNoise(7, samples, 1, {samples.count, 6}, torch::kCPU);
          return count == samples.count ? noise : torch::cat({noise, noise + 1});
        }},
       {"Penalty",
        [](const SampleRange& samples, std::int64_t count) {
-         const torch::Tensor shares = PenaltyShares(7, 1, samples.first, samples.count);
-         return count == samples.count
-                    ? shares
-                    : torch::cat({shares, PenaltyShares(7, 1001, samples.first, samples.count)});
+         const torch::Tensor shares = PenaltyShares(7, 1, samples);
+         return count == samples.count ? shares
+                                       : torch::cat({shares, PenaltyShares(7, 1001, samples)});
        }},
       {"DiffAugment",
        [](const SampleRange& samples, std::int64_t count) {
@@ -129,15 +127,15 @@ TEST(KeyedDrawsTest, ThePoolShowsThePartsOfABatchWhatItShowsTheWhole) {
 }
 
 // A family whose step draws.
-struct Case {
+struct DrawCase {
   const char* name;
   const char* family;
   std::function<void(TrainConfig&)> configure;
 };
 
-void PrintTo(const Case& c, std::ostream* out) { *out << c.name; }
+void PrintTo(const DrawCase& c, std::ostream* out) { *out << c.name; }
 
-std::vector<Case> Cases() {
+std::vector<DrawCase> DrawCases() {
   return {
       {"Faststyle", "faststyle",
        [](TrainConfig& config) {
@@ -181,7 +179,7 @@ std::vector<Case> Cases() {
   };
 }
 
-class FamilyDraws : public testing::TestWithParam<Case> {
+class FamilyDraws : public testing::TestWithParam<DrawCase> {
  protected:
   void SetUp() override {
     at::set_num_threads(2);
@@ -254,7 +252,7 @@ class FamilyDraws : public testing::TestWithParam<Case> {
   ImageFolder style_;
   test::TempDir directory_;
 };
-INSTANTIATE_TEST_SUITE_P(Families, FamilyDraws, testing::ValuesIn(Cases()),
+INSTANTIATE_TEST_SUITE_P(Families, FamilyDraws, testing::ValuesIn(DrawCases()),
                          [](const auto& info) { return std::string(info.param.name); });
 
 double Difference(const std::map<std::string, double>& a, const std::map<std::string, double>& b) {

@@ -5,11 +5,11 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
-#include <limits>
 #include <memory>
 #include <string>
 
 #include "common/family.h"
+#include "tests/worker/train/parts.h"
 #include "worker/models/safetensors.h"
 #include "worker/train/adversary.h"
 #include "worker/train/learner.h"
@@ -21,8 +21,6 @@ namespace {
 using models::TensorMap;
 using ::testing::DoubleEq;
 using ::testing::DoubleNear;
-
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
 // Convolutions of every layout that gradients come in, and a vector.
 std::shared_ptr<torch::nn::SequentialImpl> SomeNetwork() {

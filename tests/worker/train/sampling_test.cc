@@ -9,6 +9,7 @@
 #include <limits>
 #include <vector>
 
+#include "tests/worker/train/parts.h"
 #include "worker/models/safetensors.h"
 #include "worker/train/augment.h"
 #include "worker/train/collapse.h"
@@ -25,14 +26,6 @@ using ::testing::DoubleNear;
 using ::testing::Each;
 using ::testing::Ge;
 using ::testing::Le;
-
-// Through the bytes of a checkpoint.
-template <typename Part>
-TensorMap Saved(const Part& part) {
-  TensorMap state;
-  part.Save("part", state);
-  return models::ParseSafetensors(models::SerializeSafetensors(state, {}).value()).value().tensors;
-}
 
 torch::Tensor RandomPixels(std::int64_t height, std::int64_t width) {
   return torch::randint(256, {height, width, 3}, at::detail::createCPUGenerator(1), torch::kByte);
@@ -132,7 +125,7 @@ TEST(AdaptiveProbabilityTest, RisesWhileTheDiscriminatorKnowsTheDataAndResumes) 
   }
   EXPECT_THAT(whole.probability(), DoubleEq(0.1));
   AdaptiveProbability resumed(options);
-  ASSERT_TRUE(resumed.Load("part", Saved(whole)).ok());
+  ASSERT_TRUE(resumed.Load("part", SavedState(whole)).ok());
   for (AdaptiveProbability* p : {&whole, &resumed}) {
     step(*p, sure);
     EXPECT_THAT(p->probability(), DoubleEq(0.1)) << "a step keeps what it began with";
@@ -192,7 +185,7 @@ TEST(ResamplingTest, WhatIsDrawnAheadDoesNotChangeAndResumesBitForBit) {
       Step(whole, step);
     }
     ScoreResampling resumed(1, 10, SmallWindows());
-    ASSERT_TRUE(resumed.Load("part", Saved(whole)).ok());
+    ASSERT_TRUE(resumed.Load("part", SavedState(whole)).ok());
     for (std::int64_t step = stop; step < stop + 6; ++step) {
       const auto ahead = whole.For(step + 1);
       Step(whole, step);
@@ -210,9 +203,9 @@ TEST(ResamplingTest, WhatIsDrawnAheadDoesNotChangeAndResumesBitForBit) {
 
 TEST(ResamplingTest, RefusesADamagedState) {
   ScoreResampling resampling(1, 10, SmallWindows());
-  EXPECT_EQ(ScoreResampling(1, 9, SmallWindows()).Load("part", Saved(resampling)).code(),
+  EXPECT_EQ(ScoreResampling(1, 9, SmallWindows()).Load("part", SavedState(resampling)).code(),
             absl::StatusCode::kDataLoss);
-  TensorMap state = Saved(resampling);
+  TensorMap state = SavedState(resampling);
   state["part#next"] = torch::zeros({10}, torch::kFloat64);
   EXPECT_EQ(resampling.Load("part", state).code(), absl::StatusCode::kDataLoss);
 }
@@ -229,7 +222,7 @@ TEST(CollapseTest, TheAlarmGoesOffOnceUntilThePicturesDiffer) {
   EXPECT_FALSE(alarm.Report(0.9, 1.0));
   EXPECT_FALSE(alarm.Report(0.2, 1.0));
   CollapseAlarm resumed;
-  ASSERT_TRUE(resumed.Load("part", Saved(alarm)).ok());
+  ASSERT_TRUE(resumed.Load("part", SavedState(alarm)).ok());
   EXPECT_TRUE(resumed.Report(std::numeric_limits<double>::quiet_NaN(), 1.0));
   EXPECT_FALSE(resumed.Report(0.1, 1.0));
   EXPECT_FALSE(resumed.Report(0.5, 1.0));
@@ -246,7 +239,7 @@ TEST(BestByMetricTest, KeepsTheSmallestAndKnowsWhenItIsEnough) {
   EXPECT_TRUE(best.Report(30, 2.0));
   EXPECT_FALSE(best.Report(40, 2.5));
   BestByMetric resumed(2);
-  ASSERT_TRUE(resumed.Load("part", Saved(best)).ok());
+  ASSERT_TRUE(resumed.Load("part", SavedState(best)).ok());
   EXPECT_FALSE(resumed.enough());
   EXPECT_FALSE(resumed.Report(50, 2.5));
   EXPECT_TRUE(resumed.enough());

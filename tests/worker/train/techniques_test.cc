@@ -6,13 +6,12 @@
 #include <torch/torch.h>
 
 #include <cmath>
-#include <limits>
 #include <memory>
 #include <set>
 #include <string>
 #include <vector>
 
-#include "worker/models/safetensors.h"
+#include "tests/worker/train/parts.h"
 #include "worker/train/adversarial_loss.h"
 #include "worker/train/averaging.h"
 #include "worker/train/collapse.h"
@@ -30,16 +29,6 @@ namespace {
 using models::TensorMap;
 using ::testing::DoubleEq;
 using ::testing::DoubleNear;
-
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
-
-// Through the bytes of a checkpoint.
-template <typename Part>
-TensorMap Saved(const Part& part) {
-  TensorMap state;
-  part.Save("part", state);
-  return models::ParseSafetensors(models::SerializeSafetensors(state, {}).value()).value().tensors;
-}
 
 // A picture whose pixels all have the number as their value.
 torch::Tensor Numbered(std::int64_t number) {
@@ -84,7 +73,7 @@ TEST(ImagePoolTest, GoesOnAfterALoadAsIfNothingHadHappened) {
       Exchange(whole, i);
     }
     ImagePool resumed(8);
-    ASSERT_TRUE(resumed.Load("part", Saved(whole)).ok());
+    ASSERT_TRUE(resumed.Load("part", SavedState(whole)).ok());
     for (std::int64_t i = stop; i < stop + 40; ++i) {
       EXPECT_EQ(Exchange(whole, i), Exchange(resumed, i));
     }
@@ -96,7 +85,7 @@ TEST(ImagePoolTest, RefusesADamagedState) {
   for (std::int64_t i = 0; i < 8; ++i) {
     Exchange(pool, i);
   }
-  EXPECT_EQ(ImagePool(4).Load("part", Saved(pool)).code(), absl::StatusCode::kDataLoss);
+  EXPECT_EQ(ImagePool(4).Load("part", SavedState(pool)).code(), absl::StatusCode::kDataLoss);
   EXPECT_EQ(ImagePool(8).Load("part", {}).code(), absl::StatusCode::kDataLoss);
   EXPECT_EQ(ImagePool(8).Load("part", {{"part#pool", torch::tensor(1.0)}}).code(),
             absl::StatusCode::kDataLoss);
@@ -119,7 +108,7 @@ TEST(ScheduleTest, PlateauForgivesNoNumbersThatAreNoneAndResumes) {
   whole.Report(2.0);
   whole.Report(kNan);
   Plateau resumed({.patience = 1});
-  ASSERT_TRUE(resumed.Load("part", Saved(whole)).ok());
+  ASSERT_TRUE(resumed.Load("part", SavedState(whole)).ok());
   for (Plateau* plateau : {&whole, &resumed}) {
     plateau->Report(2.0);
     EXPECT_THAT(plateau->share(), DoubleEq(0.1));
@@ -233,7 +222,7 @@ TEST(NanGuardTest, RestoresAfterThreeBadStepsAndGivesUpWhenThatDoesNotHelp) {
   EXPECT_TRUE(guard.last_good().contains("good"));
   NanGuard resumed(3);
   resumed.Keep(guard.last_good());
-  ASSERT_TRUE(resumed.Load("part", Saved(guard)).ok());
+  ASSERT_TRUE(resumed.Load("part", SavedState(guard)).ok());
   EXPECT_EQ(resumed.Report(false), Action::kSkipped);
   EXPECT_EQ(resumed.Report(false), Action::kSkipped);
   EXPECT_EQ(resumed.Report(false), Action::kGiveUp);
@@ -280,9 +269,9 @@ TEST(AdversarialLossTest, ClippingLeavesFrozenWeightsAlone) {
 }
 
 TEST(AdversarialLossTest, SharesBelongToTheSampleNotToTheBatch) {
-  const torch::Tensor all = PenaltyShares(1, 2, 8, 4);
-  EXPECT_TRUE(torch::equal(all.narrow(0, 2, 2), PenaltyShares(1, 2, 10, 2)));
-  EXPECT_FALSE(torch::equal(all, PenaltyShares(1, 3, 8, 4)));
+  const torch::Tensor all = PenaltyShares(1, 2, {.first = 8, .count = 4});
+  EXPECT_TRUE(torch::equal(all.narrow(0, 2, 2), PenaltyShares(1, 2, {.first = 10, .count = 2})));
+  EXPECT_FALSE(torch::equal(all, PenaltyShares(1, 3, {.first = 8, .count = 4})));
 }
 
 TEST(AdversarialLossTest, ExtremeLogitsAndAFlatCriticStayFinite) {
@@ -297,7 +286,7 @@ TEST(AdversarialLossTest, ExtremeLogitsAndAFlatCriticStayFinite) {
   const torch::Tensor x = torch::rand({2, 3, 4, 4}, at::detail::createCPUGenerator(1));
   const torch::Tensor penalty =
       GradientPenalty([&](const torch::Tensor& p) -> Logits { return {(p * w).mean({1, 2, 3})}; },
-                      x, -x, PenaltyShares(1, 1, 0, 2));
+                      x, -x, PenaltyShares(1, 1, {.count = 2}));
   EXPECT_THAT(penalty.item<double>(), DoubleNear(1.0, 1e-5));
   EXPECT_TRUE(torch::autograd::grad({penalty}, {w})[0].isfinite().all().item<bool>());
 }

@@ -26,7 +26,7 @@ using Domain = nn::SharedLatentGenerator::Domain;
 
 constexpr std::int64_t kFirstSample = 6;
 
-TrainConfig Tiny() {
+TrainConfig TinyVaegan() {
   TrainConfig config;
   config.family = "vaegan-pictures";
   FindFamily(config.family)->set_defaults(config);
@@ -70,7 +70,7 @@ std::shared_ptr<nn::SharedLatentGenerator> CopyOfResult(TrainStep& step) {
 }
 
 torch::Tensor Noisy(const torch::Tensor& code, std::int64_t draw) {
-  return code + KeyedNoise(5, kFirstSample, draw, code.sizes(), torch::kCPU);
+  return code + KeyedNoise(5, {.first = kFirstSample}, draw, code.sizes(), torch::kCPU);
 }
 
 double MeanDistance(const torch::Tensor& a, const torch::Tensor& b) {
@@ -82,7 +82,7 @@ double HalfMeanSquare(const torch::Tensor& code) {
 }
 
 TEST(VaeganPictures, ItsLossesAreThoseOfItsHeader) {
-  const auto step = MakeStep(Tiny());
+  const auto step = MakeStep(TinyVaegan());
   const auto network = CopyOfResult(*step);
   const Batch batch = TwoPictures();
   const torch::Tensor& a = batch.content;
@@ -122,7 +122,7 @@ TEST(VaeganPictures, ItsLossesAreThoseOfItsHeader) {
 }
 
 TEST(VaeganPictures, TakesTheFurtherLossesAndScoresThatAJobAsksFor) {
-  TrainConfig config = Tiny();
+  TrainConfig config = TinyVaegan();
   config.batch_size = 1;
   config.accumulate = 2;
   config.vaegan.feature_matching_weight = 1;
@@ -146,7 +146,7 @@ TEST(VaeganPictures, TakesTheFurtherLossesAndScoresThatAJobAsksFor) {
 }
 
 TEST(VaeganPictures, EveryWeightLearnsAndTheResultIsTheWholeNetwork) {
-  TrainConfig config = Tiny();
+  TrainConfig config = TinyVaegan();
   config.vaegan.regularization_weight = 0;
   const auto step = MakeStep(config);
   ModelSpec spec;

@@ -1,0 +1,125 @@
+// The data sets that clients make: created, changed and deleted as wholes. A set is a folder below
+// <data-dir>/datasets with a dataset.json in it; what is hidden there is this room's own.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <set>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "common/clock.h"
+#include "server/datasets/dataset_catalog.h"
+
+namespace atelier::server {
+
+// dataset_limits of the configuration.
+struct DatasetLimits {
+  std::uint32_t max_sets = 1000;
+  std::uint64_t max_pictures = 200'000;           // in a set
+  std::uint64_t max_set_bytes = 50ULL << 30U;     // of a set
+  std::uint64_t max_total_bytes = 200ULL << 30U;  // of all sets and uploads
+};
+
+// A job that has not ended and names a data set.
+struct DatasetUse {
+  std::string job_id;
+  bool begun = false;  // it has had a worker: its checkpoints remember the set's pictures
+};
+using FindDatasetUses =
+    std::function<absl::StatusOr<std::vector<DatasetUse>>(std::string_view dataset)>;
+
+// Thread-safe; methods block on the disk.
+class DatasetKeeper final {
+ public:
+  struct Options {
+    const DatasetCatalog* catalog = nullptr;  // of the same folder; outlives the object
+    std::filesystem::path directory;          // <data-dir>/datasets; exists
+    DatasetLimits limits;
+    FindDatasetUses uses;
+    Clock* clock = &SystemClock();  // outlives the object
+  };
+
+  // Finishes or undoes what a crash has left half way. Errors of DiskStatus.
+  static absl::StatusOr<std::unique_ptr<DatasetKeeper>> Create(Options options);
+
+  // `facts.created` is set here. INVALID_ARGUMENT; ALREADY_EXISTS; RESOURCE_EXHAUSTED: there are
+  // limits().max_sets, or the disk is full.
+  absl::StatusOr<Dataset> CreateSet(const std::string& name, DatasetFacts facts);
+
+  // The folder `made`, on the same file system, becomes the set of this name, whole or not at all.
+  // `job`: whose it is; the set that it has made already is no error. INVALID_ARGUMENT;
+  // ALREADY_EXISTS; FAILED_PRECONDITION: over max_pictures or max_set_bytes; RESOURCE_EXHAUSTED:
+  // there are max_sets, or over max_total_bytes, or the disk is full.
+  absl::Status AddSet(const std::string& name, const std::string& job,
+                      const std::filesystem::path& made, DatasetFacts facts)
+      ABSL_LOCKS_EXCLUDED(names_mutex_);
+
+  // NOT_FOUND; FAILED_PRECONDITION: read-only, being changed, or named by a job that has not ended.
+  absl::Status DeleteSet(std::string_view name);
+
+  // The set, if it may be added to now. NOT_FOUND; FAILED_PRECONDITION: read-only, or a begun job
+  // learns from it.
+  absl::StatusOr<Dataset> FindChangeable(std::string_view name) const;
+
+  // The only one that changes a set until it is destroyed.
+  class Change final {
+   public:
+    ~Change();
+    Change(const Change&) = delete;
+    Change& operator=(const Change&) = delete;
+
+    const Dataset& set() const { return set_; }
+    // Puts the folder `made`, on the same file system, in the set's place, in one step: whoever
+    // opens a file of the set finds all of the old or all of the new ones. FAILED_PRECONDITION: a
+    // job that learns from it has begun meanwhile; errors of DiskStatus.
+    absl::StatusOr<Dataset> Publish(const std::filesystem::path& made);
+
+   private:
+    friend class DatasetKeeper;
+    Change(DatasetKeeper& keeper, Dataset set) : keeper_(keeper), set_(std::move(set)) {}
+
+    DatasetKeeper& keeper_;
+    const Dataset set_;
+  };
+  // Waits while another one changes the set. Errors of FindChangeable; CANCELLED: `stop` was
+  // requested.
+  absl::StatusOr<std::unique_ptr<Change>> BeginChange(std::string_view name,
+                                                      const std::stop_token& stop)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+
+  const DatasetCatalog& catalog() const { return *options_.catalog; }
+  const DatasetLimits& limits() const { return options_.limits; }
+  // Of the pictures of all sets that were made here.
+  std::uint64_t StoredBytes() const;
+
+ private:
+  explicit DatasetKeeper(Options options) : options_(std::move(options)) {}
+
+  absl::Status Recover() const;
+  std::filesystem::path Work() const { return options_.directory / ".work"; }
+  // NOT_FOUND, FAILED_PRECONDITION: it is not one of ours.
+  absl::StatusOr<Dataset> FindOwn(std::string_view name) const;
+  absl::Status CheckUses(std::string_view name, bool begun_only) const;
+  absl::Status CheckRoomForSet() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(names_mutex_);
+  absl::Status CheckMade(const std::filesystem::path& made) const;
+  absl::Status Replace(const std::filesystem::path& made, const std::string& name) const;
+  void EndChange(const std::string& name) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  const Options options_;
+  absl::Mutex mutex_;
+  // Held while sets come and go.
+  absl::Mutex names_mutex_ ABSL_ACQUIRED_BEFORE(mutex_);
+  std::set<std::string, std::less<>> changing_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace atelier::server

@@ -1,0 +1,363 @@
+#include "server/datasets/dataset_uploads.h"
+
+#include <algorithm>
+#include <random>
+#include <system_error>
+
+#include "absl/strings/str_cat.h"
+#include "common/errors.h"
+#include "common/image_header.h"
+#include "common/names.h"
+#include "common/picture_path.h"
+#include "common/status_macros.h"
+#include "server/datasets/dataset_proto.h"
+#include "server/datasets/import_roots.h"
+#include "server/store/disk_status.h"
+#include "server/store/proto_time.h"
+
+namespace atelier::server {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr absl::Duration kQuotaRetryDelay = absl::Minutes(1);
+constexpr std::uint64_t kSpareDisk = 16ULL << 20U;
+// Names have no dots, which keeps keys apart.
+constexpr char kDot = '.';
+// Folders of calls that have no upload.
+constexpr char kCallPrefix[] = "call-";
+
+std::string KeyOf(std::string_view dataset, std::string_view upload_id) {
+  return absl::StrCat(std::string(dataset), ".", std::string(upload_id));
+}
+
+absl::Status CheckIds(std::string_view field, std::string_view dataset,
+                      std::string_view upload_id) {
+  const std::string prefix = field.empty() ? "" : std::string(field) + ".";
+  ATELIER_RETURN_IF_ERROR(CheckName(prefix + "dataset", dataset));
+  return CheckName(prefix + "upload_id", upload_id);
+}
+
+absl::Status CheckHeader(const v1::UploadDatasetHeader& header) {
+  ATELIER_RETURN_IF_ERROR(CheckIds("header", header.dataset(), header.upload_id()));
+  const bool archive = header.kind() == v1::DATASET_UPLOAD_KIND_ARCHIVE;
+  if (!archive && header.kind() != v1::DATASET_UPLOAD_KIND_PICTURES) {
+    return InvalidField("header.kind", "must be PICTURES or ARCHIVE");
+  }
+  if (archive && header.files() != 1) {
+    return InvalidField("header.files", "must be 1 for an archive");
+  }
+  if (header.files() < 1 || header.files() > kMaxSetPictures) {
+    return InvalidField("header.files", "must be from 1 to 200000");
+  }
+  if (header.bytes() < header.files()) {
+    return InvalidField("header.bytes", "must be the sum of the files' sizes, of 1 byte or more");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status NoSuchUpload(std::string_view dataset, std::string_view upload_id) {
+  return NotFoundResource(
+      "upload", upload_id,
+      absl::StrCat("the data set \"", std::string(dataset), "\" has no upload \"",
+                   std::string(upload_id), "\", or it has expired"));
+}
+
+absl::Status LimitReached(const std::string& limit, const std::string& sentence) {
+  return RetryLater(kQuotaRetryDelay, "dataset_limits." + limit + ": " + sentence);
+}
+
+// Where the client must look at the server's state again.
+absl::Status OutOfStep(const std::string& sentence) {
+  return absl::FailedPreconditionError(sentence + "; ask GetUpload and go on from there");
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<DatasetUploads>> DatasetUploads::Create(Options options) {
+  std::unique_ptr<DatasetUploads> uploads(new DatasetUploads(std::move(options)));
+  const fs::path& directory = uploads->options_.directory;
+  std::error_code error;
+  fs::create_directories(directory, error);
+  ATELIER_RETURN_IF_ERROR(DiskStatus(error));
+  std::vector<fs::path> left;
+  for (fs::directory_iterator it(directory, error), end; !error && it != end; it.increment(error)) {
+    if (it->path().filename().string().starts_with(kCallPrefix)) {
+      left.push_back(it->path());
+    } else {
+      left.push_back(it->path() / "work");
+    }
+  }
+  for (const fs::path& path : left) {
+    fs::remove_all(path, error);
+  }
+  const absl::MutexLock lock(&uploads->mutex_);
+  uploads->ForgetExpired();
+  return uploads;
+}
+
+std::vector<std::string> DatasetUploads::Keys() const {
+  std::vector<std::string> keys;
+  std::error_code error;
+  for (fs::directory_iterator it(options_.directory, error), end; !error && it != end;
+       it.increment(error)) {
+    std::string name = it->path().filename().string();
+    if (name.find(kDot) != std::string::npos) {
+      keys.push_back(std::move(name));
+    }
+  }
+  std::sort(keys.begin(), keys.end());
+  return keys;
+}
+
+std::shared_ptr<DatasetUploads::Owner> DatasetUploads::OwnerOf(const std::string& key) {
+  std::shared_ptr<Owner>& owner = owners_[key];
+  if (owner == nullptr) {
+    owner = std::make_shared<Owner>();
+  }
+  return owner;
+}
+
+fs::path DatasetUploads::FreshWork() {
+  std::random_device random;
+  return options_.directory /
+         absl::StrCat(kCallPrefix, absl::Hex(random()), "-", absl::Hex(random()));
+}
+
+void DatasetUploads::ForgetExpired() {
+  const absl::Time now = options_.clock->Now();
+  for (const std::string& key : Keys()) {
+    const std::shared_ptr<Owner> owner = OwnerOf(key);
+    const absl::MutexLock lock(&owner->mutex);
+    if (owner->open || owner->checking) {
+      continue;
+    }
+    const std::optional<UploadFacts> facts = UploadFolder::ReadFacts(PathOf(key));
+    if (!facts.has_value() || facts->touched + options_.kept <= now) {
+      std::error_code ignored;  // tried again next time
+      fs::remove_all(PathOf(key), ignored);
+      owners_.erase(key);
+    }
+  }
+}
+
+std::uint64_t DatasetUploads::Reserved(const std::string& key) const {
+  std::uint64_t bytes = 0;
+  for (const std::string& other : Keys()) {
+    const std::optional<UploadFacts> facts = UploadFolder::ReadFacts(PathOf(other));
+    if (other != key && facts.has_value() && !facts->done.has_value()) {
+      bytes += facts->bytes;
+    }
+  }
+  return bytes;
+}
+
+absl::Status DatasetUploads::CheckRoom(const v1::UploadDatasetHeader& header,
+                                       const Dataset& set) const {
+  const DatasetLimits& limits = options_.keeper->limits();
+  const bool archive = header.kind() == v1::DATASET_UPLOAD_KIND_ARCHIVE;
+  if (!archive && set.files + header.files() > limits.max_pictures) {
+    return LimitReached("max_pictures",
+                        absl::StrCat("a data set may hold at most ", limits.max_pictures,
+                                     " pictures; make another one"));
+  }
+  if (set.bytes + header.bytes() > limits.max_set_bytes) {
+    return LimitReached("max_set_mib",
+                        absl::StrCat("a data set may hold at most ", limits.max_set_bytes >> 20U,
+                                     " MiB; make another one"));
+  }
+  if (options_.keeper->StoredBytes() + Reserved("") + header.bytes() > limits.max_total_bytes) {
+    return LimitReached("max_total_mib",
+                        absl::StrCat("all data sets and uploads together may have at most ",
+                                     limits.max_total_bytes >> 20U, " MiB; delete some"));
+  }
+  std::size_t open = 0;
+  for (const std::string& key : Keys()) {
+    const std::optional<UploadFacts> facts = UploadFolder::ReadFacts(PathOf(key));
+    open += facts.has_value() && !facts->done.has_value() ? 1 : 0;
+  }
+  if (open >= options_.max_open) {
+    return RetryLater(kQuotaRetryDelay, absl::StrCat(open,
+                                                     " uploads are open already; finish or "
+                                                     "delete one"));
+  }
+  std::error_code error;
+  const fs::space_info space = fs::space(options_.directory, error);
+  ATELIER_RETURN_IF_ERROR(DiskStatus(error));
+  // An archive lies there twice for a while: packed and unpacked.
+  const std::uint64_t needed = (archive ? 2 : 1) * header.bytes() + kSpareDisk;
+  if (space.available < needed) {
+    return RetryLater(kQuotaRetryDelay, absl::StrCat("The server's disk has no room for this: it "
+                                                     "needs ",
+                                                     needed >> 20U, " MiB."));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<UploadFolder>> DatasetUploads::OpenOrCreate(
+    const v1::UploadDatasetHeader& header, const std::string& key) {
+  ATELIER_ASSIGN_OR_RETURN(const Dataset set, options_.keeper->FindChangeable(header.dataset()));
+  auto folder = UploadFolder::Open(PathOf(key));
+  if (absl::IsNotFound(folder.status())) {
+    ATELIER_RETURN_IF_ERROR(CheckRoom(header, set));
+    return UploadFolder::Create(PathOf(key), {.kind = header.kind(),
+                                              .files = header.files(),
+                                              .bytes = header.bytes(),
+                                              .touched = options_.clock->Now()});
+  }
+  ATELIER_RETURN_IF_ERROR(folder.status());
+  const UploadFacts& facts = (*folder)->facts();
+  if (facts.kind != header.kind() || facts.files != header.files() ||
+      facts.bytes != header.bytes()) {
+    return absl::AlreadyExistsError("the data set \"" + header.dataset() +
+                                    "\" has another upload \"" + header.upload_id() +
+                                    "\" already; choose another id, or delete that one");
+  }
+  return folder;
+}
+
+absl::StatusOr<std::unique_ptr<DatasetUploads::Stream>> DatasetUploads::Begin(
+    const v1::UploadDatasetHeader& header) {
+  ATELIER_RETURN_IF_ERROR(CheckHeader(header));
+  ATELIER_RETURN_IF_ERROR(options_.gatherer->Ready());
+  const std::string key = KeyOf(header.dataset(), header.upload_id());
+  const absl::MutexLock lock(&mutex_);
+  ForgetExpired();
+  const std::shared_ptr<Owner> owner = OwnerOf(key);
+  // From here no other stream writes to the folder.
+  const absl::MutexLock owner_lock(&owner->mutex);
+  if (owner->checking) {
+    return absl::AbortedError("the pictures of this upload are just being added; ask GetUpload");
+  }
+  ATELIER_ASSIGN_OR_RETURN(auto folder, OpenOrCreate(header, key));
+  const bool done = folder->facts().done.has_value();
+  if (!done && folder->files_received() != header.first_file()) {
+    return OutOfStep(absl::StrCat("header.first_file is ", header.first_file(),
+                                  ", but the server has ", folder->files_received(),
+                                  " files of this upload"));
+  }
+  std::optional<PictureGatherer::Result> result;
+  if (done) {
+    ATELIER_ASSIGN_OR_RETURN(Dataset set, options_.keeper->catalog().Find(header.dataset()));
+    result = {.set = std::move(set), .report = *folder->facts().done};
+  } else {
+    ATELIER_RETURN_IF_ERROR(folder->Touch(options_.clock->Now()));
+  }
+  owner->open = true;
+  return std::unique_ptr<Stream>(
+      new Stream(*this, key, header, std::move(folder), owner, ++owner->stream, std::move(result)));
+}
+
+absl::StatusOr<v1::DatasetUpload> DatasetUploads::Describe(const std::string& key) {
+  const std::size_t dot = key.find(kDot);
+  const std::string dataset = key.substr(0, dot);
+  const std::string upload_id = key.substr(dot + 1);
+  const auto folder = UploadFolder::Open(PathOf(key));
+  if (!folder.ok()) {
+    return absl::IsNotFound(folder.status()) ? NoSuchUpload(dataset, upload_id) : folder.status();
+  }
+  const UploadFacts& facts = (*folder)->facts();
+  v1::DatasetUpload upload;
+  upload.set_dataset(dataset);
+  upload.set_upload_id(upload_id);
+  upload.set_files(facts.files);
+  upload.set_bytes(facts.bytes);
+  upload.set_files_received((*folder)->files_received());
+  upload.set_bytes_received((*folder)->bytes_received());
+  upload.set_partial_bytes((*folder)->part_bytes());
+  const std::shared_ptr<Owner> owner = OwnerOf(key);
+  const absl::MutexLock lock(&owner->mutex);
+  if (!owner->open) {
+    *upload.mutable_expire_time() = TimeToProto(facts.touched + options_.kept);
+  }
+  upload.set_state(facts.done.has_value() ? v1::DATASET_UPLOAD_STATE_DONE
+                   : owner->checking      ? v1::DATASET_UPLOAD_STATE_CHECKING
+                                          : v1::DATASET_UPLOAD_STATE_RECEIVING);
+  if (facts.done.has_value()) {
+    *upload.mutable_result() = ToProto(*facts.done);
+  }
+  return upload;
+}
+
+absl::StatusOr<v1::DatasetUpload> DatasetUploads::Get(std::string_view dataset,
+                                                      std::string_view upload_id) {
+  ATELIER_RETURN_IF_ERROR(CheckIds("", dataset, upload_id));
+  const absl::MutexLock lock(&mutex_);
+  ForgetExpired();
+  return Describe(KeyOf(dataset, upload_id));
+}
+
+std::vector<v1::DatasetUpload> DatasetUploads::List(std::string_view dataset) {
+  const absl::MutexLock lock(&mutex_);
+  ForgetExpired();
+  std::vector<v1::DatasetUpload> uploads;
+  for (const std::string& key : Keys()) {
+    if (!key.starts_with(KeyOf(dataset, ""))) {
+      continue;
+    }
+    absl::StatusOr<v1::DatasetUpload> upload = Describe(key);
+    if (upload.ok() && upload->state() != v1::DATASET_UPLOAD_STATE_DONE) {
+      uploads.push_back(*std::move(upload));
+    }
+  }
+  return uploads;
+}
+
+absl::Status DatasetUploads::Remove(const std::string& key) {
+  const std::shared_ptr<Owner> owner = OwnerOf(key);
+  const absl::MutexLock lock(&owner->mutex);
+  if (owner->checking) {
+    return absl::FailedPreconditionError(
+        "the pictures of this upload are just being added; wait until that is done");
+  }
+  ++owner->stream;  // whoever still sends is told ABORTED
+  owner->open = false;
+  std::error_code error;
+  fs::remove_all(PathOf(key), error);
+  return DiskStatus(error);
+}
+
+absl::Status DatasetUploads::Delete(std::string_view dataset, std::string_view upload_id) {
+  ATELIER_RETURN_IF_ERROR(CheckIds("", dataset, upload_id));
+  const absl::MutexLock lock(&mutex_);
+  const std::string key = KeyOf(dataset, upload_id);
+  if (!UploadFolder::ReadFacts(PathOf(key)).has_value()) {
+    return NoSuchUpload(dataset, upload_id);
+  }
+  return Remove(key);
+}
+
+absl::Status DatasetUploads::DeleteSet(std::string_view dataset) {
+  ATELIER_RETURN_IF_ERROR(CheckName("name", dataset));
+  ATELIER_RETURN_IF_ERROR(options_.keeper->DeleteSet(dataset));
+  // One that were left would be continued into a later set of this name.
+  const absl::MutexLock lock(&mutex_);
+  for (const std::string& key : Keys()) {
+    if (key.starts_with(KeyOf(dataset, ""))) {
+      ATELIER_RETURN_IF_ERROR(Remove(key));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<PictureGatherer::Result> DatasetUploads::Import(
+    const v1::ImportDatasetRequest& request, const std::stop_token& stop) {
+  ATELIER_RETURN_IF_ERROR(CheckName("name", request.name()));
+  ATELIER_RETURN_IF_ERROR(options_.keeper->FindChangeable(request.name()).status());
+  ATELIER_ASSIGN_OR_RETURN(const fs::path root,
+                           FindImportRoot(options_.import_roots, request.folder()));
+  return options_.gatherer->Gather(request.name(),
+                                   {.source = GatherTask::Source::kFolder,
+                                    .from = root,
+                                    .below = request.folder(),
+                                    .skip_bad = request.skip_bad(),
+                                    .reserved_bytes = Reserved("")},
+                                   FreshWork(), stop);
+}
+
+absl::StatusOr<std::string> DatasetUploads::DrawSample(std::string_view dataset,
+                                                       const std::stop_token& stop) {
+  return options_.gatherer->DrawSample(dataset, FreshWork(), stop);
+}
+
+}  // namespace atelier::server

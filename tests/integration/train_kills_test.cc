@@ -1,0 +1,166 @@
+// A day of work is not lost: a job whose trainer and server are killed again and again gives the
+// bits of one that ran in peace, and a watcher that is cut off again and again sees every event
+// once.
+#include <gtest/gtest.h>
+
+#include <csignal>
+#include <cstdint>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "absl/time/clock.h"
+#include "tests/integration/pictures.h"
+#include "tests/integration/service.h"
+#include "tests/support/temp_dir.h"
+#include "tests/support/wait_until.h"
+
+namespace atelier::test {
+namespace {
+
+constexpr int kKills = 20;
+constexpr absl::Duration kLimit = absl::Seconds(120);
+
+class TrainKillsTest : public ::testing::Test {
+ protected:
+  TrainKillsTest() {
+    MakeDataset(directory_ / "content", 6, 1);
+    MakeDataset(directory_ / "style", 3, 100);
+  }
+
+  std::unique_ptr<Service> Start(const std::string& data_dir) const {
+    return std::make_unique<Service>(Service::Options{
+        .data_dir = directory_ / data_dir,
+        .datasets = {{"content", directory_ / "content"}, {"style", directory_ / "style"}},
+        .more = {"--local-workers", "0"}});
+  }
+
+  static void Create(Service& service, const v1::CreateJobRequest& request) {
+    const auto job = service.client().CreateJob(request);
+    ASSERT_TRUE(job.ok()) << job.status();
+  }
+
+  static v1::Job Get(Service& service, const std::string& job_id) {
+    v1::GetJobRequest request;
+    request.set_job_id(job_id);
+    const auto job = service.client().GetJob(request);
+    EXPECT_TRUE(job.ok()) << job.status();
+    return job.ok() ? *job : v1::Job();
+  }
+
+  static bool Ended(const v1::Job& job) {
+    return job.state() == v1::JOB_STATE_SUCCEEDED || job.state() == v1::JOB_STATE_FAILED ||
+           job.state() == v1::JOB_STATE_CANCELLED;
+  }
+
+  // The weights that the job's model has.
+  static std::string WeightsOf(Service& service, const std::string& job_id) {
+    v1::Job job;
+    EXPECT_TRUE(WaitUntil(
+        [&] {
+          job = Get(service, job_id);
+          return Ended(job);
+        },
+        kLimit));
+    EXPECT_EQ(job.state(), v1::JOB_STATE_SUCCEEDED) << job.DebugString();
+    v1::GetModelRequest request;
+    request.set_model(job.spec().output_model());
+    const auto model = service.client().GetModel(request);
+    EXPECT_TRUE(model.ok()) << model.status();
+    return model.ok() ? model->weights_sha256() : "";
+  }
+
+  // A checkpoint is whole on disk that was not there when `service` was asked at `step`.
+  static void AwaitCheckpointAfter(Service& service, const std::string& job_id,
+                                   std::uint64_t& sequence) {
+    v1::WatchJobRequest request;
+    request.set_job_id(job_id);
+    request.set_from_sequence(sequence + 1);
+    bool seen = false;
+    service.client()
+        .WatchJob(request,
+                  [&](const v1::JobEvent& event) {
+                    sequence = event.sequence();
+                    seen = event.has_checkpoint();
+                    return !seen;
+                  })
+        .IgnoreError();
+    EXPECT_TRUE(seen) << "the job is too short: " << Get(service, job_id).DebugString();
+  }
+
+  TempDir directory_;
+};
+
+TEST_F(TrainKillsTest, TwentyKillsOfTrainerAndServerChangeNoBitOfTheWeights) {
+  v1::CreateJobRequest request = TinyJob("job", "tiny", 200);
+  request.mutable_spec()->mutable_train()->set_checkpoint_every_steps(2);
+  std::string calm;
+  {
+    const std::unique_ptr<Service> service = Start("calm");
+    Create(*service, request);
+    calm = WeightsOf(*service, "job");
+  }
+  std::mt19937 random(
+      20261128);  // NOLINT(bugprone-random-generator-seed): the same instants every time
+  std::unique_ptr<Service> service = Start("killed");
+  Create(*service, request);
+  std::uint64_t sequence = 0;
+  for (int i = 0; i < kKills; ++i) {
+    // Three attempts in a row without a new checkpoint are the end of a job, so that every other
+    // kill waits for one; then, and otherwise at once, comes an instant like any other.
+    if (i % 2 == 0) {
+      AwaitCheckpointAfter(*service, "job", sequence);
+    }
+    const absl::Time instant = absl::Now() + absl::Milliseconds(random() % 400);
+    EXPECT_TRUE(WaitUntil([&] { return absl::Now() >= instant; }));
+    ASSERT_FALSE(Ended(Get(*service, "job"))) << Get(*service, "job").DebugString();
+    if (i % 4 < 2) {
+      kill(service->AwaitWorker(WorkerKind::kTrain), SIGKILL);
+    } else {
+      service->process().Signal(SIGKILL);
+      ASSERT_TRUE(service->process().Wait().has_value());
+      service = Start("killed");
+    }
+  }
+  EXPECT_EQ(WeightsOf(*service, "job"), calm);
+  EXPECT_GE(Get(*service, "job").attempts(), kKills / 2);
+}
+
+TEST_F(TrainKillsTest, AWatcherThatIsCutOffEverySecondSeesEveryEventOnce) {
+  const std::unique_ptr<Service> service = Start("data");
+  v1::CreateJobRequest request = TinyJob("job", "tiny", 150);
+  Create(*service, request);
+  std::vector<std::string> pieces;
+  int connections = 0;
+  bool ended = false;
+  v1::WatchJobRequest watch;
+  watch.set_job_id("job");
+  watch.set_from_sequence(1);
+  while (!ended && connections < 1000) {
+    ++connections;
+    const absl::Time cut = absl::Now() + absl::Seconds(1);
+    const absl::Status status = service->client().WatchJob(watch, [&](const v1::JobEvent& event) {
+      pieces.push_back(event.SerializeAsString());
+      watch.set_from_sequence(event.sequence() + 1);
+      ended = event.has_state() && event.state().state() == v1::JOB_STATE_SUCCEEDED;
+      return absl::Now() < cut;
+    });
+    ASSERT_TRUE(status.ok() || absl::IsCancelled(status)) << status;
+  }
+  EXPECT_TRUE(ended);
+  EXPECT_GE(connections, 2);
+  std::vector<std::string> whole;
+  watch.set_from_sequence(1);
+  ASSERT_TRUE(service->client()
+                  .WatchJob(watch,
+                            [&](const v1::JobEvent& event) {
+                              whole.push_back(event.SerializeAsString());
+                              return true;
+                            })
+                  .ok());
+  EXPECT_EQ(pieces, whole);
+}
+
+}  // namespace
+}  // namespace atelier::test

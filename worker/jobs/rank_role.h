@@ -1,0 +1,48 @@
+// A job on several processes of one machine: the trainer that holds the lease, rank 0, starts the
+// others, which know neither server nor lease.
+#pragma once
+
+#include <atomic>
+#include <filesystem>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "atelier/internal/v1/worker_link.pb.h"
+#include "worker/train/trainer.h"
+
+namespace atelier::worker {
+
+struct RankOptions {
+  std::filesystem::path program;  // atelier-worker; empty: this program's own file
+  std::filesystem::path feature_weights;
+  std::string device = "cpu";  // of rank 0; rank r has the r-th GPU behind it
+  int threads = 0;             // of all ranks together; 0: one for each core
+  absl::Duration join_timeout = absl::Minutes(1);
+};
+
+// Trains the job of `start` as rank 0 of start.spec().workers(), 2 or more, and ends the others'
+// processes with it. Errors: those of RunTraining, and UNAVAILABLE when a process does not start or
+// is lost: the job can go on from its last checkpoint then.
+absl::StatusOr<train::Outcome> TrainWithRanks(const internal::v1::StartJob& start,
+                                              const RankOptions& options, train::Observer& observer,
+                                              const std::atomic<bool>& stop);
+
+// What the other processes do: reads the StartJob from `file`, joins the group that the environment
+// tells (ranks/launch_environment.h) and trains. Returns the exit code.
+class RankRole {
+ public:
+  RankRole(std::filesystem::path file, RankOptions options)
+      : file_(std::move(file)), options_(std::move(options)) {}
+  int Run();
+  // From any thread: all ranks stop with a checkpoint.
+  void Shutdown() { stop_ = true; }
+
+ private:
+  absl::StatusOr<train::Outcome> Train();
+
+  const std::filesystem::path file_;
+  const RankOptions options_;
+  std::atomic<bool> stop_ = false;
+};
+
+}  // namespace atelier::worker
