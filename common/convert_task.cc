@@ -1,5 +1,8 @@
 #include "common/convert_task.h"
 
+#include <cmath>
+#include <map>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -154,9 +157,14 @@ absl::StatusOr<ConvertTask> ReadConvertTask(const fs::path& folder) {
 }
 
 absl::Status WriteJudgeNumbers(const fs::path& folder, const JudgeNumbers& numbers) {
+  // JSON knows finite numbers only.
+  const auto finite = [](std::map<std::string, double> values) {
+    std::erase_if(values, [](const auto& value) { return !std::isfinite(value.second); });
+    return values;
+  };
   const Json json = {{"pictures", numbers.pictures},
-                     {"candidate", numbers.candidate},
-                     {"current", numbers.current}};
+                     {"candidate", finite(numbers.candidate)},
+                     {"current", finite(numbers.current)}};
   return WriteFileAtomically(folder / kConvertNumbers, json.dump(2) + "\n");
 }
 

@@ -69,7 +69,7 @@ struct JudgeTask {
   std::uint64_t seed = 0;
 };
 
-// What a JudgeTask found, by metric.
+// What a JudgeTask found, by metric. One that is no finite number is left out.
 struct JudgeNumbers {
   int pictures = 0;
   std::map<std::string, double> candidate;

@@ -8,47 +8,13 @@
 #include "absl/strings/str_split.h"
 #include "common/errors.h"
 #include "common/image_header.h"
+#include "common/printable.h"
 #include "common/status_macros.h"
 
 namespace atelier {
 namespace {
 
 constexpr std::size_t kMaxPath = 4096;
-
-// The length of the UTF-8 character that `text` begins with; 0: none, or an overlong form, a
-// surrogate or a control character (C0, DEL, C1).
-std::size_t PrintableLength(std::string_view text) {
-  const auto byte = [&text](std::size_t i) { return static_cast<unsigned char>(text[i]); };
-  const unsigned char first = byte(0);
-  if (first < 0x80) {
-    return first >= 0x20 && first != 0x7f ? 1 : 0;
-  }
-  const std::size_t length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
-  if (first < 0xc2 || first > 0xf4 || text.size() < length) {
-    return 0;
-  }
-  std::uint32_t code = first & (0xffU >> (length + 1));
-  for (std::size_t i = 1; i < length; ++i) {
-    if ((byte(i) & 0xc0U) != 0x80) {
-      return 0;
-    }
-    code = code << 6U | (byte(i) & 0x3fU);
-  }
-  const std::uint32_t least = length == 2 ? 0xa0 : length == 3 ? 0x800 : 0x10000;
-  const bool surrogate = code >= 0xd800 && code <= 0xdfff;
-  return code >= least && code <= 0x10ffff && !surrogate ? length : 0;
-}
-
-bool IsPrintable(std::string_view text) {
-  while (!text.empty()) {
-    const std::size_t length = PrintableLength(text);
-    if (length == 0) {
-      return false;
-    }
-    text.remove_prefix(length);
-  }
-  return true;
-}
 
 // The parts of a path that stays where it is.
 absl::StatusOr<std::vector<std::string>> Parts(std::string_view field, std::string_view path) {

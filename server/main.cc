@@ -60,7 +60,11 @@ int main(int argc, char** argv) {
     return 1;
   }
   std::cout << "listening grpc=" << atelier::FormatHostPort((*app)->grpc_address())
-            << " metrics=" << atelier::FormatHostPort((*app)->metrics_address()) << std::endl;
+            << " metrics=" << atelier::FormatHostPort((*app)->metrics_address());
+  if (const auto& workers = (*app)->worker_address(); workers.has_value()) {
+    std::cout << " workers=" << atelier::FormatHostPort(*workers);
+  }
+  std::cout << std::endl;
   ServeUntilStopped(**app);
   const absl::Duration grace = (*app)->BeginDrain();
   spdlog::info("stopping: health says NOT_SERVING; requests are taken for another {}",

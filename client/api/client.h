@@ -43,11 +43,15 @@ class Client {
     absl::Duration load_deadline = absl::Minutes(2);
     // For ImportModel, ExportModel, GetArtifact, PublishCheckpoint and PromoteModel with a gate.
     absl::Duration transfer_deadline = absl::Hours(1);
-    // How long WatchJob goes on trying when the server is away, counted from the last event.
+    // How long WatchJob goes on trying when the server is away, counted from the first failure
+    // behind the last event.
     absl::Duration watch_patience = absl::Minutes(2);
     // The pauses between those tries grow from the first to the second.
     absl::Duration watch_backoff_first = absl::Milliseconds(200);
     absl::Duration watch_backoff_last = absl::Seconds(5);
+    // After this time without its end a stream is replaced: a connection that died without a word
+    // looks like a job that has nothing to tell.
+    absl::Duration watch_stream_deadline = absl::Minutes(10);
   };
 
   static constexpr absl::Duration kStylizeDeadline = absl::Seconds(60);
@@ -155,7 +159,7 @@ class Client {
   // Calls `on_event` for one event after the other, each once and in order, from
   // `request.from_sequence` on until the job's final state (OK) or until it returns false
   // (CANCELLED). When the server goes away it connects again and continues behind the last event;
-  // UNAVAILABLE when that does not succeed within `watch_patience`.
+  // UNAVAILABLE or DEADLINE_EXCEEDED when that does not succeed within `watch_patience`.
   virtual absl::Status WatchJob(const v1::WatchJobRequest& request,
                                 const std::function<bool(const v1::JobEvent&)>& on_event) = 0;
 };

@@ -7,12 +7,10 @@
 
 #include "absl/time/clock.h"
 #include "client/api/call.h"
+#include "common/status_macros.h"
 
 namespace atelier::client {
 namespace {
-
-// A stream is replaced after this time, so that a connection that died without a word is noticed.
-constexpr absl::Duration kStreamDeadline = absl::Minutes(10);
 
 // What gRPC says when something between it and the server, for example a proxy, resets the stream.
 // Errors of an Atelier server carry details.
@@ -24,22 +22,43 @@ bool CutOnTheWay(const grpc::Status& status) {
 }  // namespace
 
 absl::Status JobWatch::Run() {
-  last_sign_of_life_ = absl::Now();
   for (;;) {
     absl::Status status = RunStream();
     if (absl::IsDeadlineExceeded(status)) {
-      last_sign_of_life_ = absl::Now();
-      continue;
-    }
-    if (!absl::IsUnavailable(status) || !WaitBeforeRetry()) {
+      ATELIER_RETURN_IF_ERROR(AwaitAnswer());
+    } else if (!absl::IsUnavailable(status) || !WaitBeforeRetry()) {
       return status;
     }
   }
 }
 
+absl::Status JobWatch::AwaitAnswer() {
+  v1::GetJobRequest request;
+  request.set_job_id(request_.job_id());
+  for (;;) {
+    grpc::ClientContext context;
+    context.set_deadline(absl::ToChronoTime(absl::Now() + options_.call_deadline));
+    v1::Job ignored;
+    absl::Status status = CallError(stub_.GetJob(&context, request, &ignored), options_.server,
+                                    options_.call_deadline);
+    if (!absl::IsDeadlineExceeded(status) && !absl::IsUnavailable(status)) {
+      HeardFromServer();
+      return absl::OkStatus();
+    }
+    if (!WaitBeforeRetry()) {
+      return status;
+    }
+  }
+}
+
+void JobWatch::HeardFromServer() {
+  away_since_ = absl::InfiniteFuture();
+  backoff_ = absl::ZeroDuration();
+}
+
 absl::Status JobWatch::RunStream() {
   grpc::ClientContext context;
-  context.set_deadline(absl::ToChronoTime(absl::Now() + kStreamDeadline));
+  context.set_deadline(absl::ToChronoTime(absl::Now() + options_.watch_stream_deadline));
   const auto stream = stub_.WatchJob(&context, request_);
   v1::JobEvent event;
   bool final = false;
@@ -49,8 +68,7 @@ absl::Status JobWatch::RunStream() {
     }
     told_ = event.sequence();
     request_.set_from_sequence(event.sequence() + 1);
-    last_sign_of_life_ = absl::Now();
-    backoff_ = absl::ZeroDuration();
+    HeardFromServer();
     final = event.has_state() && IsFinal(event.state().state());
     if (!on_event_(event)) {
       context.TryCancel();
@@ -72,12 +90,14 @@ absl::Status JobWatch::RunStream() {
     return absl::UnavailableError("the stream from " + options_.server +
                                   " was cut before the job's end");
   }
-  return CallError(status, options_.server, kStreamDeadline);
+  return CallError(status, options_.server, options_.watch_stream_deadline);
 }
 
 bool JobWatch::WaitBeforeRetry() {
   backoff_ = std::clamp(backoff_ * 2, options_.watch_backoff_first, options_.watch_backoff_last);
-  const absl::Duration patience = last_sign_of_life_ + options_.watch_patience - absl::Now();
+  const absl::Time now = absl::Now();
+  away_since_ = std::min(away_since_, now);
+  const absl::Duration patience = away_since_ + options_.watch_patience - now;
   if (patience <= absl::ZeroDuration()) {
     return false;
   }

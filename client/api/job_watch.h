@@ -28,6 +28,9 @@ class JobWatch final {
  private:
   // One stream, until it ends. OK: the job's final state was told.
   absl::Status RunStream();
+  // Asks for the job until the server answers, whatever it says; else an error of CallError.
+  absl::Status AwaitAnswer();
+  void HeardFromServer();
   // Pauses; false when patience is at its end.
   bool WaitBeforeRetry();
 
@@ -37,7 +40,7 @@ class JobWatch final {
   std::uint64_t told_ = 0;       // the newest event's sequence number
   const OnEvent& on_event_;
   absl::Duration backoff_ = absl::ZeroDuration();
-  absl::Time last_sign_of_life_ = absl::InfinitePast();
+  absl::Time away_since_ = absl::InfiniteFuture();  // the first failure behind the last answer
 };
 
 }  // namespace atelier::client

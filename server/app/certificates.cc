@@ -36,14 +36,19 @@ class ReloadableCredentials final : public grpc::ServerCredentials {
 
 }  // namespace
 
-absl::StatusOr<CertificateSet> ReadCertificates(const v1::TlsFiles& files, absl::Time now) {
+absl::StatusOr<CertificateSet> ReadCertificates(const v1::TlsFiles& files, absl::Time now,
+                                                std::string_view key) {
+  const std::string prefix = std::string(key) + ".";
+  const std::string certificate = prefix + "certificate";
+  const std::string private_key = prefix + "key";
+  const std::string client_ca = prefix + "client_ca";
   CertificateSet set;
-  ATELIER_ASSIGN_OR_RETURN(
-      set.identity, ReadTlsIdentity({.field = "tls.certificate", .path = files.certificate()},
-                                    {.field = "tls.key", .path = files.key()}, now));
+  ATELIER_ASSIGN_OR_RETURN(set.identity,
+                           ReadTlsIdentity({.field = certificate, .path = files.certificate()},
+                                           {.field = private_key, .path = files.key()}, now));
   if (!files.client_ca().empty()) {
-    ATELIER_ASSIGN_OR_RETURN(
-        set.client_ca, ReadTlsAuthorities({.field = "tls.client_ca", .path = files.client_ca()}));
+    ATELIER_ASSIGN_OR_RETURN(set.client_ca,
+                             ReadTlsAuthorities({.field = client_ca, .path = files.client_ca()}));
   }
   return set;
 }

@@ -1,4 +1,4 @@
-// What the front port shows its clients, and by what it knows them; new files need no new port.
+// What a port shows its clients, and by what it knows them; new files need no new port.
 #pragma once
 
 #include <grpc/grpc_security.h>
@@ -6,6 +6,7 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
@@ -23,8 +24,9 @@ struct CertificateSet {
   bool operator==(const CertificateSet&) const = default;
 };
 
-// The errors of common/tls_files.h, which name the configuration's keys.
-absl::StatusOr<CertificateSet> ReadCertificates(const v1::TlsFiles& files, absl::Time now);
+// The errors of common/tls_files.h, which name the configuration's keys: those below `key`.
+absl::StatusOr<CertificateSet> ReadCertificates(const v1::TlsFiles& files, absl::Time now,
+                                                std::string_view key = "tls");
 
 // Thread-safe.
 class Certificates {

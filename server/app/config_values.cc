@@ -22,10 +22,20 @@ using google::protobuf::Message;
 using google::protobuf::Reflection;
 
 // Fields of ServerConfig that config.proto calls "Start".
-constexpr std::array kStartKeys = {
-    "listen", "metrics_listen", "local_workers",    "shipped_models", "datasets", "worker_grace_s",
-    "tls",    "identity_model", "model_memory_mib", "trainers",
-    "dataset_import_roots", "dataset_limits"};
+constexpr std::array kStartKeys = {"listen",
+                                   "metrics_listen",
+                                   "local_workers",
+                                   "shipped_models",
+                                   "datasets",
+                                   "worker_grace_s",
+                                   "tls",
+                                   "identity_model",
+                                   "model_memory_mib",
+                                   "trainers",
+                                   "dataset_import_roots",
+                                   "dataset_limits",
+                                   "worker_listen",
+                                   "worker_tls"};
 
 using Values = std::map<std::string, std::string>;
 

@@ -2,6 +2,8 @@
 
 #include <spdlog/spdlog.h>
 
+#include <array>
+#include <cstddef>
 #include <utility>
 
 #include "absl/strings/str_join.h"
@@ -16,6 +18,29 @@ namespace {
 bool Touches(const std::set<std::string>& keys, const std::string& field) {
   const auto first = keys.lower_bound(field);
   return first != keys.end() && (*first == field || first->starts_with(field + "."));
+}
+
+constexpr char kTls[] = "tls";
+constexpr char kWorkerTls[] = "worker_tls";
+
+// The keys whose contents are new.
+std::set<std::string> Replace(Certificates& certificates, CertificateSet fresh,
+                              const std::string& key) {
+  std::set<std::string> changed;
+  const CertificateSet old = certificates.current();
+  if (fresh.identity.certificate != old.identity.certificate) {
+    changed.insert(key + ".certificate");
+  }
+  if (fresh.identity.key != old.identity.key) {
+    changed.insert(key + ".key");
+  }
+  if (fresh.client_ca != old.client_ca) {
+    changed.insert(key + ".client_ca");
+  }
+  if (!changed.empty()) {
+    certificates.Replace(std::move(fresh));
+  }
+  return changed;
 }
 
 std::string Listed(const google::protobuf::RepeatedPtrField<std::string>& keys) {
@@ -52,14 +77,19 @@ absl::StatusOr<v1::ReloadConfigResponse> LiveConfig::TryReload() {
   }
   ATELIER_ASSIGN_OR_RETURN(const v1::ServerConfig file, ReadConfig(options_.file));
   const v1::ServerConfig wanted = EffectiveConfig(file, options_.command_line);
-  if (wanted.has_tls() && Touches(DifferentKeys(current_, wanted), "tls")) {
-    // Not to hold yet, but to be known wrong before the restart that needs it.
-    ATELIER_RETURN_IF_ERROR(ReadCertificates(wanted.tls(), options_.clock->Now()).status());
+  // Not to hold yet, but to be known wrong before the restart that needs it.
+  const std::set<std::string> different = DifferentKeys(current_, wanted);
+  if (wanted.has_tls() && Touches(different, kTls)) {
+    ATELIER_RETURN_IF_ERROR(ReadCertificates(wanted.tls(), options_.clock->Now(), kTls).status());
+  }
+  if (wanted.has_worker_tls() && Touches(different, kWorkerTls)) {
+    ATELIER_RETURN_IF_ERROR(
+        ReadCertificates(wanted.worker_tls(), options_.clock->Now(), kWorkerTls).status());
   }
   // The last thing that can fail.
   ATELIER_ASSIGN_OR_RETURN(std::set<std::string> changed, ReloadCertificates());
   v1::ReloadConfigResponse reply;
-  for (const std::string& key : DifferentKeys(current_, wanted)) {
+  for (const std::string& key : different) {
     if (IsStartKey(key)) {
       reply.add_after_restart(key);
     } else {
@@ -73,24 +103,28 @@ absl::StatusOr<v1::ReloadConfigResponse> LiveConfig::TryReload() {
 }
 
 absl::StatusOr<std::set<std::string>> LiveConfig::ReloadCertificates() {
+  struct Port {
+    Certificates* certificates;
+    const v1::TlsFiles& files;
+    const char* key;
+  };
+  const std::array ports = {
+      Port{options_.certificates, current_.tls(), kTls},
+      Port{options_.worker_certificates, current_.worker_tls(), kWorkerTls},
+  };
+  std::array<CertificateSet, ports.size()> fresh;
+  for (std::size_t i = 0; i < ports.size(); ++i) {
+    if (ports[i].certificates != nullptr) {
+      ATELIER_ASSIGN_OR_RETURN(
+          fresh[i], ReadCertificates(ports[i].files, options_.clock->Now(), ports[i].key));
+    }
+  }
+  // All of them are good.
   std::set<std::string> changed;
-  if (options_.certificates == nullptr) {
-    return changed;
-  }
-  ATELIER_ASSIGN_OR_RETURN(CertificateSet fresh,
-                           ReadCertificates(current_.tls(), options_.clock->Now()));
-  const CertificateSet old = options_.certificates->current();
-  if (fresh.identity.certificate != old.identity.certificate) {
-    changed.insert("tls.certificate");
-  }
-  if (fresh.identity.key != old.identity.key) {
-    changed.insert("tls.key");
-  }
-  if (fresh.client_ca != old.client_ca) {
-    changed.insert("tls.client_ca");
-  }
-  if (!changed.empty()) {
-    options_.certificates->Replace(std::move(fresh));
+  for (std::size_t i = 0; i < ports.size(); ++i) {
+    if (ports[i].certificates != nullptr) {
+      changed.merge(Replace(*ports[i].certificates, std::move(fresh[i]), ports[i].key));
+    }
   }
   return changed;
 }

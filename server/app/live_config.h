@@ -33,11 +33,14 @@ class LiveConfig final : public ConfigReloader {
   };
 
   struct Options {
-    std::filesystem::path file;            // empty: none, and no reload
-    v1::ServerConfig command_line;         // goes before the file at each reading
-    v1::ServerConfig config;               // what holds at the start, of EffectiveConfig
-    Certificates* certificates = nullptr;  // null: the port has no TLS; outlives the object
-    const Clock* clock = &SystemClock();   // outlives the object
+    std::filesystem::path file;     // empty: none, and no reload
+    v1::ServerConfig command_line;  // goes before the file at each reading
+    v1::ServerConfig config;        // what holds at the start, of EffectiveConfig
+    // Of `tls` and `worker_tls`; null: there is no such port, or it has no TLS. Both outlive the
+    // object.
+    Certificates* certificates = nullptr;
+    Certificates* worker_certificates = nullptr;
+    const Clock* clock = &SystemClock();  // outlives the object
     Targets targets;
   };
 

@@ -138,6 +138,29 @@ void AddTls(CLI::App& app, v1::ServerConfig& said) {
       ->option_text("FILE");
 }
 
+void AddRemoteWorkers(CLI::App& app, v1::ServerConfig& said) {
+  app.add_option_function<std::string>(
+         "--worker-listen", [&](const std::string& text) { said.set_worker_listen(text); },
+         "where workers of other machines dial; port 0: any free one. Needs the three below "
+         "(docs/remote-workers.md) [nowhere]")
+      ->check(CheckAddress);
+  app.add_option_function<std::string>(
+         "--worker-tls-cert",
+         [&](const std::string& path) { said.mutable_worker_tls()->set_certificate(path); },
+         "the certificate chain that this port shows (PEM)")
+      ->option_text("FILE");
+  app.add_option_function<std::string>(
+         "--worker-tls-key",
+         [&](const std::string& path) { said.mutable_worker_tls()->set_key(path); },
+         "its private key (PEM)")
+      ->option_text("FILE");
+  app.add_option_function<std::string>(
+         "--worker-tls-client-ca",
+         [&](const std::string& path) { said.mutable_worker_tls()->set_client_ca(path); },
+         "workers must show a certificate signed by one of these (PEM)")
+      ->option_text("FILE");
+}
+
 void AddWorkers(CLI::App& app, v1::ServerConfig& said) {
   app.add_option_function<std::string>(
          "--local-workers",
@@ -176,8 +199,8 @@ void AddTrainers(CLI::App& app, ServerOptions& options, v1::ServerConfig& said) 
   app.add_option_function<std::uint32_t>(
          "--trainers",
          [&](const std::uint32_t& count) { said.mutable_trainers()->set_count(count); },
-         "how many training jobs run at a time [1]")
-      ->check(CLI::Range(1U, kMaxTrainers));
+         "how many training jobs run on this machine at a time [1]")
+      ->check(CLI::Range(0U, kMaxTrainers));
   app.add_option_function<double>(
          "--serving-share",
          [&](const double& share) { said.mutable_trainers()->set_serving_share(share); },
@@ -248,6 +271,10 @@ absl::Status PrintChecked(const ServerOptions& options) {
   if (options.config.has_tls()) {
     ATELIER_RETURN_IF_ERROR(ReadCertificates(options.config.tls(), SystemClock().Now()).status());
   }
+  if (options.config.has_worker_tls()) {
+    ATELIER_RETURN_IF_ERROR(
+        ReadCertificates(options.config.worker_tls(), SystemClock().Now(), "worker_tls").status());
+  }
   std::cout << ToJson(options.config) << std::endl;
   return absl::OkStatus();
 }
@@ -268,11 +295,14 @@ std::variant<ServerOptions, int> ParseServerOptions(int argc, const char* const*
       "atelier-server");
   app.footer(
       "Example: atelier-server --data-dir /var/lib/atelier --dataset garments=/srv/garments\n"
-      "Prints \"listening grpc=HOST:PORT metrics=HOST:PORT\" when it is ready; SIGTERM finishes "
-      "what was accepted.\nExit code: 0 done, 1 failed, 2 misused. Logs go to standard error.");
+      "Prints \"listening grpc=HOST:PORT metrics=HOST:PORT\" when it is ready, and "
+      "\" workers=HOST:PORT\" behind it with\n--worker-listen; SIGTERM finishes what was "
+      "accepted.\n"
+      "Exit code: 0 done, 1 failed, 2 misused. Logs go to standard error.");
   AddPlaces(app, raw, options.command_line);
   AddTls(app, options.command_line);
   AddWorkers(app, options.command_line);
+  AddRemoteWorkers(app, options.command_line);
   AddTrainers(app, options, options.command_line);
   AddLimits(app, options, options.command_line);
   app.set_version_flag("--version", Version());

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <atomic>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -25,6 +26,8 @@
 #include "server/app/live_config.h"
 #include "server/app/open_inference.h"
 #include "server/app/promotion_rooms.h"
+#include "server/app/remote_port.h"
+#include "server/app/shipped_models.h"
 #include "server/cache/response_cache.h"
 #include "server/datasets/dataset_catalog.h"
 #include "server/desk/work_desk.h"
@@ -34,7 +37,9 @@
 #include "server/dispatch/supervisor/local_converter.h"
 #include "server/dispatch/supervisor/local_trainers.h"
 #include "server/dispatch/supervisor/local_workers.h"
+#include "server/dispatch/supervisor/remote_trainers.h"
 #include "server/dispatch/supervisor/supervisor.h"
+#include "server/dispatch/supervisor/trainer_pool.h"
 #include "server/jobs/job_manager.h"
 #include "server/jobs/job_probe.h"
 #include "server/models/model_catalog.h"
@@ -102,6 +107,7 @@ class App final : public ServerApp {
 
   const HostPort& grpc_address() const override { return front_->address(); }
   const HostPort& metrics_address() const override { return metrics_endpoint_->address(); }
+  const std::optional<HostPort>& worker_address() const override { return link_->remote_address(); }
 
   void Reload() override { live_config_->Reload().IgnoreError(); }
 
@@ -131,40 +137,19 @@ class App final : public ServerApp {
   }
 
  private:
-  // Empty: none.
-  std::filesystem::path ShippedModels() const {
-    const std::string& folder = options_.config.shipped_models();
-    return folder == "none" ? "" : folder;
-  }
-
-  absl::Status CheckShippedModels() const {
-    const std::filesystem::path folder = ShippedModels();
-    if (folder.empty() || HoldsModels(folder)) {
-      return absl::OkStatus();
-    }
-    const std::string what = folder.string() + " holds no whole model";
-    if (options_.shipped_models_given) {
-      return absl::InvalidArgumentError(
-          "--shipped-models: " + what +
-          "; give a folder with NAME/VERSION/model.json and its weights, or none");
-    }
-    spdlog::warn(
-        "no styles are shipped: {}; install them there, or start with --shipped-models none", what);
-    return absl::OkStatus();
-  }
-
   absl::Status OpenStore() {
-    ATELIER_RETURN_IF_ERROR(CheckShippedModels());
+    ATELIER_RETURN_IF_ERROR(CheckShippedModels(options_));
     ATELIER_ASSIGN_OR_RETURN(data_, store::DataDirectory::Open(options_.data_dir));
     ATELIER_ASSIGN_OR_RETURN(store_, store::SqliteStore::Open({.path = data_->database()}));
     ATELIER_ASSIGN_OR_RETURN(datasets_,
                              DatasetCatalog::Create({.named = {options_.config.datasets().begin(),
                                                                options_.config.datasets().end()},
                                                      .datasets_directory = data_->datasets()}));
-    ATELIER_ASSIGN_OR_RETURN(models_, ModelCatalog::Create({.store = store_.get(),
-                                                            .models_directory = data_->models(),
-                                                            .shipped_directory = ShippedModels(),
-                                                            .clock = &clock_}));
+    ATELIER_ASSIGN_OR_RETURN(models_,
+                             ModelCatalog::Create({.store = store_.get(),
+                                                   .models_directory = data_->models(),
+                                                   .shipped_directory = ShippedModels(options_),
+                                                   .clock = &clock_}));
     ATELIER_ASSIGN_OR_RETURN(dataset_rooms_,
                              DatasetRooms::Create({.config = options_.config,
                                                    .store = *store_,
@@ -175,16 +160,15 @@ class App final : public ServerApp {
                                                    .clock = clock_,
                                                    .worker_program = options_.worker_program,
                                                    .datasets_directory = data_->datasets()}));
-    ATELIER_ASSIGN_OR_RETURN(
-        jobs_, JobManager::Create({.store = store_.get(),
-                                   .datasets = datasets_.get(),
-                                   .sets = &dataset_rooms_->keeper(),
-                                   .models = models_.get(),
-                                   .probe = &job_probe_,
-                                   .clock = &clock_,
-                                   .jobs_directory = data_->jobs(),
-                                   .trainer_device = options_.trainer_device,
-                                   .max_running = options_.config.trainers().count()}));
+    ATELIER_ASSIGN_OR_RETURN(jobs_,
+                             JobManager::Create({.store = store_.get(),
+                                                 .datasets = datasets_.get(),
+                                                 .sets = &dataset_rooms_->keeper(),
+                                                 .models = models_.get(),
+                                                 .probe = &job_probe_,
+                                                 .clock = &clock_,
+                                                 .jobs_directory = data_->jobs(),
+                                                 .trainer_device = options_.trainer_device}));
     return absl::OkStatus();
   }
 
@@ -203,7 +187,12 @@ class App final : public ServerApp {
         .trainer_share = TrainerShareOf(options_.config, std::thread::hardware_concurrency()),
         .model_memory_bytes = options_.config.model_memory_mib() << 20U};
     local_workers_ = std::make_unique<LocalWorkers>(worker_program_, supervisor_);
-    trainers_ = std::make_unique<LocalTrainers>(worker_program_, supervisor_, *jobs_);
+    local_trainers_ = std::make_unique<LocalTrainers>(worker_program_, supervisor_, *jobs_);
+    remote_trainers_ = std::make_unique<RemoteTrainers>(*jobs_);
+    trainers_ = std::make_unique<TrainerPool>(
+        TrainerPool::Options{.local_places = options_.config.trainers().count(),
+                             .listens = options_.config.has_worker_listen()},
+        *local_trainers_, *remote_trainers_);
     converter_ = std::make_unique<LocalConverter>(
         LocalConverter::Options{.program = worker_program_.path}, supervisor_, clock_);
     ATELIER_ASSIGN_OR_RETURN(
@@ -227,13 +216,18 @@ class App final : public ServerApp {
         .loads = model_loader_.get(),
         .clock = &clock_,
         .in_use = [this](const std::string& model) { return queue_.Uses(model); }});
-    ATELIER_ASSIGN_OR_RETURN(link_, LinkServer::Create(*socket_, {.dispatcher = &dispatcher_,
-                                                                  .loader = model_loader_.get(),
-                                                                  .jobs = jobs_.get(),
-                                                                  .trainers = trainers_.get(),
-                                                                  .workers = local_workers_.get(),
-                                                                  .probe = &worker_probe_,
-                                                                  .clock = &clock_}));
+    ATELIER_ASSIGN_OR_RETURN(const std::optional<RemotePort> remote,
+                             FindRemotePort(options_.config, clock_.Now(), worker_certificates_));
+    ATELIER_ASSIGN_OR_RETURN(link_, LinkServer::Create(*socket_,
+                                                       {.dispatcher = &dispatcher_,
+                                                        .loader = model_loader_.get(),
+                                                        .jobs = jobs_.get(),
+                                                        .trainers = local_trainers_.get(),
+                                                        .free_trainers = remote_trainers_.get(),
+                                                        .workers = local_workers_.get(),
+                                                        .probe = &worker_probe_,
+                                                        .clock = &clock_},
+                                                       remote));
     return absl::OkStatus();
   }
 
@@ -250,6 +244,7 @@ class App final : public ServerApp {
         .command_line = options_.command_line,
         .config = options_.config,
         .certificates = certificates_.get(),
+        .worker_certificates = worker_certificates_.get(),
         .clock = &clock_,
         .targets = {
             .limits = [this](const QueueLimits& limits) { queue_.SetLimits(limits); },
@@ -354,10 +349,13 @@ class App final : public ServerApp {
   std::unique_ptr<LinkSocket> socket_;
   WorkerProgram worker_program_;
   std::unique_ptr<LocalWorkers> local_workers_;
-  std::unique_ptr<LocalTrainers> trainers_;
+  std::unique_ptr<LocalTrainers> local_trainers_;
+  std::unique_ptr<RemoteTrainers> remote_trainers_;
+  std::unique_ptr<TrainerPool> trainers_;
   std::unique_ptr<LocalConverter> converter_;
   std::unique_ptr<ModelLoader> model_loader_;
   std::unique_ptr<ModelManager> model_manager_;
+  std::unique_ptr<Certificates> worker_certificates_;
   std::unique_ptr<LinkServer> link_;
 
   std::unique_ptr<ModelTransfer> transfer_;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -14,7 +15,7 @@ namespace atelier::server {
 
 class ServerApp {
  public:
-  // The store is open and both ports accept when it returns; requests queue until a worker is
+  // The store is open and all ports accept when it returns; requests queue until a worker is
   // there. Errors are sentences for the operator: the data directory's, FAILED_PRECONDITION when
   // atelier-worker is missing, UNAVAILABLE when a port is taken.
   static absl::StatusOr<std::unique_ptr<ServerApp>> Create(const ServerOptions& options);
@@ -22,6 +23,8 @@ class ServerApp {
 
   virtual const HostPort& grpc_address() const = 0;
   virtual const HostPort& metrics_address() const = 0;
+  // nullopt: it does not listen for workers of other machines.
+  virtual const std::optional<HostPort>& worker_address() const = 0;
 
   // Reads the configuration file and the certificates again and logs what came of it.
   virtual void Reload() = 0;

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdint>
 #include <string>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/errors.h"
@@ -75,7 +76,7 @@ absl::Status CheckLimits(const v1::QueueLimits& limits) {
 
 absl::Status CheckTrainers(const v1::TrainerSettings& trainers) {
   ATELIER_RETURN_IF_ERROR(
-      InRange("trainers.count", trainers.has_count(), trainers.count(), 1, kMaxTrainers));
+      InRange("trainers.count", trainers.has_count(), trainers.count(), 0, kMaxTrainers));
   if (trainers.has_serving_share() && !(trainers.serving_share() >= kLeastServingShare &&
                                         trainers.serving_share() <= kMostServingShare)) {
     return InvalidField("trainers.serving_share", "must be from 0.5 to 0.98");
@@ -90,6 +91,34 @@ absl::Status CheckAddresses(const v1::ServerConfig& config) {
   }
   if (config.has_metrics_listen()) {
     ATELIER_RETURN_IF_ERROR(ParseHostPort("metrics_listen", config.metrics_listen()).status());
+  }
+  if (config.has_worker_listen()) {
+    ATELIER_RETURN_IF_ERROR(ParseHostPort("worker_listen", config.worker_listen()).status());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckTls(const v1::ServerConfig& config) {
+  if (config.has_tls() && config.tls().certificate().empty()) {
+    return InvalidField("tls.certificate", "is required where there is \"tls\"");
+  }
+  if (config.has_tls() && config.tls().key().empty()) {
+    return InvalidField("tls.key", "is required where there is \"tls\"");
+  }
+  if (config.has_worker_listen() && !config.has_worker_tls()) {
+    return InvalidField("worker_tls", "is required where there is \"worker_listen\"");
+  }
+  if (!config.has_worker_tls()) {
+    return absl::OkStatus();
+  }
+  // Whoever gets in is given data sets, models and work, so nobody gets in unknown.
+  const v1::TlsFiles& worker = config.worker_tls();
+  for (const auto& [key, path] : {std::pair("worker_tls.certificate", &worker.certificate()),
+                                  std::pair("worker_tls.key", &worker.key()),
+                                  std::pair("worker_tls.client_ca", &worker.client_ca())}) {
+    if (path->empty()) {
+      return InvalidField(key, "is required where there is \"worker_tls\"");
+    }
   }
   return absl::OkStatus();
 }
@@ -108,12 +137,6 @@ absl::Status CheckFiles(const v1::ServerConfig& config) {
     if (root.empty()) {
       return InvalidField("dataset_import_roots", "must be folders");
     }
-  }
-  if (config.has_tls() && config.tls().certificate().empty()) {
-    return InvalidField("tls.certificate", "is required where there is \"tls\"");
-  }
-  if (config.has_tls() && config.tls().key().empty()) {
-    return InvalidField("tls.key", "is required where there is \"tls\"");
   }
   return absl::OkStatus();
 }
@@ -144,6 +167,12 @@ void MakeAbsolute(std::string& path, const fs::path& folder) {
   }
 }
 
+void MakeAbsolute(v1::TlsFiles& files, const fs::path& folder) {
+  MakeAbsolute(*files.mutable_certificate(), folder);
+  MakeAbsolute(*files.mutable_key(), folder);
+  MakeAbsolute(*files.mutable_client_ca(), folder);
+}
+
 void MakeAbsolute(v1::ServerConfig& config, const fs::path& folder) {
   if (config.has_shipped_models()) {
     MakeAbsolute(*config.mutable_shipped_models(), folder);
@@ -155,9 +184,10 @@ void MakeAbsolute(v1::ServerConfig& config, const fs::path& folder) {
     MakeAbsolute(root, folder);
   }
   if (config.has_tls()) {
-    MakeAbsolute(*config.mutable_tls()->mutable_certificate(), folder);
-    MakeAbsolute(*config.mutable_tls()->mutable_key(), folder);
-    MakeAbsolute(*config.mutable_tls()->mutable_client_ca(), folder);
+    MakeAbsolute(*config.mutable_tls(), folder);
+  }
+  if (config.has_worker_tls()) {
+    MakeAbsolute(*config.mutable_worker_tls(), folder);
   }
 }
 
@@ -210,6 +240,7 @@ void FillShares(v1::QueueLimits& limits) {
 absl::Status CheckConfig(const v1::ServerConfig& config) {
   ATELIER_RETURN_IF_ERROR(CheckAddresses(config));
   ATELIER_RETURN_IF_ERROR(CheckFiles(config));
+  ATELIER_RETURN_IF_ERROR(CheckTls(config));
   ATELIER_RETURN_IF_ERROR(
       InRange("local_workers", config.has_local_workers(), config.local_workers(), 0, 64));
   ATELIER_RETURN_IF_ERROR(InRange("worker_grace_s", config.has_worker_grace_s(),

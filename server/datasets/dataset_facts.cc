@@ -1,12 +1,12 @@
 #include "server/datasets/dataset_facts.h"
 
-#include <algorithm>
 #include <cstdint>
 #include <string_view>
 
 #include "common/errors.h"
 #include "common/files.h"
 #include "common/picture_task.h"
+#include "common/printable.h"
 #include "common/status_macros.h"
 #include "nlohmann/json.hpp"
 
@@ -20,15 +20,16 @@ constexpr std::size_t kMaxSource = 1000;
 constexpr std::size_t kMaxDescription = 4000;
 constexpr std::uint64_t kMaxFactsBytes = 64 << 10;
 
-bool IsControl(char c) { return static_cast<unsigned char>(c) < ' ' || c == 0x7f; }
-
 absl::Status CheckText(std::string_view field, std::string_view text, std::size_t most,
                        bool one_line) {
   if (text.size() > most) {
     return InvalidField(field, "is longer than " + std::to_string(most) + " bytes");
   }
-  if (one_line && std::any_of(text.begin(), text.end(), IsControl)) {
-    return InvalidField(field, "must be one line without control characters");
+  if (one_line && !IsPrintable(text)) {
+    return InvalidField(field, "must be one line of UTF-8 without control characters");
+  }
+  if (!IsPrintableText(text)) {
+    return InvalidField(field, "must be UTF-8 without control characters but line feeds and tabs");
   }
   return absl::OkStatus();
 }

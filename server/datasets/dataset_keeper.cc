@@ -1,9 +1,11 @@
 #include "server/datasets/dataset_keeper.h"
 
 #include <fcntl.h>
-#include <stdio.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstdio>  // renameat2
+#include <optional>
 #include <random>
 #include <system_error>
 
@@ -13,6 +15,7 @@
 #include "common/image_header.h"
 #include "common/names.h"
 #include "common/status_macros.h"
+#include "server/datasets/upload_folder.h"
 #include "server/store/disk_status.h"
 
 namespace atelier::server {
@@ -20,7 +23,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr absl::Duration kQuotaRetry = absl::Minutes(1);
 // A set whose new folder is on its way to its place, on file systems that cannot exchange two.
 constexpr char kAside[] = ".aside-";
 // In the folder of a set that a job made: the job's id.
@@ -106,39 +108,26 @@ absl::Status DatasetKeeper::CheckRoomForSet() const {
   }
   return own < options_.limits.max_sets
              ? absl::OkStatus()
-             : RetryLater(kQuotaRetry, absl::StrCat("dataset_limits.max_sets: this server holds ",
-                                                    own, " data sets already; delete one"));
+             : LimitReached("max_sets", absl::StrCat("this server holds ", own,
+                                                     " data sets already; delete one"));
 }
 
-absl::Status DatasetKeeper::CheckMade(const fs::path& made) const {
-  std::uint64_t pictures = 0;
-  std::uint64_t bytes = 0;
+absl::Status DatasetKeeper::CheckMade(const fs::path& made, const Dataset* old,
+                                      const std::string& upload) const {
+  SetSize size;
   std::error_code error;
   for (fs::recursive_directory_iterator it(made, error), end; !error && it != end;
        it.increment(error)) {
     if (HasPictureExtension(it->path()) && it->is_regular_file(error)) {
-      ++pictures;
-      bytes += it->file_size(error);
+      ++size.pictures;
+      size.bytes += it->file_size(error);
     }
   }
   ATELIER_RETURN_IF_ERROR(DiskStatus(error));
-  const DatasetLimits& limits = options_.limits;
-  if (pictures > limits.max_pictures) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("dataset_limits.max_pictures: the set would hold ", pictures, " pictures of ",
-                     limits.max_pictures));
-  }
-  if (bytes > limits.max_set_bytes) {
-    return absl::FailedPreconditionError(absl::StrCat("dataset_limits.max_set_bytes: the set has ",
-                                                      bytes, " bytes of ", limits.max_set_bytes));
-  }
-  if (const std::uint64_t stored = StoredBytes(); stored + bytes > limits.max_total_bytes) {
-    return RetryLater(
-        kQuotaRetry,
-        absl::StrCat("dataset_limits.max_total_bytes: all sets would have ", stored + bytes,
-                     " bytes of ", limits.max_total_bytes, "; delete one"));
-  }
-  return absl::OkStatus();
+  ATELIER_RETURN_IF_ERROR(CheckSetRoom(options_.limits, {}, size));
+  const std::uint64_t before = old == nullptr ? 0 : old->bytes;
+  return CheckTotalRoom(options_.limits, UsedBytes(upload),
+                        size.bytes - std::min(size.bytes, before));
 }
 
 absl::Status DatasetKeeper::AddSet(const std::string& name, const std::string& job,
@@ -158,7 +147,7 @@ absl::Status DatasetKeeper::AddSet(const std::string& name, const std::string& j
     return absl::AlreadyExistsError("there is a data set \"" + name + "\" by now");
   }
   ATELIER_RETURN_IF_ERROR(CheckRoomForSet());
-  ATELIER_RETURN_IF_ERROR(CheckMade(made));
+  ATELIER_RETURN_IF_ERROR(CheckMade(made, /*old=*/nullptr, /*upload=*/""));
   facts.created = options_.clock->Now();
   facts.updated = facts.created;
   ATELIER_RETURN_IF_ERROR(WriteFileAtomically(made / kMadeBy, job));
@@ -207,7 +196,7 @@ absl::Status DatasetKeeper::DeleteSet(std::string_view name) {
     }
     ATELIER_RETURN_IF_ERROR(Rename(set.directory, gone));
     // A job may have been created since it was looked for; later ones do not find the set.
-    if (const absl::Status used = CheckUses(name, /*begun_only=*/false); !used.ok()) {
+    if (absl::Status used = CheckUses(name, /*begun_only=*/false); !used.ok()) {
       ATELIER_RETURN_IF_ERROR(Rename(gone, set.directory));
       return used;
     }
@@ -254,39 +243,59 @@ void DatasetKeeper::EndChange(const std::string& name) {
 
 DatasetKeeper::Change::~Change() { keeper_.EndChange(set_.name); }
 
-absl::StatusOr<Dataset> DatasetKeeper::Change::Publish(const fs::path& made) {
+absl::StatusOr<Dataset> DatasetKeeper::Change::Publish(const fs::path& made,
+                                                       const std::string& upload) {
   DatasetFacts facts = *set_.facts;
   facts.updated = keeper_.options_.clock->Now();
   ATELIER_RETURN_IF_ERROR(WriteDatasetFacts(made, facts));
-  ATELIER_RETURN_IF_ERROR(keeper_.CheckUses(set_.name, /*begun_only=*/true));
-  ATELIER_RETURN_IF_ERROR(keeper_.Replace(made, set_.name));
+  fs::path old;
+  {
+    const absl::MutexLock lock(&keeper_.names_mutex_);
+    ATELIER_RETURN_IF_ERROR(keeper_.CheckUses(set_.name, /*begun_only=*/true));
+    // What had room when the work began may not have it any more: other sets grew meanwhile.
+    ATELIER_ASSIGN_OR_RETURN(const Dataset present, keeper_.catalog().Find(set_.name));
+    ATELIER_RETURN_IF_ERROR(keeper_.CheckMade(made, &present, upload));
+    ATELIER_ASSIGN_OR_RETURN(old, keeper_.Replace(made, set_.name));
+  }
+  std::error_code ignored;  // what stays goes with the upload, or at the next start
+  fs::remove_all(old, ignored);
+  ATELIER_RETURN_IF_ERROR(SyncDirectory(keeper_.options_.directory));
   return keeper_.catalog().Find(set_.name);
 }
 
-absl::Status DatasetKeeper::Replace(const fs::path& made, const std::string& name) const {
+absl::StatusOr<fs::path> DatasetKeeper::Replace(const fs::path& made,
+                                                const std::string& name) const {
   const fs::path place = options_.directory / name;
   const absl::Status exchanged = Exchange(made, place);
-  if (absl::IsUnimplemented(exchanged)) {
-    // A crash in between is mended by Recover.
-    const fs::path aside = options_.directory / (kAside + name);
-    ATELIER_RETURN_IF_ERROR(Rename(place, aside));
-    ATELIER_RETURN_IF_ERROR(Rename(made, place));
-    std::error_code ignored;
-    fs::remove_all(aside, ignored);
-  } else {
-    ATELIER_RETURN_IF_ERROR(exchanged);
-    std::error_code ignored;  // the old folder; its place goes with the upload, too
-    fs::remove_all(made, ignored);
+  if (!absl::IsUnimplemented(exchanged)) {
+    return exchanged.ok() ? absl::StatusOr<fs::path>(made) : exchanged;
   }
-  return SyncDirectory(options_.directory);
+  // A crash in between is mended by Recover.
+  fs::path aside = options_.directory / (kAside + name);
+  ATELIER_RETURN_IF_ERROR(Rename(place, aside));
+  ATELIER_RETURN_IF_ERROR(Rename(made, place));
+  return aside;
 }
 
-std::uint64_t DatasetKeeper::StoredBytes() const {
+std::uint64_t DatasetKeeper::UsedBytes(const std::string& but_for_upload) const {
   std::uint64_t bytes = 0;
   for (const Dataset& set : catalog().List()) {
     bytes += set.facts.has_value() ? set.bytes : 0;
   }
+  const fs::path uploads = options_.directory / kUploadsFolder;
+  for (const std::string& key : UploadKeys(uploads)) {
+    const std::optional<UploadFacts> facts = UploadFolder::ReadFacts(uploads / key);
+    if (key != but_for_upload && facts.has_value() && !facts->done.has_value()) {
+      bytes += facts->bytes;
+    }
+  }
   return bytes;
+}
+
+absl::Status DatasetKeeper::Reserve(std::uint64_t bytes, absl::FunctionRef<absl::Status()> make) {
+  const absl::MutexLock lock(&names_mutex_);
+  ATELIER_RETURN_IF_ERROR(CheckTotalRoom(options_.limits, UsedBytes(""), bytes));
+  return make();
 }
 
 }  // namespace atelier::server

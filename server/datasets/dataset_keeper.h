@@ -14,21 +14,15 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "common/clock.h"
 #include "server/datasets/dataset_catalog.h"
+#include "server/datasets/dataset_limits.h"
 
 namespace atelier::server {
-
-// dataset_limits of the configuration.
-struct DatasetLimits {
-  std::uint32_t max_sets = 1000;
-  std::uint64_t max_pictures = 200'000;           // in a set
-  std::uint64_t max_set_bytes = 50ULL << 30U;     // of a set
-  std::uint64_t max_total_bytes = 200ULL << 30U;  // of all sets and uploads
-};
 
 // A job that has not ended and names a data set.
 struct DatasetUse {
@@ -52,14 +46,12 @@ class DatasetKeeper final {
   // Finishes or undoes what a crash has left half way. Errors of DiskStatus.
   static absl::StatusOr<std::unique_ptr<DatasetKeeper>> Create(Options options);
 
-  // `facts.created` is set here. INVALID_ARGUMENT; ALREADY_EXISTS; RESOURCE_EXHAUSTED: there are
-  // limits().max_sets, or the disk is full.
+  // `facts.created` is set here. INVALID_ARGUMENT; ALREADY_EXISTS; LimitReached; disk full.
   absl::StatusOr<Dataset> CreateSet(const std::string& name, DatasetFacts facts);
 
   // The folder `made`, on the same file system, becomes the set of this name, whole or not at all.
   // `job`: whose it is; the set that it has made already is no error. INVALID_ARGUMENT;
-  // ALREADY_EXISTS; FAILED_PRECONDITION: over max_pictures or max_set_bytes; RESOURCE_EXHAUSTED:
-  // there are max_sets, or over max_total_bytes, or the disk is full.
+  // ALREADY_EXISTS; LimitReached; errors of DiskStatus.
   absl::Status AddSet(const std::string& name, const std::string& job,
                       const std::filesystem::path& made, DatasetFacts facts)
       ABSL_LOCKS_EXCLUDED(names_mutex_);
@@ -80,9 +72,11 @@ class DatasetKeeper final {
 
     const Dataset& set() const { return set_; }
     // Puts the folder `made`, on the same file system, in the set's place, in one step: whoever
-    // opens a file of the set finds all of the old or all of the new ones. FAILED_PRECONDITION: a
-    // job that learns from it has begun meanwhile; errors of DiskStatus.
-    absl::StatusOr<Dataset> Publish(const std::filesystem::path& made);
+    // opens a file of the set finds all of the old or all of the new ones. `upload`: the key of
+    // the upload that it comes from, whose promised bytes are given up for it; empty: none.
+    // FAILED_PRECONDITION: a job that learns from it has begun meanwhile; LimitReached: others took
+    // the room meanwhile; errors of DiskStatus.
+    absl::StatusOr<Dataset> Publish(const std::filesystem::path& made, const std::string& upload);
 
    private:
     friend class DatasetKeeper;
@@ -99,8 +93,13 @@ class DatasetKeeper final {
 
   const DatasetCatalog& catalog() const { return *options_.catalog; }
   const DatasetLimits& limits() const { return options_.limits; }
-  // Of the pictures of all sets that were made here.
-  std::uint64_t StoredBytes() const;
+  // What counts for limits().max_total_bytes: the pictures of all sets that were made here, and
+  // what uploads that are not done were promised, but for the upload of this key.
+  std::uint64_t UsedBytes(const std::string& but_for_upload) const;
+  // Calls `make`, which promises `bytes` to an upload by making its folder, if all sets have room
+  // for them. LimitReached; errors of `make`.
+  absl::Status Reserve(std::uint64_t bytes, absl::FunctionRef<absl::Status()> make)
+      ABSL_LOCKS_EXCLUDED(names_mutex_);
 
  private:
   explicit DatasetKeeper(Options options) : options_(std::move(options)) {}
@@ -111,13 +110,18 @@ class DatasetKeeper final {
   absl::StatusOr<Dataset> FindOwn(std::string_view name) const;
   absl::Status CheckUses(std::string_view name, bool begun_only) const;
   absl::Status CheckRoomForSet() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(names_mutex_);
-  absl::Status CheckMade(const std::filesystem::path& made) const;
-  absl::Status Replace(const std::filesystem::path& made, const std::string& name) const;
+  // Whether the folder `made` may become the set `old`, or a new one; `upload` as in UsedBytes.
+  absl::Status CheckMade(const std::filesystem::path& made, const Dataset* old,
+                         const std::string& upload) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(names_mutex_);
+  // Returns where the old folder lies then.
+  absl::StatusOr<std::filesystem::path> Replace(const std::filesystem::path& made,
+                                                const std::string& name) const;
   void EndChange(const std::string& name) ABSL_LOCKS_EXCLUDED(mutex_);
 
   const Options options_;
   absl::Mutex mutex_;
-  // Held while sets come and go.
+  // Held while sets come, change and go, and while room is promised.
   absl::Mutex names_mutex_ ABSL_ACQUIRED_BEFORE(mutex_);
   std::set<std::string, std::less<>> changing_ ABSL_GUARDED_BY(mutex_);
 };

@@ -1,6 +1,5 @@
 #include "server/datasets/dataset_uploads.h"
 
-#include <algorithm>
 #include <random>
 #include <system_error>
 
@@ -53,6 +52,9 @@ absl::Status CheckHeader(const v1::UploadDatasetHeader& header) {
   if (header.bytes() < header.files()) {
     return InvalidField("header.bytes", "must be the sum of the files' sizes, of 1 byte or more");
   }
+  if (header.bytes() > kMaxDatasetBytes) {
+    return InvalidField("header.bytes", absl::StrCat("must be at most ", kMaxDatasetBytes));
+  }
   return absl::OkStatus();
 }
 
@@ -61,10 +63,6 @@ absl::Status NoSuchUpload(std::string_view dataset, std::string_view upload_id) 
       "upload", upload_id,
       absl::StrCat("the data set \"", std::string(dataset), "\" has no upload \"",
                    std::string(upload_id), "\", or it has expired"));
-}
-
-absl::Status LimitReached(const std::string& limit, const std::string& sentence) {
-  return RetryLater(kQuotaRetryDelay, "dataset_limits." + limit + ": " + sentence);
 }
 
 // Where the client must look at the server's state again.
@@ -96,20 +94,6 @@ absl::StatusOr<std::unique_ptr<DatasetUploads>> DatasetUploads::Create(Options o
   return uploads;
 }
 
-std::vector<std::string> DatasetUploads::Keys() const {
-  std::vector<std::string> keys;
-  std::error_code error;
-  for (fs::directory_iterator it(options_.directory, error), end; !error && it != end;
-       it.increment(error)) {
-    std::string name = it->path().filename().string();
-    if (name.find(kDot) != std::string::npos) {
-      keys.push_back(std::move(name));
-    }
-  }
-  std::sort(keys.begin(), keys.end());
-  return keys;
-}
-
 std::shared_ptr<DatasetUploads::Owner> DatasetUploads::OwnerOf(const std::string& key) {
   std::shared_ptr<Owner>& owner = owners_[key];
   if (owner == nullptr) {
@@ -126,7 +110,7 @@ fs::path DatasetUploads::FreshWork() {
 
 void DatasetUploads::ForgetExpired() {
   const absl::Time now = options_.clock->Now();
-  for (const std::string& key : Keys()) {
+  for (const std::string& key : UploadKeys(options_.directory)) {
     const std::shared_ptr<Owner> owner = OwnerOf(key);
     const absl::MutexLock lock(&owner->mutex);
     if (owner->open || owner->checking) {
@@ -141,38 +125,15 @@ void DatasetUploads::ForgetExpired() {
   }
 }
 
-std::uint64_t DatasetUploads::Reserved(const std::string& key) const {
-  std::uint64_t bytes = 0;
-  for (const std::string& other : Keys()) {
-    const std::optional<UploadFacts> facts = UploadFolder::ReadFacts(PathOf(other));
-    if (other != key && facts.has_value() && !facts->done.has_value()) {
-      bytes += facts->bytes;
-    }
-  }
-  return bytes;
-}
-
 absl::Status DatasetUploads::CheckRoom(const v1::UploadDatasetHeader& header,
                                        const Dataset& set) const {
-  const DatasetLimits& limits = options_.keeper->limits();
   const bool archive = header.kind() == v1::DATASET_UPLOAD_KIND_ARCHIVE;
-  if (!archive && set.files + header.files() > limits.max_pictures) {
-    return LimitReached("max_pictures",
-                        absl::StrCat("a data set may hold at most ", limits.max_pictures,
-                                     " pictures; make another one"));
-  }
-  if (set.bytes + header.bytes() > limits.max_set_bytes) {
-    return LimitReached("max_set_mib",
-                        absl::StrCat("a data set may hold at most ", limits.max_set_bytes >> 20U,
-                                     " MiB; make another one"));
-  }
-  if (options_.keeper->StoredBytes() + Reserved("") + header.bytes() > limits.max_total_bytes) {
-    return LimitReached("max_total_mib",
-                        absl::StrCat("all data sets and uploads together may have at most ",
-                                     limits.max_total_bytes >> 20U, " MiB; delete some"));
-  }
+  // How many pictures an archive holds is not known yet.
+  ATELIER_RETURN_IF_ERROR(
+      CheckSetRoom(options_.keeper->limits(), {.pictures = set.files, .bytes = set.bytes},
+                   {.pictures = archive ? 0 : header.files(), .bytes = header.bytes()}));
   std::size_t open = 0;
-  for (const std::string& key : Keys()) {
+  for (const std::string& key : UploadKeys(options_.directory)) {
     const std::optional<UploadFacts> facts = UploadFolder::ReadFacts(PathOf(key));
     open += facts.has_value() && !facts->done.has_value() ? 1 : 0;
   }
@@ -200,10 +161,14 @@ absl::StatusOr<std::unique_ptr<UploadFolder>> DatasetUploads::OpenOrCreate(
   auto folder = UploadFolder::Open(PathOf(key));
   if (absl::IsNotFound(folder.status())) {
     ATELIER_RETURN_IF_ERROR(CheckRoom(header, set));
-    return UploadFolder::Create(PathOf(key), {.kind = header.kind(),
-                                              .files = header.files(),
-                                              .bytes = header.bytes(),
-                                              .touched = options_.clock->Now()});
+    ATELIER_RETURN_IF_ERROR(options_.keeper->Reserve(header.bytes(), [&] {
+      folder = UploadFolder::Create(PathOf(key), {.kind = header.kind(),
+                                                  .files = header.files(),
+                                                  .bytes = header.bytes(),
+                                                  .touched = options_.clock->Now()});
+      return folder.status();
+    }));
+    return folder;
   }
   ATELIER_RETURN_IF_ERROR(folder.status());
   const UploadFacts& facts = (*folder)->facts();
@@ -291,7 +256,7 @@ std::vector<v1::DatasetUpload> DatasetUploads::List(std::string_view dataset) {
   const absl::MutexLock lock(&mutex_);
   ForgetExpired();
   std::vector<v1::DatasetUpload> uploads;
-  for (const std::string& key : Keys()) {
+  for (const std::string& key : UploadKeys(options_.directory)) {
     if (!key.starts_with(KeyOf(dataset, ""))) {
       continue;
     }
@@ -332,7 +297,7 @@ absl::Status DatasetUploads::DeleteSet(std::string_view dataset) {
   ATELIER_RETURN_IF_ERROR(options_.keeper->DeleteSet(dataset));
   // One that were left would be continued into a later set of this name.
   const absl::MutexLock lock(&mutex_);
-  for (const std::string& key : Keys()) {
+  for (const std::string& key : UploadKeys(options_.directory)) {
     if (key.starts_with(KeyOf(dataset, ""))) {
       ATELIER_RETURN_IF_ERROR(Remove(key));
     }
@@ -351,7 +316,7 @@ absl::StatusOr<PictureGatherer::Result> DatasetUploads::Import(
                                     .from = root,
                                     .below = request.folder(),
                                     .skip_bad = request.skip_bad(),
-                                    .reserved_bytes = Reserved("")},
+                                    .upload = ""},
                                    FreshWork(), stop);
 }
 

@@ -33,7 +33,8 @@ class DatasetUploads final {
   struct Options {
     DatasetKeeper* keeper = nullptr;  // both outlive the object
     PictureGatherer* gatherer = nullptr;
-    std::filesystem::path directory;  // <data-dir>/datasets/.uploads; made
+    // kUploadsFolder in the keeper's directory, which counts what was promised here; made.
+    std::filesystem::path directory;
     std::vector<std::filesystem::path> import_roots;
     Clock* clock = &SystemClock();          // outlives the object
     absl::Duration kept = absl::Hours(24);  // how long an upload waits to be continued
@@ -85,18 +86,15 @@ class DatasetUploads final {
 
   std::filesystem::path PathOf(const std::string& key) const { return options_.directory / key; }
   std::shared_ptr<Owner> OwnerOf(const std::string& key) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Keys of all uploads, sorted.
-  std::vector<std::string> Keys() const;
   absl::StatusOr<v1::DatasetUpload> Describe(const std::string& key)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void ForgetExpired() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // But for the limit of all sets.
   absl::Status CheckRoom(const v1::UploadDatasetHeader& header, const Dataset& set) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<std::unique_ptr<UploadFolder>> OpenOrCreate(const v1::UploadDatasetHeader& header,
                                                              const std::string& key)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Bytes that uploads which are not done were promised, but for that of `key`.
-  std::uint64_t Reserved(const std::string& key) const;
   std::filesystem::path FreshWork();
   absl::Status Remove(const std::string& key) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 

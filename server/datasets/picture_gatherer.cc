@@ -70,7 +70,7 @@ absl::StatusOr<PictureGatherer::Result> PictureGatherer::Gather(std::string_view
   ATELIER_RETURN_IF_ERROR(Ready());
   ATELIER_ASSIGN_OR_RETURN(const auto change, options_.keeper->BeginChange(dataset, stop));
   const DatasetLimits& limits = options_.keeper->limits();
-  const std::uint64_t taken = options_.keeper->StoredBytes() + input.reserved_bytes;
+  const std::uint64_t taken = options_.keeper->UsedBytes(input.upload);
   WorkFolder folder(work);
   ATELIER_RETURN_IF_ERROR(folder.Make());
   const GatherTask task = {
@@ -92,7 +92,7 @@ absl::StatusOr<PictureGatherer::Result> PictureGatherer::Gather(std::string_view
     result.set = change->set();
     return result;
   }
-  ATELIER_ASSIGN_OR_RETURN(result.set, change->Publish(work / kGatheredSet));
+  ATELIER_ASSIGN_OR_RETURN(result.set, change->Publish(work / kGatheredSet, input.upload));
   return result;
 }
 

@@ -34,7 +34,7 @@ class PictureGatherer final {
     std::filesystem::path from;  // see GatherTask
     std::filesystem::path below;
     bool skip_bad = false;
-    std::uint64_t reserved_bytes = 0;  // of the limit of all sets, by other uploads
+    std::string upload;  // its key, for DatasetKeeper::UsedBytes; empty: it is none
   };
   struct Result {
     Dataset set;  // as it is now

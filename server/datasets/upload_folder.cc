@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <string>
 #include <system_error>
@@ -55,6 +56,20 @@ absl::Status CheckHeaderOf(const fs::path& path, std::uint64_t size) {
 }
 
 }  // namespace
+
+std::vector<std::string> UploadKeys(const fs::path& uploads) {
+  std::vector<std::string> keys;
+  std::error_code error;
+  for (fs::directory_iterator it(uploads, error), end; !error && it != end; it.increment(error)) {
+    std::string name = it->path().filename().string();
+    // Names of sets and uploads have no dots.
+    if (name.find('.') != std::string::npos) {
+      keys.push_back(std::move(name));
+    }
+  }
+  std::ranges::sort(keys);
+  return keys;
+}
 
 UploadFolder::UploadFolder(fs::path path, UploadFacts facts)
     : path_(std::move(path)), facts_(std::move(facts)) {}

@@ -11,7 +11,9 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -29,6 +31,11 @@ struct UploadFacts {
   absl::Time touched;  // when a stream last began or ended
   std::optional<GatherReport> done;
 };
+
+// Beside the data sets: a folder for each upload, called by its key, "SET.UPLOAD".
+inline constexpr char kUploadsFolder[] = ".uploads";
+// The keys of the uploads in the folder `uploads`, sorted.
+std::vector<std::string> UploadKeys(const std::filesystem::path& uploads);
 
 // Not thread-safe; methods block on the disk. Errors are those of DiskStatus, unless said.
 class UploadFolder final {

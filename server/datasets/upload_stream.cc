@@ -163,7 +163,7 @@ absl::StatusOr<PictureGatherer::Result> DatasetUploads::Stream::Gather(
            .from = is_archive() ? folder_->first_file() : folder_->files(),
            .below = "",
            .skip_bad = header_.skip_bad(),
-           .reserved_bytes = uploads_.Reserved(key_)},
+           .upload = key_},
           folder_->path() / "work", stop));
   // The pictures are there whatever comes of this: another try would find them all.
   ATELIER_RETURN_IF_ERROR(folder_->Finish(result.report, uploads_.options_.clock->Now()));

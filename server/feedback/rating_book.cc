@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "common/errors.h"
+#include "common/printable.h"
 #include "common/status_macros.h"
 
 namespace atelier::server {
@@ -15,22 +16,19 @@ constexpr std::size_t kMaxNoteBytes = 1000;
 constexpr std::size_t kMaxRequestIdBytes = 128;
 constexpr std::uint32_t kShownNotes = 5;
 
-// Notes are printed on terminals: no escape sequences.
-bool MayNotStand(char c) {
-  return (static_cast<unsigned char>(c) < 0x20 && c != '\n' && c != '\t') || c == 0x7f;
-}
-
+// Notes and ids are printed on terminals.
 absl::Status CheckRate(const v1::RateRequest& request) {
-  if (request.request_id().empty() || request.request_id().size() > kMaxRequestIdBytes) {
+  if (request.request_id().empty() || request.request_id().size() > kMaxRequestIdBytes ||
+      !IsPrintable(request.request_id())) {
     return InvalidField("request_id", "must be the request_id of an answer, 1 to 128 characters");
   }
   if (request.score() < 1 || request.score() > kBestScore) {
     return InvalidField("score", "must be 1 (bad) to 5 (good)");
   }
-  if (request.note().size() > kMaxNoteBytes || std::ranges::any_of(request.note(), MayNotStand)) {
+  if (request.note().size() > kMaxNoteBytes || !IsPrintableText(request.note())) {
     return InvalidField("note",
-                        "must be at most 1000 bytes without control characters but line feeds and "
-                        "tabs");
+                        "must be UTF-8 of at most 1000 bytes without control characters but line "
+                        "feeds and tabs");
   }
   return absl::OkStatus();
 }

@@ -3,10 +3,13 @@
 #include <algorithm>
 #include <charconv>
 #include <optional>
+#include <set>
 #include <system_error>
 #include <tuple>
+#include <utility>
 
 #include "server/store/disk_status.h"
+#include "spdlog/spdlog.h"
 
 namespace atelier::server {
 namespace {
@@ -47,14 +50,8 @@ absl::Status MakeAttemptDirectory(const fs::path& directory) {
   return DiskStatus(error);
 }
 
-Checkpoint FindNewestCheckpoint(const fs::path& jobs_directory, std::string_view job_id) {
-  return FindCheckpoint(jobs_directory, job_id, std::nullopt);
-}
-
-Checkpoint FindCheckpoint(const fs::path& jobs_directory, std::string_view job_id,
-                          std::optional<std::uint64_t> wanted) {
-  Checkpoint newest;
-  std::uint64_t newest_fence = 0;
+std::vector<Checkpoint> ListCheckpoints(const fs::path& jobs_directory, std::string_view job_id) {
+  std::vector<Checkpoint> found;
   ForEachEntry(jobs_directory / std::string(job_id) / "attempts", [&](const fs::path& attempt) {
     const std::optional<std::uint64_t> fence = ParseNumber(attempt.filename().string());
     if (!fence.has_value()) {
@@ -66,16 +63,48 @@ Checkpoint FindCheckpoint(const fs::path& jobs_directory, std::string_view job_i
       if (!name.starts_with(kStepPrefix) || !fs::is_regular_file(checkpoint / kComplete, error)) {
         return;
       }
-      const std::optional<std::uint64_t> step =
-          ParseNumber(std::string_view(name).substr(kStepPrefix.size()));
-      if (step.has_value() && (!wanted.has_value() || *step == *wanted) &&
-          std::tie(*step, *fence) >= std::tie(newest.step, newest_fence)) {
-        newest = {.step = *step, .directory = checkpoint};
-        newest_fence = *fence;
+      if (const auto step = ParseNumber(std::string_view(name).substr(kStepPrefix.size()))) {
+        found.push_back({.step = *step, .directory = checkpoint, .fence = *fence});
       }
     });
   });
-  return newest;
+  std::ranges::sort(found, [](const Checkpoint& a, const Checkpoint& b) {
+    return std::tie(a.step, a.fence) > std::tie(b.step, b.fence);
+  });
+  return found;
+}
+
+Checkpoint FindNewestCheckpoint(const fs::path& jobs_directory, std::string_view job_id) {
+  return FindCheckpoint(jobs_directory, job_id, std::nullopt);
+}
+
+Checkpoint FindCheckpoint(const fs::path& jobs_directory, std::string_view job_id,
+                          std::optional<std::uint64_t> step) {
+  for (Checkpoint& checkpoint : ListCheckpoints(jobs_directory, job_id)) {
+    if (!step.has_value() || checkpoint.step == *step) {
+      return std::move(checkpoint);
+    }
+  }
+  return {};
+}
+
+void RemoveOldCheckpoints(const fs::path& jobs_directory, std::string_view job_id,
+                          std::uint64_t fence, std::size_t keep) {
+  std::set<std::uint64_t> kept;
+  for (const Checkpoint& checkpoint : ListCheckpoints(jobs_directory, job_id)) {
+    const bool wanted = !kept.contains(checkpoint.step) && kept.size() < keep;
+    if (wanted || checkpoint.fence >= fence) {
+      kept.insert(checkpoint.step);
+      continue;
+    }
+    // This first, so that nothing takes the rest for whole.
+    std::error_code error;
+    fs::remove(checkpoint.directory / kComplete, error);
+    fs::remove_all(checkpoint.directory, error);
+    if (error) {
+      spdlog::warn("job {}: an old checkpoint cannot be removed: {}", job_id, error.message());
+    }
+  }
 }
 
 absl::StatusOr<std::string> RelativeResult(const fs::path& jobs_directory, std::string_view job_id,

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "common/artifact_path.h"
+#include "common/confined_path.h"
 #include "common/errors.h"
 #include "common/status_macros.h"
 #include "common/text.h"
@@ -52,21 +53,30 @@ std::vector<std::uint64_t> AttemptsOf(const fs::path& jobs_directory, std::strin
 }
 
 // Whether the folder or file `relative` of an attempt, which CheckArtifactPath has passed, is of
-// the kind that is shown. Reads the disk for checkpoints only.
+// the kind that is shown. Cells of sweeps have checkpoints and results of their own. Reads the disk
+// for checkpoints only.
 bool IsShown(const fs::path& attempt, std::string_view relative) {
   const std::vector<std::string_view> names = SplitText(relative, '/');
-  if (names[0] == "result" || names[0] == "result.tmp") {
+  if (names[0] == "result") {
     return false;
   }
-  if (names[0] != "checkpoints" || names.size() == 1) {
-    return true;
+  fs::path folder = attempt;
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    if (names[i] == "result.tmp") {
+      return false;
+    }
+    folder /= names[i];
+    if (names[i] != "checkpoints" || i + 1 == names.size()) {
+      continue;
+    }
+    std::error_code error;
+    const fs::path complete = folder / names[i + 1] / "complete";
+    if (!names[i + 1].starts_with("step-") ||
+        !fs::is_regular_file(fs::symlink_status(complete, error))) {
+      return false;
+    }
   }
-  if (!names[1].starts_with("step-")) {
-    return false;
-  }
-  std::error_code error;
-  const fs::path complete = attempt / "checkpoints" / names[1] / "complete";
-  return fs::is_regular_file(fs::symlink_status(complete, error));
+  return true;
 }
 
 JobArtifact ArtifactOf(const struct stat& facts, std::string path, std::uint64_t attempt) {
@@ -129,21 +139,6 @@ class Walk {
   std::size_t looked_ = 0;
   Found found_;
 };
-
-// Opens a file below `folder` one name after the other, so that no link is followed. An invalid
-// descriptor, with errno, when there is no such file.
-Descriptor OpenBelow(const Descriptor& folder, std::string_view relative) {
-  const std::size_t slash = relative.find('/');
-  const bool last = slash == std::string_view::npos;
-  const std::string name(relative.substr(0, slash));
-  // O_NONBLOCK: a pipe that somebody has put there must not hold the thread.
-  Descriptor next(::openat(folder.get(), name.c_str(),
-                           O_RDONLY | O_NOFOLLOW | O_CLOEXEC | (last ? O_NONBLOCK : O_DIRECTORY)));
-  if (last || !next.valid()) {
-    return next;
-  }
-  return OpenBelow(next, relative.substr(slash + 1));
-}
 
 }  // namespace
 

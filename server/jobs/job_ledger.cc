@@ -179,7 +179,12 @@ absl::Status EndAttempt(store::Writer& writer, store::JobRecord& record, const A
     return MoveJob(writer, record, v1::JOB_STATE_QUEUED, end.reason + going_on, now,
                    end.replaced_by);
   }
-  if (const std::string why = CountCrash(record, end); !why.empty()) {
+  const bool advanced = record.fruitless_attempts == 0;
+  if (end.stopped) {
+    UncountAttempt(record);
+  }
+  const bool crashed = !end.stopped || !advanced;
+  if (const std::string why = crashed ? CountCrash(record, end) : ""; !why.empty()) {
     return MoveJob(writer, record, v1::JOB_STATE_FAILED, BoundedSentence(why), now);
   }
   const std::string reason = BoundedSentence("attempt " + std::to_string(record.job.attempts()) +

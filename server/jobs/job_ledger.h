@@ -47,6 +47,9 @@ struct AttemptEnd {
   std::uint64_t resume_step = 0;  // where the next attempt goes on
   // False: the server ended it, so it does not count against the job.
   bool counts = true;
+  // Whoever runs the trainer's machine ended it, in order: never fruitless, and one of max_crashes
+  // only if it saved nothing new.
+  bool stopped = false;
   std::string replaced_by;  // the job that takes its place; empty: none does
   std::uint32_t max_fruitless_attempts = 3;
   std::uint32_t max_crashes = 10;

@@ -41,10 +41,9 @@ absl::StatusOr<std::optional<v1::Job>> FindTwin(store::Reader& reader, const v1:
   return std::optional(std::move(existing)->job);
 }
 
-absl::Status Publishing(std::string_view no_longer) {
+absl::Status Publishing() {
   return absl::FailedPreconditionError(
-      "the job is trained and its model is being published; it can no longer be " +
-      std::string(no_longer));
+      "the job is trained and its model is being published; it can no longer be paused");
 }
 
 absl::Status Ended(const v1::Job& job, std::string_view cannot) {
@@ -73,10 +72,8 @@ absl::Status CancelRecord(store::Writer& writer, store::JobRecord& record, absl:
     case v1::JOB_STATE_STARTING:
     case v1::JOB_STATE_RUNNING:
     case v1::JOB_STATE_PAUSING:
-      if (!record.result_directory.empty()) {
-        return Publishing("cancelled");
-      }
-      stop = true;
+      // One whose model waits to be published has no trainer to tell.
+      stop = record.result_directory.empty();
       return MoveJob(writer, record, v1::JOB_STATE_CANCELLING, kReason, now);
     default:
       return Ended(record.job, "cancelled");
@@ -94,7 +91,7 @@ absl::Status PauseRecord(store::Writer& writer, store::JobRecord& record, absl::
     case v1::JOB_STATE_STARTING:
     case v1::JOB_STATE_RUNNING:
       if (!record.result_directory.empty()) {
-        return Publishing("paused");
+        return Publishing();
       }
       stop = true;
       return MoveJob(writer, record, v1::JOB_STATE_PAUSING, kPausedByOwner, now);
@@ -148,10 +145,9 @@ absl::Status JobManager::Recover() {
         unpublished.push_back(job_id);
         continue;
       }
-      const AttemptEnd end = {
-          .reason = "the server was restarted",
-          .resume_step = ResumeStep(options_, record),
-          .counts = false};
+      const AttemptEnd end = {.reason = "the server was restarted",
+                              .resume_step = ResumeStep(options_, record),
+                              .counts = false};
       ATELIER_RETURN_IF_ERROR(EndAttempt(writer, record, end, options_.clock->Now()));
     }
     return absl::OkStatus();
@@ -338,6 +334,12 @@ void JobManager::TrainerUpdate(const internal::v1::JobUpdate& update) { runner_-
 void JobManager::TrainerLost(std::string_view job_id, std::uint64_t fence,
                              std::string_view reason) {
   runner_->Lost(job_id, fence, reason);
+}
+
+void JobManager::PlacesChanged() { runner_->Wake(); }
+
+bool JobManager::HoldsLease(std::string_view job_id, std::uint64_t fence) const {
+  return runner_->Holds(job_id, fence);
 }
 
 }  // namespace atelier::server

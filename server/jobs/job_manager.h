@@ -78,6 +78,8 @@ class JobManager final : public JobSink {
                                                           std::uint64_t fence) override;
   void TrainerUpdate(const internal::v1::JobUpdate& update) override;
   void TrainerLost(std::string_view job_id, std::uint64_t fence, std::string_view reason) override;
+  void PlacesChanged() override;
+  bool HoldsLease(std::string_view job_id, std::uint64_t fence) const override;
 
  private:
   explicit JobManager(const Options& options);

@@ -28,7 +28,6 @@ struct JobOptions {
   std::filesystem::path jobs_directory;  // <data-dir>/jobs, absolute
   // Where trainers compute (WorkerProgram::trainer_device): fp16 needs a GPU.
   std::string trainer_device = "cpu";
-  std::uint32_t max_running = 1;
   std::uint32_t max_waiting = 1000;  // paused ones count
   // After this many attempts in a row without a new checkpoint a job is FAILED.
   std::uint32_t max_fruitless_attempts = 3;

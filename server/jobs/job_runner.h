@@ -52,7 +52,7 @@ class JobRunner {
   // See TrainerLauncher::Ready. OK before Start, when nobody can say.
   absl::Status ReadyToTrain() const ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // A job was created or moved: look again.
+  // A job was created or moved, or there are more trainers: look again.
   void Wake() ABSL_LOCKS_EXCLUDED(mutex_);
   // Stops the trainer of this lease, if it is alive and was not told before.
   void StopTrainer(const std::string& job_id, std::uint64_t fence, const StopOrder& order)
@@ -63,6 +63,9 @@ class JobRunner {
   void Updated(const internal::v1::JobUpdate& update) ABSL_LOCKS_EXCLUDED(mutex_);
   void Lost(std::string_view job_id, std::uint64_t fence, std::string_view reason)
       ABSL_LOCKS_EXCLUDED(mutex_);
+  bool Holds(std::string_view job_id, std::uint64_t fence) const {
+    return leases_.Holds(job_id, fence);
+  }
 
  private:
   struct TrainerGone {
@@ -81,6 +84,8 @@ class JobRunner {
   // The rest runs on the thread.
   void ApplyFacts();
   absl::Status Apply(const internal::v1::JobUpdate& update);
+  // Of attempts before this one, which has just saved one.
+  void DropOldCheckpoints(const std::string& job_id, std::uint64_t fence) const;
   absl::Status Apply(const TrainerGone& gone);
   // Frees the lease, and with it the slot.
   void Forget(const TrainerGone& gone);
@@ -93,13 +98,18 @@ class JobRunner {
   absl::StatusOr<std::uint32_t> PublishResult(const store::JobRecord& record) const;
   // False: to be tried again later.
   bool PublishOne(const std::string& job_id);
+  // The end of a job that was cancelled while its result waited. False: to be tried again later.
+  bool DropResult(const store::JobRecord& record);
   void WarnOnce(const std::string& job_id, const std::string& sentence);
   void Schedule();
   std::optional<store::JobRecord> NextQueued();
-  // Asks trainers to stop whose places jobs of a higher priority want.
-  void MakeRoom();
-  // False: to be tried again later.
-  bool StartNext(const store::JobRecord& queued);
+  // Of the launcher, at present.
+  std::size_t Places() const ABSL_LOCKS_EXCLUDED(mutex_);
+  // Asks trainers to stop whose places, of so many, jobs of a higher priority want.
+  void MakeRoom(std::size_t places);
+  void StartNext(const store::JobRecord& queued);
+  // False: no trainer can be started now.
+  bool Launch(const std::string& job_id, const internal::v1::StartJob& start);
   absl::StatusOr<internal::v1::StartJob> Prepare(const store::JobRecord& queued) const;
   void KillOverdue();
   void RefreshCounts();

@@ -4,6 +4,7 @@
 #include "server/jobs/job_ledger.h"
 #include "server/jobs/job_runner.h"
 #include "server/jobs/job_state.h"
+#include "server/jobs/job_validation.h"
 #include "server/jobs/model_job.h"
 #include "spdlog/spdlog.h"
 
@@ -71,7 +72,27 @@ absl::Status JobRunner::Apply(const internal::v1::JobUpdate& update) {
   if (publish) {
     to_publish_.push_back(job_id);
   }
+  if (update.has_checkpoint() && update.fence() > 1) {
+    DropOldCheckpoints(job_id, update.fence());
+  }
   return absl::OkStatus();
+}
+
+void JobRunner::DropOldCheckpoints(const std::string& job_id, std::uint64_t fence) const {
+  v1::JobSpec spec;
+  const absl::Status read = options_.store->Read([&](store::Reader& reader) -> absl::Status {
+    ATELIER_ASSIGN_OR_RETURN(const store::JobRecord record, reader.GetJob(job_id));
+    spec = record.job.spec();
+    return absl::OkStatus();
+  });
+  if (!read.ok() || IsModelJob(spec)) {
+    return;  // then the next checkpoint does it; or there are none
+  }
+  const absl::StatusOr<TrainConfig> config = CheckJobKind(spec);
+  if (config.ok()) {
+    RemoveOldCheckpoints(options_.jobs_directory, job_id, fence,
+                         static_cast<std::size_t>(config->keep_checkpoints));
+  }
 }
 
 absl::Status JobRunner::ApplyInTransaction(store::Writer& writer, store::JobRecord& record,
@@ -124,11 +145,18 @@ absl::Status JobRunner::ApplyFinished(store::Writer& writer, store::JobRecord& r
     case internal::v1::JobFinished::OUTCOME_STOPPED: {
       const std::optional<StopOrder> order = leases_.OrderOf(job_id, record.fence);
       const char* reason = order.has_value() ? "" : "the trainer stopped without being asked to";
-      return EndAttempt(writer, record, EndOf(order, reason, options_, record), now);
+      AttemptEnd end = EndOf(order, reason, options_, record);
+      end.stopped = !order.has_value();
+      return EndAttempt(writer, record, end, now);
     }
     default:
-      // The end of the process, which follows, decides.
-      return absl::OkStatus();
+      // This trainer cannot do it, but another may. Without a word the end of the process, which
+      // follows, decides.
+      return finished.message().empty() ? absl::OkStatus()
+                                        : EndAttempt(writer, record,
+                                                     EndOf(leases_.OrderOf(job_id, record.fence),
+                                                           finished.message(), options_, record),
+                                                     now);
   }
 }
 

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "common/status_macros.h"
+#include "server/datasets/dataset_limits.h"
 #include "server/jobs/attempt_files.h"
 #include "server/jobs/init_source.h"
 #include "server/jobs/job_ledger.h"
@@ -18,8 +19,15 @@ namespace {
 // Errors that free space, or a healthy moment, makes go away: finished work must not be lost to
 // them.
 bool MayPass(const absl::Status& status) {
-  return absl::IsResourceExhausted(status) || absl::IsUnavailable(status) ||
-         absl::IsPermissionDenied(status);
+  return (absl::IsResourceExhausted(status) && !IsLimitReached(status)) ||
+         absl::IsUnavailable(status) || absl::IsPermissionDenied(status);
+}
+
+// What a job that starts would not find later, either: a set or a model that is gone or empty, a
+// job of another release.
+bool NoLaterTryHelps(const absl::Status& status) {
+  return absl::IsNotFound(status) || absl::IsInvalidArgument(status) || absl::IsDataLoss(status) ||
+         absl::IsFailedPrecondition(status);
 }
 
 // The published version has the same files. Only once the job's end is on disk, so that until then
@@ -36,30 +44,43 @@ void RemoveResult(const std::filesystem::path& jobs_directory, const store::JobR
 }  // namespace
 
 void JobRunner::Schedule() {
-  while (!draining() && leases_.size() < options_.max_running &&
+  while (!draining() && leases_.size() < Places() &&
          options_.clock->Now() >= starting_blocked_until_) {
     const std::optional<store::JobRecord> queued = NextQueued();
     if (!queued.has_value()) {
       return;
     }
-    if (!StartNext(*queued)) {
-      starting_blocked_until_ = options_.clock->Now() + options_.retry_delay;
-    }
+    StartNext(*queued);
   }
-  if (leases_.size() >= options_.max_running) {
-    MakeRoom();
+  if (const std::size_t places = Places(); leases_.size() >= places) {
+    MakeRoom(places);
   }
 }
 
+std::size_t JobRunner::Places() const {
+  const TrainerLauncher* launcher = nullptr;
+  {
+    const absl::MutexLock lock(&mutex_);
+    launcher = launcher_;
+  }
+  return launcher == nullptr ? 0 : launcher->Places();
+}
+
 std::optional<store::JobRecord> JobRunner::NextQueued() {
+  const TrainerLauncher* launcher = nullptr;
+  {
+    const absl::MutexLock lock(&mutex_);
+    launcher = launcher_;
+  }
   std::optional<store::JobRecord> next;
   const absl::Status read = options_.store->Read([&](store::Reader& reader) -> absl::Status {
     ATELIER_ASSIGN_OR_RETURN(const std::vector<store::JobRecord> queued,
                              reader.JobsInStates({v1::JOB_STATE_QUEUED}));
     for (const store::JobRecord& record : queued) {
       // One that is QUEUED again may still have the process of its last attempt.
-      if (!leases_.Holds(record.job.spec().job_id()) &&
-          (!next.has_value() || StartsBefore(record, *next))) {
+      const std::string& job_id = record.job.spec().job_id();
+      if (!leases_.Holds(job_id) && (!next.has_value() || StartsBefore(record, *next)) &&
+          (launcher == nullptr || launcher->Takes(job_id))) {
         next = record;
       }
     }
@@ -72,7 +93,7 @@ std::optional<store::JobRecord> JobRunner::NextQueued() {
   return next;
 }
 
-void JobRunner::MakeRoom() {
+void JobRunner::MakeRoom(std::size_t places) {
   {
     const absl::MutexLock lock(&mutex_);
     if (draining_ || stopping_ || !std::exchange(look_for_room_, false)) {
@@ -103,8 +124,7 @@ void JobRunner::MakeRoom() {
     return !leases_.Holds(job_id, record.fence) || !record.result_directory.empty() ||
            leases_.OrderOf(job_id, record.fence).has_value();
   });
-  const std::size_t places = std::max<std::size_t>(options_.max_running, running.size());
-  const std::size_t free_places = places - running.size();
+  const std::size_t free_places = std::max(places, running.size()) - running.size();
   for (const Eviction& eviction : Evictions(std::move(waiting), free_places, std::move(running))) {
     const std::string& job_id = eviction.evicted.job.spec().job_id();
     spdlog::info("job {} makes room for job {}", job_id, eviction.by);
@@ -160,27 +180,34 @@ absl::StatusOr<internal::v1::StartJob> JobRunner::Prepare(const store::JobRecord
   return start;
 }
 
-bool JobRunner::StartNext(const store::JobRecord& queued) {
+void JobRunner::StartNext(const store::JobRecord& queued) {
   const std::string& job_id = queued.job.spec().job_id();
   const absl::StatusOr<internal::v1::StartJob> start = Prepare(queued);
-  // What no later try would find, either: a set or a model that is gone, a job of another release.
-  if (absl::IsNotFound(start.status()) || absl::IsInvalidArgument(start.status()) ||
-      absl::IsDataLoss(start.status())) {
-    return Change(job_id,
-                  [&](store::Writer& writer, store::JobRecord& record) {
-                    return MoveJob(writer, record, v1::JOB_STATE_FAILED,
-                                   std::string(start.status().message()), options_.clock->Now());
-                  })
-        .ok();
+  const absl::Time later = options_.clock->Now() + options_.retry_delay;
+  if (start.ok()) {
+    if (!Launch(job_id, *start)) {
+      starting_blocked_until_ = later;
+    }
+    return;
   }
-  if (!start.ok()) {
-    WarnOnce(job_id, "the job cannot start yet: " + std::string(start.status().message()) +
-                         "; it is tried again");
-    return false;
+  const std::string message(start.status().message());
+  if (NoLaterTryHelps(start.status())) {
+    const absl::Status told = Change(job_id, [&](store::Writer& writer, store::JobRecord& record) {
+      return MoveJob(writer, record, v1::JOB_STATE_FAILED, message, options_.clock->Now());
+    });
+    if (told.ok()) {
+      return;
+    }
+  } else {
+    WarnOnce(job_id, "the job cannot start yet: " + message + "; it is tried again");
   }
-  const std::uint64_t fence = start->fence();
+  starting_blocked_until_ = later;  // others would meet the same disk
+}
+
+bool JobRunner::Launch(const std::string& job_id, const internal::v1::StartJob& start) {
+  const std::uint64_t fence = start.fence();
   // Before the row says STARTING, so that whoever sees that state can stop the trainer.
-  leases_.Add(*start, options_.clock->Now() + options_.start_timeout);
+  leases_.Add(start, options_.clock->Now() + options_.start_timeout);
   TrainerLauncher* launcher = nullptr;
   {
     const absl::MutexLock lock(&mutex_);
@@ -198,6 +225,11 @@ bool JobRunner::StartNext(const store::JobRecord& queued) {
     return absl::IsFailedPrecondition(begun);
   }
   const absl::Status launched = launcher->Launch(job_id, fence);
+  if (absl::IsUnavailable(launched)) {
+    // The end of an attempt that was told to stop does not count against the job.
+    leases_.Order(job_id, fence,
+                  {.why = internal::v1::StopJob::WHY_DRAIN, .reason = "no trainer was free"});
+  }
   if (!launched.ok()) {
     backlog_.emplace_back(TrainerGone{
         job_id, fence, "the trainer could not be started: " + std::string(launched.message())});
@@ -212,12 +244,13 @@ bool JobRunner::StartNext(const store::JobRecord& queued) {
 }
 
 void JobRunner::PublishFinished() {
-  while (!to_publish_.empty() && options_.clock->Now() >= publishing_blocked_until_) {
-    if (!PublishOne(to_publish_.front())) {
-      publishing_blocked_until_ = options_.clock->Now() + options_.retry_delay;
-      return;
-    }
-    to_publish_.pop_front();
+  if (options_.clock->Now() < publishing_blocked_until_) {
+    return;
+  }
+  // One that has to wait keeps nobody else waiting.
+  std::erase_if(to_publish_, [this](const std::string& job_id) { return PublishOne(job_id); });
+  if (!to_publish_.empty()) {
+    publishing_blocked_until_ = options_.clock->Now() + options_.retry_delay;
   }
 }
 
@@ -243,6 +276,9 @@ bool JobRunner::PublishOne(const std::string& job_id) {
   if (record.result_directory.empty()) {
     return true;  // published already: its trainer has said twice that it is done
   }
+  if (record.job.state() == v1::JOB_STATE_CANCELLING) {
+    return DropResult(record);
+  }
   const absl::StatusOr<std::uint32_t> version = PublishResult(record);
   const std::string what = record.job.spec().has_stylize_set() ? "the data set" : "the model";
   const std::string message(version.status().message());
@@ -256,10 +292,25 @@ bool JobRunner::PublishOne(const std::string& job_id) {
       return FailAttempt(writer, present, what + " could not be published: " + message, now);
     }
     present.job.set_output_version(*version);
+    if (present.job.state() == v1::JOB_STATE_CANCELLING) {
+      present.job.set_reason(what + " was published before the job could be cancelled");
+    }
     // What the trainer said about its end, for example that it stopped early.
     return MoveJob(writer, present, v1::JOB_STATE_SUCCEEDED, present.job.reason(), now);
   });
   if (told.ok() && version.ok()) {
+    RemoveResult(options_.jobs_directory, record);
+  }
+  return told.ok();
+}
+
+bool JobRunner::DropResult(const store::JobRecord& record) {
+  const absl::Status told =
+      Change(record.job.spec().job_id(), [&](store::Writer& writer, store::JobRecord& present) {
+        return MoveJob(writer, present, v1::JOB_STATE_CANCELLED, present.job.reason(),
+                       options_.clock->Now());
+      });
+  if (told.ok()) {
     RemoveResult(options_.jobs_directory, record);
   }
   return told.ok();

@@ -23,7 +23,7 @@ using v1::JOB_STATE_SUCCEEDED;
 using v1::JobState;
 
 // A job is UNSPECIFIED only inside the transaction that creates it.
-constexpr std::array<std::pair<JobState, JobState>, 23> kMoves = {{
+constexpr std::array<std::pair<JobState, JobState>, 24> kMoves = {{
     {v1::JOB_STATE_UNSPECIFIED, JOB_STATE_QUEUED},
     {JOB_STATE_QUEUED, JOB_STATE_STARTING},
     {JOB_STATE_QUEUED, JOB_STATE_CANCELLED},
@@ -54,6 +54,8 @@ constexpr std::array<std::pair<JobState, JobState>, 23> kMoves = {{
     {JOB_STATE_PAUSED, JOB_STATE_CANCELLED},
     // Whatever the trainer says last: its owner did not want it any more.
     {JOB_STATE_CANCELLING, JOB_STATE_CANCELLED},
+    // But for a model that was published in that moment: it is there.
+    {JOB_STATE_CANCELLING, JOB_STATE_SUCCEEDED},
 }};
 
 }  // namespace

@@ -5,7 +5,6 @@
 #include <string>
 #include <system_error>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_join.h"
 #include "common/errors.h"
 #include "common/status_macros.h"
@@ -22,31 +21,12 @@ namespace fs = std::filesystem;
 constexpr const char* kCheckpointFiles[] = {"state.safetensors", "checkpoint.json", "complete"};
 constexpr int kTries = 5;
 
-// The steps of all whole checkpoints.
-std::set<std::uint64_t> StepsOf(const fs::path& jobs_directory, std::string_view job_id) {
-  std::set<std::uint64_t> steps;
-  std::error_code error;
-  const fs::path attempts = jobs_directory / std::string(job_id) / "attempts";
-  for (fs::directory_iterator attempt(attempts, error), end; !error && attempt != end;
-       attempt.increment(error)) {
-    std::error_code none;
-    for (fs::directory_iterator it(attempt->path() / "checkpoints", none); !none && it != end;
-         it.increment(none)) {
-      const std::string name = it->path().filename().string();
-      std::uint64_t step = 0;
-      std::error_code ignored;
-      if (name.starts_with("step-") && absl::SimpleAtoi(name.substr(5), &step) &&
-          fs::exists(it->path() / kCheckpointFiles[2], ignored)) {
-        steps.insert(step);
-      }
-    }
-  }
-  return steps;
-}
-
 absl::Status NoCheckpoint(const fs::path& jobs_directory, std::string_view job_id,
                           std::uint64_t step) {
-  const std::set<std::uint64_t> steps = StepsOf(jobs_directory, job_id);
+  std::set<std::uint64_t> steps;
+  for (const Checkpoint& checkpoint : ListCheckpoints(jobs_directory, job_id)) {
+    steps.insert(checkpoint.step);
+  }
   const std::string which = step == 0 ? std::string("yet") : "of step " + std::to_string(step);
   return NotFoundResource(
       "checkpoint", std::string(job_id) + (step == 0 ? "" : ":" + std::to_string(step)),

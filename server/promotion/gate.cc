@@ -3,11 +3,12 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <cstdio>
+#include <limits>
 #include <string_view>
 
 #include "common/errors.h"
 #include "common/names.h"
+#include "common/short_number.h"
 #include "common/status_macros.h"
 #include "common/train_metrics.h"
 
@@ -24,12 +25,6 @@ constexpr std::uint32_t kMinRatings = 3;
 constexpr std::uint32_t kMostMinRatings = 10'000;
 constexpr double kScoreTolerance = 0.25;
 constexpr double kMostScoreTolerance = 4;
-
-std::string GateNumber(double value) {
-  char text[32];
-  std::snprintf(text, sizeof(text), "%.4g", value);
-  return text;
-}
 
 double ToleranceOf(const v1::PromotionGate& gate) {
   return gate.has_tolerance() ? gate.tolerance() : kTolerance;
@@ -56,7 +51,7 @@ absl::Status CheckMetricNames(const v1::PromotionGate& gate) {
 absl::Status CheckRange(const char* field, double value, double most) {
   return std::isfinite(value) && value >= 0 && value <= most
              ? absl::OkStatus()
-             : InvalidField(field, "must be 0 to " + GateNumber(most));
+             : InvalidField(field, "must be 0 to " + ShortNumber(most));
 }
 
 absl::Status CheckRatingFields(const v1::PromotionGate& gate, GateUse use) {
@@ -75,13 +70,13 @@ absl::Status CheckRatingFields(const v1::PromotionGate& gate, GateUse use) {
 
 // "content_similarity 0.7100 (oil@3: 0.8300, at least 0.7885)".
 std::string Worse(const v1::GateMetric& metric, const std::string& current) {
-  return metric.name() + " " + GateNumber(metric.candidate()) + " (" + current + ": " +
-         GateNumber(metric.current()) + ", " +
-         (metric.higher_is_better() ? "at least " : "at most ") + GateNumber(metric.bound()) + ")";
+  return metric.name() + " " + ShortNumber(metric.candidate()) + " (" + current + ": " +
+         ShortNumber(metric.current()) + ", " +
+         (metric.higher_is_better() ? "at least " : "at most ") + ShortNumber(metric.bound()) + ")";
 }
 
 std::string Score(const v1::RatingSummary& ratings) {
-  return GateNumber(ratings.mean()) + " of " + std::to_string(ratings.count()) + " ratings";
+  return ShortNumber(ratings.mean()) + " of " + std::to_string(ratings.count()) + " ratings";
 }
 
 }  // namespace
@@ -137,16 +132,20 @@ v1::GateReport Compare(const v1::PromotionGate& gate, const std::vector<std::str
   report.set_pictures(static_cast<std::uint32_t>(numbers.pictures));
   report.set_passed(true);
   for (const std::string& name : metrics) {
-    const auto candidate = numbers.candidate.find(name);
-    if (candidate == numbers.candidate.end()) {
-      continue;
-    }
     v1::GateMetric& metric = *report.add_metrics();
     metric.set_name(name);
-    metric.set_candidate(candidate->second);
     metric.set_higher_is_better(FindTrainMetric(name)->higher_is_better);
+    const auto candidate = numbers.candidate.find(name);
+    if (candidate == numbers.candidate.end() || !std::isfinite(candidate->second)) {
+      // What cannot be measured is not good enough, whether or not there is something better.
+      metric.set_candidate(std::numeric_limits<double>::quiet_NaN());
+      metric.set_worse(true);
+      report.set_passed(false);
+      continue;
+    }
+    metric.set_candidate(candidate->second);
     const auto current = numbers.current.find(name);
-    if (current == numbers.current.end()) {
+    if (current == numbers.current.end() || !std::isfinite(current->second)) {
       continue;
     }
     const double slack = ToleranceOf(gate) * std::abs(current->second);
@@ -175,8 +174,11 @@ absl::Status Refusal(const v1::GateReport& report, std::string_view instead) {
   std::string sentence =
       report.candidate() + " is worse than " + report.current() + " by more than is allowed: ";
   std::string list;
+  std::string unmeasured;
   for (const v1::GateMetric& metric : report.metrics()) {
-    if (metric.worse()) {
+    if (!std::isfinite(metric.candidate())) {
+      unmeasured += (unmeasured.empty() ? "" : ", ") + metric.name();
+    } else if (metric.worse()) {
       list += (list.empty() ? "" : ", ") + Worse(metric, report.current());
     }
   }
@@ -184,6 +186,11 @@ absl::Status Refusal(const v1::GateReport& report, std::string_view instead) {
     list += (list.empty() ? "" : ", ") + std::string("mean score ") +
             Score(report.candidate_ratings()) + " (" + report.current() + ": " +
             Score(report.current_ratings()) + ")";
+  }
+  if (!unmeasured.empty()) {
+    sentence = report.candidate() + " cannot be measured, because its results are not finite " +
+               "numbers: ";
+    list = unmeasured;
   }
   sentence +=
       list + ", on " + std::to_string(report.pictures()) + " pictures; " + std::string(instead);
@@ -205,8 +212,8 @@ std::string GateSection(const v1::GateReport& report) {
   text += "\n\n| metric | this | " + (report.current().empty() ? "-" : report.current()) +
           " | passes |\n|---|---|---|---|\n";
   for (const v1::GateMetric& metric : report.metrics()) {
-    text += "| " + metric.name() + " | " + GateNumber(metric.candidate()) + " | " +
-            (metric.has_current() ? GateNumber(metric.current()) : "-") + " | " +
+    text += "| " + metric.name() + " | " + ShortNumber(metric.candidate()) + " | " +
+            (metric.has_current() ? ShortNumber(metric.current()) : "-") + " | " +
             (metric.worse() ? "no" : "yes") + " |\n";
   }
   return text;

@@ -25,7 +25,7 @@ absl::StatusOr<std::vector<std::string>> MetricsOf(const v1::PromotionGate& gate
                                                    bool makes_patterns);
 
 // The report on `numbers`, without the names of the versions; `metrics` in their order. Without
-// numbers of a current version everything passes.
+// numbers of a current version everything passes that has finite numbers of its own.
 v1::GateReport Compare(const v1::PromotionGate& gate, const std::vector<std::string>& metrics,
                        const JudgeNumbers& numbers);
 
@@ -33,8 +33,8 @@ v1::GateReport Compare(const v1::PromotionGate& gate, const std::vector<std::str
 void CompareRatings(const v1::PromotionGate& gate, const v1::RatingSummary& candidate,
                     const v1::RatingSummary& current, v1::GateReport& report);
 
-// FAILED_PRECONDITION with the numbers of what is worse, and the report as a detail. `instead`:
-// what the caller may do, as a sentence.
+// FAILED_PRECONDITION with the numbers of what is worse, or with what could not be measured, and
+// the report as a detail. `instead`: what the caller may do, as a sentence.
 absl::Status Refusal(const v1::GateReport& report, std::string_view instead);
 
 // The report as a section of a model card.

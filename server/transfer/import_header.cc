@@ -1,6 +1,5 @@
 #include "server/transfer/import_header.h"
 
-#include <algorithm>
 #include <string>
 #include <string_view>
 
@@ -8,6 +7,7 @@
 #include "common/family.h"
 #include "common/model_spec.h"
 #include "common/names.h"
+#include "common/printable.h"
 #include "common/rpc/picture_enums.h"
 #include "common/sha256.h"
 #include "common/status_macros.h"
@@ -20,11 +20,9 @@ constexpr std::size_t kMaxSource = 1000;
 constexpr std::size_t kMaxLicense = 200;
 constexpr std::size_t kMaxCard = 64 << 10;
 
-bool IsControl(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }
-
-// Cards are printed on terminals: no escape sequences.
+// Cards are printed on terminals.
 absl::Status CheckLine(std::string_view field, const std::string& text, std::size_t most) {
-  if (text.size() > most || std::ranges::any_of(text, IsControl)) {
+  if (text.size() > most || !IsPrintable(text)) {
     return InvalidField(field, "must be one line of at most " + std::to_string(most) +
                                    " bytes without control characters");
   }
@@ -32,8 +30,7 @@ absl::Status CheckLine(std::string_view field, const std::string& text, std::siz
 }
 
 absl::Status CheckCard(const std::string& card) {
-  const auto is_bad = [](char c) { return IsControl(c) && c != '\n' && c != '\t'; };
-  if (card.size() > kMaxCard || std::ranges::any_of(card, is_bad)) {
+  if (card.size() > kMaxCard || !IsPrintableText(card)) {
     return InvalidField(
         "header.card", "must be at most 64 KiB without control characters but line feeds and tabs");
   }

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "common/errors.h"
 #include "common/files.h"
 #include "tests/support/temp_dir.h"
@@ -120,7 +122,10 @@ TEST(ConvertTaskTest, NumbersAreReadAsTheyWereWritten) {
   EXPECT_TRUE(absl::IsInternal(ReadJudgeNumbers(folder.path()).status()));
   const JudgeNumbers numbers{
       .pictures = 3, .candidate = {{"ssim", 0.1}, {"recall", -2}}, .current = {}};
-  ASSERT_TRUE(WriteJudgeNumbers(folder.path(), numbers).ok());
+  JudgeNumbers told = numbers;
+  told.candidate["precision"] = std::nan("");
+  told.current["ssim"] = HUGE_VAL;
+  ASSERT_TRUE(WriteJudgeNumbers(folder.path(), told).ok()) << "without what is no number";
   const auto read = ReadJudgeNumbers(folder.path());
   ASSERT_TRUE(read.ok()) << read.status();
   EXPECT_EQ(read->pictures, 3);

@@ -5,9 +5,12 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <string>
+#include <thread>
 #include <utility>
 
+#include "client/api/dataset_upload.h"
 #include "client/api/model_file.h"
 #include "common/files.h"
 #include "tests/integration/pictures.h"
@@ -37,13 +40,13 @@ class DiskTest : public ::testing::Test {
   }
 
   // The server gets a small file system of its own at disk/.
-  void MountDisk() {
+  void MountDisk(const std::string& size = "24m") {
     const std::string disk = (directory_ / "disk").string();
     options_.wrapper = {"/usr/bin/unshare",
                         "-Urm",
                         "sh",
                         "-c",
-                        "mount -t tmpfs -o size=24m tmpfs " + disk + " && exec \"$@\"",
+                        "mount -t tmpfs -o size=" + size + " tmpfs " + disk + " && exec \"$@\"",
                         "sh"};
   }
 
@@ -159,6 +162,114 @@ TEST_F(DiskTest, AnImportThatDoesNotFitIsRefusedAndLeavesNothing) {
   EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << status;
   EXPECT_TRUE(std::filesystem::is_empty(Inside(service, "data/transfers")));
   EXPECT_TRUE(service.client().Stylize(StylizeRequestFor("random", MakePicture(64, 64, 1))).ok());
+}
+
+TEST_F(DiskTest, AnUploadOnAFullDiskChangesNoSetAndGoesOnWhenThereIsRoom) {
+  MountDisk();
+  Service service(options_);
+  v1::CreateDatasetRequest create;
+  create.set_name("garments");
+  ASSERT_TRUE(service.client().CreateDataset(create).ok());
+  const auto plan = client::PlanUpload({directory_ / "content"}, /*skip_bad=*/false);
+  ASSERT_TRUE(plan.ok()) << plan.status();
+  const auto upload = [&] {
+    return client::UploadFiles(service.client(), *plan, {.dataset = "garments"}, [](auto, auto) {})
+        .status();
+  };
+  const auto uploads = Inside(service, "data/datasets/.uploads");
+  const auto pictures = [&] {
+    v1::GetDatasetRequest request;
+    request.set_name("garments");
+    const auto response = service.client().GetDataset(request);
+    EXPECT_TRUE(response.ok()) << response.status();
+    return response.ok() ? response->dataset().files() : 0;
+  };
+
+  Fill(Inside(service, "filler"));
+  EXPECT_EQ(upload().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_TRUE(std::filesystem::is_empty(uploads));
+
+  // It fits, but the disk fills up while the pictures come.
+  std::filesystem::remove(Inside(service, "filler"));
+  v1::UploadDatasetHeader header;
+  header.set_dataset("garments");
+  header.set_upload_id(plan->upload_id);
+  header.set_kind(plan->kind);
+  header.set_files(plan->files.size());
+  header.set_bytes(plan->bytes);
+  const client::UploadSource& first = plan->files.front();
+  int part = 0;
+  const absl::Status full =
+      service.client()
+          .UploadDataset(
+              header,
+              [&]() -> absl::StatusOr<std::optional<v1::UploadDatasetRequest>> {
+                v1::UploadDatasetRequest request;
+                if (part++ == 0) {
+                  EXPECT_TRUE(WaitUntil([&] { return !std::filesystem::is_empty(uploads); }));
+                  Fill(Inside(service, "filler"));
+                  request.mutable_file()->set_name(first.name);
+                  request.mutable_file()->set_size(first.size);
+                  request.mutable_file()->set_sha256(first.sha256);
+                  return request;
+                }
+                if (part == 2) {
+                  request.set_chunk(ReadFile(first.path, 1 << 20).value());
+                  return request;
+                }
+                return std::nullopt;
+              })
+          .status();
+  EXPECT_EQ(full.code(), absl::StatusCode::kResourceExhausted) << full;
+  EXPECT_THAT(std::string(full.message()), ::testing::HasSubstr("disk is full"));
+  EXPECT_EQ(pictures(), 0U);
+
+  std::filesystem::remove(Inside(service, "filler"));
+  EXPECT_TRUE(upload().ok()) << upload();
+  EXPECT_EQ(pictures(), plan->files.size());
+  EXPECT_FALSE(std::filesystem::exists(uploads / ("garments." + plan->upload_id) / "files"));
+  EXPECT_TRUE(std::filesystem::is_empty(Inside(service, "data/datasets/.work")));
+}
+
+TEST_F(DiskTest, PublishingACheckpointOnAFullDiskMakesNoVersion) {
+  MountDisk("96m");
+  Service service(options_);
+  ASSERT_TRUE(service.client().CreateJob(TinyJob("paints", "tiny", 10)).ok());
+  v1::WatchJobRequest watch;
+  watch.set_job_id("paints");
+  ASSERT_TRUE(service.client().WatchJob(watch, [](const v1::JobEvent&) { return true; }).ok());
+  v1::PublishCheckpointRequest request;
+  request.set_job_id("paints");
+  request.set_model("trial");
+  const auto transfers = Inside(service, "data/transfers");
+  const auto nothing_is_left = [&] {
+    v1::GetModelRequest get;
+    get.set_model("trial");
+    return std::filesystem::is_empty(transfers) &&
+           absl::IsNotFound(service.client().GetModel(get).status());
+  };
+
+  Fill(Inside(service, "filler"));
+  const absl::Status refused = service.client().PublishCheckpoint(request).status();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kResourceExhausted) << refused;
+  EXPECT_TRUE(nothing_is_left());
+
+  // There is room when it begins, and none when the process wants to write.
+  std::filesystem::remove(Inside(service, "filler"));
+  absl::Status full;
+  std::thread publishing([&] { full = service.client().PublishCheckpoint(request).status(); });
+  EXPECT_TRUE(WaitUntil([&] { return service.Worker(WorkerKind::kConvert).has_value(); }));
+  Fill(Inside(service, "filler"));
+  publishing.join();
+  EXPECT_EQ(full.code(), absl::StatusCode::kResourceExhausted) << full;
+  EXPECT_TRUE(nothing_is_left());
+  EXPECT_TRUE(service.client().Stylize(StylizeRequestFor("random", MakePicture(64, 64, 1))).ok());
+
+  std::filesystem::remove(Inside(service, "filler"));
+  const auto published = service.client().PublishCheckpoint(request);
+  ASSERT_TRUE(published.ok()) << published.status() << service.process().Stderr();
+  EXPECT_EQ(published->model().version(), 1U);
+  EXPECT_TRUE(std::filesystem::is_empty(transfers));
 }
 
 TEST_F(DiskTest, AReadOnlyDataDirectoryIsRefusedWithASentence) {

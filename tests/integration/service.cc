@@ -74,6 +74,7 @@ Service::Service(const Options& options) {
   EXPECT_TRUE(process_->WaitForStdout("\n"));
   grpc_ = WordBehind(process_->Stdout(), "grpc=");
   metrics_ = WordBehind(process_->Stdout(), "metrics=");
+  workers_ = WordBehind(process_->Stdout(), "workers=");
   client::Client::Options client;
   client.server = grpc_;
   client.watch_patience = absl::Seconds(5);

@@ -38,6 +38,8 @@ class Service final {
   client::Client& client() { return *client_; }
   const std::string& grpc_address() const { return grpc_; }
   const std::string& metrics_address() const { return metrics_; }
+  // Of workers on other machines; empty without --worker-listen.
+  const std::string& workers_address() const { return workers_; }
 
   // The process id of the worker that the server runs now; nothing while there is none.
   std::optional<pid_t> Worker(WorkerKind kind) const;
@@ -53,6 +55,7 @@ class Service final {
   std::unique_ptr<Process> process_;
   std::string grpc_;
   std::string metrics_;
+  std::string workers_;
   std::unique_ptr<client::Client> client_;
 };
 

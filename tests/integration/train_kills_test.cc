@@ -1,6 +1,7 @@
 // A day of work is not lost: a job whose trainer and server are killed again and again gives the
 // bits of one that ran in peace, and a watcher that is cut off again and again sees every event
 // once.
+#include <google/protobuf/util/message_differencer.h>
 #include <gtest/gtest.h>
 
 #include <csignal>
@@ -18,6 +19,8 @@
 
 namespace atelier::test {
 namespace {
+
+using google::protobuf::util::MessageDifferencer;
 
 constexpr int kKills = 20;
 constexpr absl::Duration kLimit = absl::Seconds(120);
@@ -131,7 +134,7 @@ TEST_F(TrainKillsTest, AWatcherThatIsCutOffEverySecondSeesEveryEventOnce) {
   const std::unique_ptr<Service> service = Start("data");
   v1::CreateJobRequest request = TinyJob("job", "tiny", 150);
   Create(*service, request);
-  std::vector<std::string> pieces;
+  std::vector<v1::JobEvent> pieces;
   int connections = 0;
   bool ended = false;
   v1::WatchJobRequest watch;
@@ -141,7 +144,7 @@ TEST_F(TrainKillsTest, AWatcherThatIsCutOffEverySecondSeesEveryEventOnce) {
     ++connections;
     const absl::Time cut = absl::Now() + absl::Seconds(1);
     const absl::Status status = service->client().WatchJob(watch, [&](const v1::JobEvent& event) {
-      pieces.push_back(event.SerializeAsString());
+      pieces.push_back(event);
       watch.set_from_sequence(event.sequence() + 1);
       ended = event.has_state() && event.state().state() == v1::JOB_STATE_SUCCEEDED;
       return absl::Now() < cut;
@@ -150,16 +153,21 @@ TEST_F(TrainKillsTest, AWatcherThatIsCutOffEverySecondSeesEveryEventOnce) {
   }
   EXPECT_TRUE(ended);
   EXPECT_GE(connections, 2);
-  std::vector<std::string> whole;
+  std::vector<v1::JobEvent> whole;
   watch.set_from_sequence(1);
   ASSERT_TRUE(service->client()
                   .WatchJob(watch,
                             [&](const v1::JobEvent& event) {
-                              whole.push_back(event.SerializeAsString());
+                              whole.push_back(event);
                               return true;
                             })
                   .ok());
-  EXPECT_EQ(pieces, whole);
+  ASSERT_EQ(pieces.size(), whole.size());
+  for (std::size_t i = 0; i < whole.size(); ++i) {
+    EXPECT_TRUE(MessageDifferencer::Equals(pieces[i], whole[i]))
+        << pieces[i].ShortDebugString() << "\nbut as a whole\n"
+        << whole[i].ShortDebugString();
+  }
 }
 
 }  // namespace

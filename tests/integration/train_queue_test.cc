@@ -207,35 +207,51 @@ TEST_F(TrainQueueTest, TwoJobsTrainSideBySideAndServingGoesOn) {
   EXPECT_TRUE(JobBecomes(service, "two", v1::JOB_STATE_CANCELLED));
 }
 
-TEST_F(TrainQueueTest, TwelveJobsOfAllLevelsRunInOrderAndNoneIsLost) {
+TEST_F(TrainQueueTest, OfAHundredJobsTheHigherRunFirstAndNoneIsLost) {
   Service service(options_);
   // Nothing may start before all wait: this one holds the place and is higher than none of them.
   CreateJob(service, "first", kEndlessSteps, v1::PRIORITY_HIGH);
   ASSERT_TRUE(JobBecomes(service, "first", v1::JOB_STATE_RUNNING));
-  const std::vector<v1::Priority> levels = {v1::PRIORITY_LOW, v1::PRIORITY_NORMAL,
-                                            v1::PRIORITY_HIGH};
-  std::vector<std::string> expected[3];
-  for (int i = 0; i < 12; ++i) {
+  std::vector<std::string> high;
+  std::vector<std::string> normal;
+  std::vector<std::string> low;
+  for (int i = 0; i < 100; ++i) {
     const std::string id = "job-" + std::to_string(i);
-    CreateJob(service, id, 1, levels[static_cast<std::size_t>(i % 3)]);
-    expected[2 - i % 3].push_back(id);
+    const int place = i % 25;
+    const v1::Priority level = place == 24   ? v1::PRIORITY_HIGH
+                               : place == 12 ? v1::PRIORITY_NORMAL
+                                             : v1::PRIORITY_LOW;
+    CreateJob(service, id, 1, level);
+    (place == 24 ? high : place == 12 ? normal : low).push_back(id);
   }
-  EXPECT_EQ(service.Metric("atelier_jobs{state=\"queued\"}"), 12);
+  EXPECT_EQ(service.Metric("atelier_jobs{state=\"queued\"}"), 100);
   CancelJob(service, "first");
 
+  // Each takes a process of its own some seconds: the first dozen tells the order.
+  std::vector<std::string> order = high;
+  order.insert(order.end(), normal.begin(), normal.end());
+  order.insert(order.end(), low.begin(), low.begin() + 4);
   std::vector<v1::Job> jobs;
-  for (const std::vector<std::string>& level : expected) {
-    for (const std::string& id : level) {
-      ASSERT_TRUE(JobBecomes(service, id, v1::JOB_STATE_SUCCEEDED))
-          << id << service.process().Stderr();
-      jobs.push_back(GetJob(service, id));
-      EXPECT_EQ(jobs.back().attempts(), 1u) << id;
-    }
+  for (const std::string& id : order) {
+    ASSERT_TRUE(JobBecomes(service, id, v1::JOB_STATE_SUCCEEDED))
+        << id << service.process().Stderr();
+    jobs.push_back(GetJob(service, id));
+    EXPECT_EQ(jobs.back().attempts(), 1u) << id;
   }
   EXPECT_TRUE(std::ranges::is_sorted(
       jobs, [](const v1::Job& a, const v1::Job& b) { return StartOf(a) < StartOf(b); }));
-  EXPECT_TRUE(WaitUntil(
-      [&] { return service.Metric("atelier_jobs{state=\"succeeded\"}").value_or(0) == 12; }));
+  // From behind, so that none of them begins meanwhile but the one or two that are next.
+  for (std::size_t i = low.size(); i > 4; --i) {
+    v1::CancelJobRequest request;
+    request.set_job_id(low[i - 1]);
+    const absl::Status cancelled = service.client().CancelJob(request).status();
+    EXPECT_TRUE(cancelled.ok() || absl::IsFailedPrecondition(cancelled)) << cancelled;
+  }
+  EXPECT_TRUE(WaitUntil([&] {
+    return service.Metric("atelier_jobs{state=\"succeeded\"}").value_or(0) +
+               service.Metric("atelier_jobs{state=\"cancelled\"}").value_or(0) ==
+           101;
+  }));
 }
 
 TEST_F(TrainQueueTest, AJobWhoseDataSetIsGoneIsNotResumed) {

@@ -1,10 +1,8 @@
 #include "worker/app/openmp.h"
 
-#include <unistd.h>
-
 #include <cstdlib>
-#include <filesystem>
-#include <system_error>
+
+#include "worker/app/start_over.h"
 
 namespace atelier::worker {
 
@@ -14,9 +12,7 @@ void SleepWhileWaiting(char** argv) {
     return;
   }
   // Returns only when it fails, and then spinning is no reason not to work.
-  std::error_code error;
-  const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", error);
-  execv(program.c_str(), argv);
+  StartOver(argv);
 }
 
 }  // namespace atelier::worker

@@ -3,7 +3,9 @@
 #include <CLI/CLI.hpp>
 
 #include <algorithm>
+#include <cstdlib>
 #include <string>
+#include <utility>
 
 #include "common/build_info.h"
 #include "common/device_name.h"
@@ -12,6 +14,8 @@
 
 namespace atelier::worker {
 namespace {
+
+namespace fs = std::filesystem;
 
 // CLI11 validators return the complaint, or nothing.
 std::string CheckDevice(const std::string& device) {
@@ -42,15 +46,16 @@ void AddOptions(CLI::App& app, WorkerOptions& options) {
                           : role == "convert" ? WorkerOptions::Role::kConvert
                                               : WorkerOptions::Role::kServe;
          },
-         "serve: restyle pictures until told to stop; train: run one training job and end; "
+         "serve: restyle pictures until told to stop; train: run the training job of --job and "
+         "end, or one job after the other; "
          "rank: one more process of a job with several workers, started by its trainer; "
          "convert: read or write one file of weights, or take in pictures, and end")
       ->check(CLI::IsMember({"serve", "train", "rank", "convert"}))
       ->default_str("serve");
   app.add_option(
          "--server", options.server,
-         "serve, train: where the server listens for workers: unix:PATH (HOST:PORT is understood, "
-         "but this release's server listens on its socket only)")
+         "serve, train: where the server listens for workers: unix:PATH on its own machine, or "
+         "HOST:PORT (its worker_listen) with --ca, --cert and --key")
       ->check(CheckServer);
   app.add_option("--name", options.name,
                  "this worker's name in the server's logs and metrics (default: ROLE-DEVICE)")
@@ -69,7 +74,9 @@ void AddOptions(CLI::App& app, WorkerOptions& options) {
                  "last bit")
       ->capture_default_str()
       ->check(CLI::Range(0, 1024));
-  app.add_option("--job", options.job, "train: the job's id");
+  app.add_option("--job", options.job,
+                 "train: the job's id, for trainers that the server starts; without it, the "
+                 "trainer waits for jobs and runs one after the other");
   app.add_option("--fence", options.fence, "train: the number of the job's lease");
   app.add_option(
       "--task", options.task,
@@ -87,6 +94,57 @@ void AddOptions(CLI::App& app, WorkerOptions& options) {
   app.set_version_flag("--version", Version());
 }
 
+void AddRemoteOptions(CLI::App& app, WorkerOptions& options) {
+  app.add_option("--ca", options.ca,
+                 "with HOST:PORT: the certificate of the authority that has signed the server's, "
+                 "a PEM file");
+  app.add_option("--cert", options.certificate,
+                 "with HOST:PORT: this worker's own certificate, by which the server knows it");
+  app.add_option("--key", options.key, "with HOST:PORT: the certificate's private key");
+  app.add_option("--cache-dir", options.cache_directory,
+                 "with HOST:PORT: the folder for files of the server, shared by all workers of "
+                 "this machine (default: atelier-worker in $XDG_CACHE_HOME or ~/.cache)");
+  app.add_option("--cache-bytes", options.cache_bytes,
+                 "with HOST:PORT: how many bytes of the server's files stay there; what a job "
+                 "writes comes on top")
+      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/false))
+      ->default_str("20GiB");
+}
+
+fs::path DefaultCacheDirectory() {
+  const char* caches = std::getenv("XDG_CACHE_HOME");
+  if (caches != nullptr && *caches == '/') {
+    return fs::path(caches) / "atelier-worker";
+  }
+  const char* home = std::getenv("HOME");
+  return home != nullptr && *home == '/' ? fs::path(home) / ".cache" / "atelier-worker"
+                                         : fs::path();
+}
+
+// Throws CLI::RequiredError or CLI::ValidationError where the options do not fit the address.
+void CheckRemote(WorkerOptions& options) {
+  const bool remote = !options.server.empty() && !options.server.starts_with("unix:");
+  for (const auto& [name, path] :
+       {std::pair("--ca", &options.ca), std::pair("--cert", &options.certificate),
+        std::pair("--key", &options.key)}) {
+    if (remote && path->empty()) {
+      throw CLI::RequiredError(std::string(name) + " (with --server HOST:PORT)");
+    }
+    if (!remote && !path->empty()) {
+      throw CLI::ValidationError(name, "is of use with --server HOST:PORT only");
+    }
+  }
+  if (remote && !options.job.empty()) {
+    throw CLI::ValidationError("--job", "is of use on the server's own machine only");
+  }
+  if (remote && options.cache_directory.empty()) {
+    options.cache_directory = DefaultCacheDirectory();
+    if (options.cache_directory.empty()) {
+      throw CLI::RequiredError("--cache-dir (there is neither XDG_CACHE_HOME nor HOME)");
+    }
+  }
+}
+
 // Throws CLI::RequiredError where an option is missing that the role needs.
 void CheckRole(const WorkerOptions& options) {
   const bool converts = options.role == WorkerOptions::Role::kConvert;
@@ -98,8 +156,8 @@ void CheckRole(const WorkerOptions& options) {
     throw CLI::RequiredError(converts ? "--task (with --role convert)"
                                       : "--task (with --role rank)");
   }
-  if (options.role == WorkerOptions::Role::kTrain && options.job.empty()) {
-    throw CLI::RequiredError("--job (with --role train)");
+  if (options.fence != 0 && options.job.empty()) {
+    throw CLI::RequiredError("--job (with --fence)");
   }
 }
 
@@ -111,18 +169,22 @@ std::variant<WorkerOptions, int> ParseWorkerOptions(int argc, const char* const*
       "atelier-worker does the work of an atelier-server: it dials the server, says what it can do "
       "and takes\nwork until the server or a SIGTERM ends it. atelier-server starts the workers of "
       "its own machine's CPU by itself;\nstart one by hand for another device of that machine, or "
-      "in "
-      "a container that shares the server's data\ndirectory: the models are read there.",
+      "on another machine, which gets models and data sets\nover the link.",
       "atelier-worker");
   app.footer(
-      "Example: atelier-worker --server unix:/var/lib/atelier/run/worker.sock --device cuda:0\n"
+      "Examples:\n"
+      "  atelier-worker --server unix:/var/lib/atelier/run/worker.sock --device cuda:0\n"
+      "  atelier-worker --role train --server gpu-front:8003 --ca ca.pem --cert worker.pem "
+      "--key worker.key --device cuda\n"
       "The socket is run/worker.sock below the server's data directory, and only the server's own "
       "user may use it.\n"
       "Exit code: 0 done, 1 failed, 2 misused. Logs go to standard error.");
   AddOptions(app, options);
+  AddRemoteOptions(app, options);
   try {
     app.parse(argc, argv);
     CheckRole(options);
+    CheckRemote(options);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }

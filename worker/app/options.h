@@ -21,6 +21,16 @@ struct WorkerOptions {
   std::filesystem::path task;  // the folder of a conversion, or the file of a rank's job
   std::filesystem::path feature_weights;
   std::uint64_t model_cache_bytes = 2ULL << 30U;
+  // PEM files of the link with HOST:PORT; empty with unix:PATH.
+  std::filesystem::path ca;
+  std::filesystem::path certificate;
+  std::filesystem::path key;
+  // Where files of a server on another machine are kept, and how many bytes of them.
+  std::filesystem::path cache_directory;
+  std::uint64_t cache_bytes = 20ULL << 30U;
+
+  // Files come over the link, because the server's disk is another machine's.
+  bool fetches_files() const { return !ca.empty(); }
 };
 
 // The options, or the exit code with which to end at once (0 after --help and --version, 2 for

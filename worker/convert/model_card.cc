@@ -1,10 +1,11 @@
 #include "worker/convert/model_card.h"
 
+#include <algorithm>
 #include <string_view>
 #include <utility>
 
 #include "common/build_info.h"
-#include "nlohmann/json.hpp"
+#include "common/printable.h"
 #include "worker/models/expected_shapes.h"
 
 namespace atelier::convert {
@@ -70,15 +71,13 @@ std::string ImportCard(const ImportTask& task, const ModelSpec& spec, WeightsFor
 std::string CleanCard(std::string_view text) {
   constexpr std::size_t kMostBytes = 64 << 10;
   std::string clean;
-  for (const char c : text.substr(0, kMostBytes)) {
-    const bool control = static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
-    if (!control || c == '\n' || c == '\t') {
-      clean += c;
-    }
+  for (text = text.substr(0, kMostBytes); !text.empty();) {
+    const bool of_lines = text.front() == '\n' || text.front() == '\t';
+    const std::size_t length = of_lines ? 1 : PrintableLength(text);
+    clean += text.substr(0, length);
+    text.remove_prefix(std::max<std::size_t>(length, 1));
   }
-  // Out and in again without the bytes that are not UTF-8.
-  using Json = nlohmann::json;
-  return Json::parse(Json(clean).dump(-1, ' ', false, Json::error_handler_t::ignore));
+  return clean;
 }
 
 }  // namespace atelier::convert

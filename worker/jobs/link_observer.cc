@@ -19,7 +19,7 @@ void LinkObserver::OnStart(std::int64_t first_step) {
 void LinkObserver::OnProgress(const train::Progress& progress) {
   WorkerMessage message = NewUpdate();
   *message.mutable_job_update()->mutable_progress() = ToProgress(progress);
-  if (session_.TrySend(message)) {
+  if (outbox_.TrySend(message)) {
     postponed_.reset();
   } else {
     postponed_ = std::move(message);
@@ -78,9 +78,9 @@ WorkerMessage LinkObserver::NewUpdate() const {
 
 bool LinkObserver::Send(WorkerMessage message) {
   if (postponed_.has_value()) {
-    session_.Send(*std::exchange(postponed_, std::nullopt));
+    outbox_.Send(*std::exchange(postponed_, std::nullopt));
   }
-  return session_.Send(std::move(message));
+  return outbox_.Send(std::move(message));
 }
 
 }  // namespace atelier::worker

@@ -7,7 +7,7 @@
 #include <string>
 
 #include "atelier/internal/v1/worker_link.pb.h"
-#include "worker/link/session.h"
+#include "worker/link/outbox.h"
 #include "worker/train/trainer.h"
 
 namespace atelier::worker {
@@ -19,9 +19,9 @@ inline constexpr std::size_t kMaxSampleBytes = 256U << 10U;
 // everything else waits for its turn.
 class LinkObserver final : public train::Observer {
  public:
-  // The session must outlive the observer.
-  LinkObserver(Session& session, std::string job_id, std::uint64_t fence)
-      : session_(session), job_id_(std::move(job_id)), fence_(fence) {}
+  // The outbox must outlive the observer.
+  LinkObserver(Outbox& outbox, std::string job_id, std::uint64_t fence)
+      : outbox_(outbox), job_id_(std::move(job_id)), fence_(fence) {}
 
   void OnStart(std::int64_t first_step) override;
   void OnProgress(const train::Progress& progress) override;
@@ -41,7 +41,7 @@ class LinkObserver final : public train::Observer {
   // Sends progress that was put off, then `message`.
   bool Send(internal::v1::WorkerMessage message);
 
-  Session& session_;
+  Outbox& outbox_;
   const std::string job_id_;
   const std::uint64_t fence_;
   std::optional<internal::v1::WorkerMessage> postponed_;

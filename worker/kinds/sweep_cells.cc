@@ -1,12 +1,11 @@
 #include "worker/kinds/sweep_cells.h"
 
-#include <array>
 #include <cmath>
-#include <cstdio>
 #include <fstream>
 #include <utility>
 
 #include "common/files.h"
+#include "common/short_number.h"
 #include "common/status_macros.h"
 #include "common/train_metrics.h"
 #include "nlohmann/json.hpp"
@@ -44,13 +43,8 @@ std::string CellText(const std::string& text) {
   return cell;
 }
 
-std::string NumberText(std::optional<double> value) {
-  if (!value.has_value()) {
-    return "none";
-  }
-  std::array<char, 32> text{};
-  std::snprintf(text.data(), text.size(), "%.4g", *value);
-  return text.data();
+std::string CellNumber(std::optional<double> value) {
+  return value.has_value() ? ShortNumber(*value) : "none";
 }
 
 }  // namespace
@@ -176,7 +170,7 @@ std::string FormatSweepCard(const SweepConfig& sweep, const std::vector<CellOutc
   for (std::size_t i = 0; i < outcomes.size(); ++i) {
     const CellOutcome& outcome = outcomes[i];
     text += "| " + std::to_string(i + 1) + " | " + CellText(sweep.cells[i].name) + " | " +
-            (outcome.failed.empty() ? NumberText(outcome.Decisive(config)) : "failed") + " |\n";
+            (outcome.failed.empty() ? CellNumber(outcome.Decisive(config)) : "failed") + " |\n";
   }
   return text;
 }

@@ -1,9 +1,5 @@
 #include "worker/link/session.h"
 
-#include <grpcpp/create_channel.h>
-#include <grpcpp/security/credentials.h>
-#include <grpcpp/support/channel_arguments.h>
-
 #include <algorithm>
 #include <array>
 #include <utility>
@@ -23,20 +19,6 @@ namespace {
 constexpr absl::Duration kShortestHeartbeat = absl::Milliseconds(20);
 constexpr absl::Duration kLongestHeartbeat = absl::Minutes(1);
 
-std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address, bool bulk) {
-  grpc::ChannelArguments arguments;
-  arguments.SetMaxReceiveMessageSize(kMaxMessageBytes);
-  arguments.SetMaxSendMessageSize(kMaxMessageBytes);
-  // gRPC shares connections between channels with equal arguments; these two keep the streams on a
-  // connection each.
-  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  arguments.SetInt("atelier.link.bulk", bulk ? 1 : 0);
-  // Within one Open; between two of them the owner waits.
-  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 200);
-  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
-  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
-}
-
 }  // namespace
 
 Session::Session(Options options, SessionHandler& handler)
@@ -52,10 +34,16 @@ Session::~Session() { Close(absl::ZeroDuration()); }
 
 absl::Status Session::Greet() {
   const absl::Time deadline = absl::Now() + options_.connect_timeout;
+  ATELIER_ASSIGN_OR_RETURN(credentials_, LinkCredentials(options_.tls));
   for (const bool bulk : {false, true}) {
-    auto channel = MakeChannel(options_.address, bulk);
+    auto channel =
+        NewLinkChannel(options_.address, credentials_, bulk ? LinkLine::kBulk : LinkLine::kControl);
     if (!channel->WaitForConnected(absl::ToChronoTime(deadline))) {
-      return absl::UnavailableError("the server does not answer at its link address");
+      return absl::UnavailableError(
+          options_.tls.used()
+              ? "the server does not answer at its link address, or the two do not accept each "
+                "other's certificates"
+              : "the server does not answer at its link address");
     }
     (bulk ? bulk_stub_ : control_stub_) = WorkerLink::NewStub(channel);
   }

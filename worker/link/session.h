@@ -15,14 +15,14 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "atelier/internal/v1/worker_link.grpc.pb.h"
+#include "worker/link/channel.h"
+#include "worker/link/outbox.h"
 #include "worker/link/stream.h"
 
 namespace atelier::worker {
 
 // Messages above this go on the bulk stream. Unit: bytes.
 inline constexpr std::size_t kBulkThresholdBytes = 1U << 20U;
-// The largest message on either stream, in both directions. Unit: bytes.
-inline constexpr int kMaxMessageBytes = 64 << 20;
 // The range of link protocol versions that this build speaks.
 inline constexpr std::uint32_t kProtocolMin = 1;
 inline constexpr std::uint32_t kProtocolMax = 2;
@@ -42,10 +42,11 @@ class SessionHandler {
 };
 
 // Thread-safe.
-class Session {
+class Session final : public Outbox {
  public:
   struct Options {
     std::string address;  // "unix:PATH" or "HOST:PORT"
+    LinkTls tls;          // read anew by each Open, so that renewed files count
     // device, memory_bytes, role, name, slots, and the lease for role TRAIN; the session fills in
     // versions.
     internal::v1::Hello hello;
@@ -55,12 +56,12 @@ class Session {
   };
 
   // Dials, greets and waits for Welcome; blocks up to the timeout. The handler must outlive the
-  // session. UNAVAILABLE: nobody answers; FAILED_PRECONDITION: no common protocol version;
-  // PERMISSION_DENIED: unknown lease.
+  // session. UNAVAILABLE: nobody answers, or not over TLS; FAILED_PRECONDITION: no common protocol
+  // version; PERMISSION_DENIED: unknown lease; those of LinkCredentials.
   static absl::StatusOr<std::unique_ptr<Session>> Open(Options options, SessionHandler& handler);
 
   // Cuts both streams if need be and waits until the handler is no longer called.
-  ~Session();
+  ~Session() override;
 
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
@@ -68,10 +69,10 @@ class Session {
   // Queues a message on the stream that fits its size, waiting while that stream's queue is full.
   // False when the session is broken or closed, and for a message above kMaxMessageBytes. Never
   // call it from the handler.
-  bool Send(internal::v1::WorkerMessage message);
+  bool Send(internal::v1::WorkerMessage message) override;
 
   // The same without waiting: false also when the queue is full.
-  bool TrySend(internal::v1::WorkerMessage message);
+  bool TrySend(internal::v1::WorkerMessage message) override;
 
   // Sends what is queued, half-closes both streams and waits for the server to end them; cuts them
   // at the timeout. True if every message was handed over. Send fails from here on.
@@ -79,6 +80,9 @@ class Session {
 
   // What the server answered.
   const internal::v1::Welcome& welcome() const { return answer_; }
+  // What it was opened with, for further connections that the server is to know as this one's: the
+  // files may have been renewed since.
+  const std::shared_ptr<grpc::ChannelCredentials>& credentials() const { return credentials_; }
 
  private:
   Session(Options options, SessionHandler& handler);
@@ -103,6 +107,7 @@ class Session {
   std::unique_ptr<Stream> control_;
   std::unique_ptr<Stream> bulk_;
   internal::v1::Welcome answer_;
+  std::shared_ptr<grpc::ChannelCredentials> credentials_;
 
   absl::Mutex mu_;
   std::optional<internal::v1::Welcome> welcome_ ABSL_GUARDED_BY(mu_);

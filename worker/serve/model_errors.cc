@@ -23,7 +23,11 @@ absl::Status ToldModelError(const ModelSource& source, const absl::Status& error
           " optimises pixels and needs the weights of the feature network, which the worker "
           "does not have; start the worker with --feature-weights.");
     case absl::StatusCode::kResourceExhausted:
-      return absl::ResourceExhaustedError(name + " does not fit into the worker's memory.");
+      return absl::ResourceExhaustedError(
+          name + " does not fit into the worker's memory or its cache of files.");
+    // It lies on the server's disk and cannot be fetched now; another worker may have it.
+    case absl::StatusCode::kAborted:
+      return absl::UnavailableError(name + " cannot be fetched by the worker.");
     // Of the warm-up only, and our own sentences.
     case absl::StatusCode::kInvalidArgument:
     case absl::StatusCode::kCancelled:

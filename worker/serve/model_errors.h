@@ -11,7 +11,8 @@
 
 namespace atelier::worker {
 
-// An error of infer::LoadModel as a sentence for callers, free of paths. DATA_LOSS damaged or gone;
+// An error of infer::LoadModel, or of FetchingFirst, as a sentence for callers, free of paths.
+// DATA_LOSS damaged or gone; UNAVAILABLE it cannot be fetched now;
 // UNIMPLEMENTED, FAILED_PRECONDITION, RESOURCE_EXHAUSTED, INVALID_ARGUMENT, CANCELLED as they are;
 // INTERNAL.
 absl::Status ToldModelError(const ModelSource& source, const absl::Status& error);

@@ -56,8 +56,10 @@ StageThreads::Options StagesOf(const Pipeline::Options& options) {
 
 std::unique_ptr<Pipeline> Pipeline::Create(const Options& options, const std::string& device,
                                            std::uint64_t model_cache_bytes,
-                                           const std::filesystem::path& feature_weights) {
+                                           const std::filesystem::path& feature_weights,
+                                           ModelCache::Loader load) {
   ModelCache::Options cache;
+  cache.load = std::move(load);
   cache.device = device;
   cache.budget_bytes = model_cache_bytes;
   cache.feature_weights = feature_weights;

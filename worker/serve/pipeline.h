@@ -34,7 +34,8 @@ class Pipeline {
   // `feature_weights` is for models that optimise pixels.
   static std::unique_ptr<Pipeline> Create(const Options& options, const std::string& device,
                                           std::uint64_t model_cache_bytes,
-                                          const std::filesystem::path& feature_weights);
+                                          const std::filesystem::path& feature_weights,
+                                          ModelCache::Loader load = infer::LoadModel);
 
   // `models.dispose` is replaced: models are freed in the background.
   Pipeline(const Options& options, ModelCache::Options models, Clock& clock);

@@ -31,6 +31,12 @@ class ServeConnection final : public SessionHandler,
   ServeConnection(const internal::v1::Hello& hello, std::vector<ModelSource> told,
                   Pipeline& pipeline);
 
+  // The server's number for this session.
+  std::uint64_t number() const { return session_->welcome().session(); }
+  const std::shared_ptr<grpc::ChannelCredentials>& credentials() const {
+    return session_->credentials();
+  }
+
   enum class End {
     kDrained,  // everything at hand was answered
     kTimeout,  // a drain was cut off

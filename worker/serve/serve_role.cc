@@ -6,6 +6,8 @@
 #include <utility>
 
 #include "common/process_memory.h"
+#include "worker/files/files_client.h"
+#include "worker/files/model_fetcher.h"
 #include "worker/link/figures.h"
 #include "worker/serve/serve_connection.h"
 
@@ -15,10 +17,12 @@ namespace {
 Session::Options SessionOptions(const ServeRole::Options& options, const Pipeline& pipeline) {
   Session::Options session;
   session.address = options.address;
+  session.tls = options.tls;
   session.hello.set_role(internal::v1::WORKER_ROLE_SERVE);
   session.hello.set_name(options.name);
   session.hello.set_device(options.device);
   session.hello.set_slots(options.slots);
+  session.hello.set_fetches_files(options.models != nullptr);
   if (options.device == "cpu") {
     session.hello.set_memory_bytes(MachineMemoryBytes());
   }
@@ -48,6 +52,7 @@ int ServeRole::Run() {
     if (connection.ok()) {
       spdlog::info("serving for the server at {}", options_.address);
       backoff = options_.backoff_min;
+      FetchFor(**connection);
       {
         absl::MutexLock lock(&mu_);
         connection_ = *connection;
@@ -56,6 +61,9 @@ int ServeRole::Run() {
         }
       }
       const ServeConnection::End end = (*connection)->Run(options_.drain_timeout);
+      if (options_.models != nullptr) {
+        options_.models->Use(nullptr);
+      }
       absl::MutexLock lock(&mu_);
       connection_ = nullptr;
       if (end != ServeConnection::End::kBroken) {
@@ -71,6 +79,14 @@ int ServeRole::Run() {
     }
     backoff = std::min(2 * backoff, options_.backoff_max);
   }
+}
+
+void ServeRole::FetchFor(const ServeConnection& connection) {
+  if (options_.models == nullptr) {
+    return;
+  }
+  options_.models->Use(
+      FilesClient::Dial(options_.address, connection.credentials(), connection.number()));
 }
 
 void ServeRole::Shutdown() {

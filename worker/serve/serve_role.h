@@ -14,6 +14,7 @@
 
 namespace atelier::worker {
 
+class ModelFetcher;
 class ServeConnection;
 
 // Thread-safe.
@@ -21,6 +22,10 @@ class ServeRole {
  public:
   struct Options {
     std::string address;  // "unix:PATH" or "HOST:PORT"
+    LinkTls tls;
+    // By which the pipeline loads models of a server whose disk this worker does not share
+    // (FetchingFirst); it outlives the role. Null: it shares the disk.
+    ModelFetcher* models = nullptr;
     std::string name;
     std::string device = "cpu";
     // Tasks it holds at a time: one for each stage that works, and one on its way. A model that is
@@ -48,6 +53,9 @@ class ServeRole {
   void Shutdown() ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
+  // The fetcher asks for files under this session from now on.
+  void FetchFor(const ServeConnection& connection);
+
   const Options options_;
   Pipeline& pipeline_;
 

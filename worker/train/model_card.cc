@@ -1,6 +1,5 @@
 #include "worker/train/model_card.h"
 
-#include <cstdio>
 #include <string_view>
 
 #include "absl/strings/str_join.h"
@@ -8,6 +7,7 @@
 #include "common/compress_config.h"
 #include "common/dataset_origin.h"
 #include "common/family.h"
+#include "common/short_number.h"
 #include "common/train_settings.h"
 #include "worker/train/compression_report.h"
 
@@ -15,12 +15,6 @@ namespace atelier::train {
 namespace {
 
 constexpr std::size_t kMaxNamedFiles = 20;
-
-std::string CardNumber(double value) {
-  char text[32];
-  std::snprintf(text, sizeof(text), "%.4g", value);
-  return text;
-}
 
 // A table's cell ends at a bar.
 std::string CardCell(std::string_view text) {
@@ -105,13 +99,13 @@ std::string DataSection(const TrainJob& job, const ResultInfo& info) {
 
 std::string FaststyleRows(const TrainConfig& config) {
   const FaststyleConfig& weight = config.faststyle;
-  return CardRow("loss weights", "style " + CardNumber(weight.style_weight) + ", content " +
-                                     CardNumber(weight.content_weight) + ", luminance " +
-                                     CardNumber(weight.luminance_weight) + ", color " +
-                                     CardNumber(weight.color_weight) + ", chroma " +
-                                     CardNumber(weight.chroma_weight) + ", total variation " +
-                                     CardNumber(weight.total_variation_weight) + ", adversarial " +
-                                     CardNumber(weight.adversarial_weight)) +
+  return CardRow("loss weights", "style " + ShortNumber(weight.style_weight) + ", content " +
+                                     ShortNumber(weight.content_weight) + ", luminance " +
+                                     ShortNumber(weight.luminance_weight) + ", color " +
+                                     ShortNumber(weight.color_weight) + ", chroma " +
+                                     ShortNumber(weight.chroma_weight) + ", total variation " +
+                                     ShortNumber(weight.total_variation_weight) + ", adversarial " +
+                                     ShortNumber(weight.adversarial_weight)) +
          CardRow("scales of the paintings", std::to_string(config.image_size) + " and " +
                                                 std::to_string(weight.style_size) + " px");
 }
@@ -120,11 +114,11 @@ std::string LearningRows(const TrainConfig& config) {
   if (config.family == kQuantize) {  // which learns nothing
     return "";
   }
-  return CardRow("learning rate", CardNumber(config.learning_rate)) +
-         CardRow("Adam beta1", CardNumber(config.adam_beta1)) +
-         CardRow("decay of the mean of the weights", CardNumber(config.ema_decay)) +
+  return CardRow("learning rate", ShortNumber(config.learning_rate)) +
+         CardRow("Adam beta1", ShortNumber(config.adam_beta1)) +
+         CardRow("decay of the mean of the weights", ShortNumber(config.ema_decay)) +
          CardRow("largest gradient norm",
-                 config.gradient_clip > 0 ? CardNumber(config.gradient_clip) : "any");
+                 config.gradient_clip > 0 ? ShortNumber(config.gradient_clip) : "any");
 }
 
 std::string TrainingSection(const TrainConfig& config, const ResultInfo& info,
@@ -144,7 +138,7 @@ std::string TrainingSection(const TrainConfig& config, const ResultInfo& info,
                                    (config.precision == Precision::kFp32 ? "" : " autocast"));
   text += CardRow(
       "training time",
-      CardNumber(info.seconds / 3600) + " h, " +
+      ShortNumber(info.seconds / 3600) + " h, " +
           (info.device == "cpu" ? "CPU threads: " + std::to_string(info.threads) : "on one GPU"));
   if (config.family == "faststyle" || config.family == "multistyle") {
     text += FaststyleRows(config);
@@ -158,7 +152,7 @@ std::string TrainingSection(const TrainConfig& config, const ResultInfo& info,
 std::string LossSection(const ResultInfo& info) {
   std::string text = "\n## Losses at the last step\n\n| loss | value |\n|---|---|\n";
   for (const auto& [name, value] : info.last.losses) {
-    text += CardRow(name, CardNumber(value));
+    text += CardRow(name, ShortNumber(value));
   }
   return info.last.losses.empty() ? "" : text;
 }
@@ -171,7 +165,7 @@ std::string EvaluationSection(const TrainConfig& config, const ResultInfo& info)
       "\n## Metrics\n\nThese are the weights of step " + std::to_string(info.step) + ". ";
   if (info.best_step >= 0) {
     text += "The best step by `" + config.evaluate.decisive() + "` was " +
-            std::to_string(info.best_step) + ", with " + CardNumber(info.best_metric) + ". ";
+            std::to_string(info.best_step) + ", with " + ShortNumber(info.best_metric) + ". ";
   }
   if (info.last.metrics.empty()) {
     return text + "Nothing was measured by then.\n";
@@ -180,7 +174,7 @@ std::string EvaluationSection(const TrainConfig& config, const ResultInfo& info)
           " pictures at most. Measured after step " + std::to_string(info.last.metrics_step) +
           ":\n\n| metric | value |\n|---|---|\n";
   for (const auto& [name, value] : info.last.metrics) {
-    text += CardRow(name, CardNumber(value));
+    text += CardRow(name, ShortNumber(value));
   }
   return text;
 }

@@ -1,6 +1,7 @@
 #include "worker/train/training_run.h"
 
 #include <ATen/Parallel.h>
+#include <ATen/cpu/Utils.h>
 
 #include <algorithm>
 #include <cmath>
@@ -45,6 +46,17 @@ std::string EndSentence(const absl::StatusOr<Outcome>& outcome, const Progress& 
     return "Stopped" + steps + ", with a checkpoint to go on from.";
   }
   return "Finished" + (progress.step < progress.steps ? " early," + steps : "") + ".";
+}
+
+bool HasFastBf16() {
+  const auto capabilities = at::cpu::get_cpu_capabilities();
+  for (const char* name : {"avx512_bf16", "amx_bf16", "bf16"}) {  // the last on ARM
+    const auto found = capabilities.find(name);
+    if (found != capabilities.end() && found->second.isBool() && found->second.toBool()) {
+      return true;
+    }
+  }
+  return false;
 }
 
 }  // namespace
@@ -108,8 +120,17 @@ absl::Status TrainingRun::WarnOfBroken(const std::string& name, const ImageFolde
   return absl::OkStatus();
 }
 
+absl::Status TrainingRun::WarnOfSlowPrecision() {
+  const bool slow = job_.config.precision == Precision::kBf16 && device_.is_cpu() && !HasFastBf16();
+  return slow ? Warn(
+                    "this processor has no instructions for bf16, which is computed in software: "
+                    "PRECISION_FP32 is several times as fast here")
+              : absl::OkStatus();
+}
+
 absl::Status TrainingRun::Prepare() {
   progress_.steps = job_.config.steps;
+  ATELIER_RETURN_IF_ERROR(WarnOfSlowPrecision());
   ATELIER_RETURN_IF_ERROR(WarnOfSkipped(job_.config.content_dataset, sets_.content));
   if (style() != nullptr) {
     ATELIER_RETURN_IF_ERROR(WarnOfSkipped(job_.config.style_dataset, *style()));

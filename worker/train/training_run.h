@@ -83,6 +83,7 @@ class TrainingRun {
   bool StoppedEarly() const { return evaluates() && watch_.enough(); }
   // Of what all ranks know: the first one tells it.
   absl::Status Warn(const std::string& sentence);
+  absl::Status WarnOfSlowPrecision();
   absl::Status WarnOfSkipped(const std::string& name, const ImageFolder& folder);
   // Of files that have broken since the sets were opened.
   absl::Status WarnOfBroken();

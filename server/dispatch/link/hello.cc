@@ -37,6 +37,12 @@ absl::StatusOr<std::uint32_t> AgreeOnProtocol(const internal::v1::Hello& hello) 
       }
       return high;
     case internal::v1::WORKER_ROLE_TRAIN:
+      if (hello.job_id().empty()) {
+        return high;
+      }
+      if (hello.fetches_files()) {
+        return InvalidField("job_id", "must be empty of a trainer that the server has not started");
+      }
       ATELIER_RETURN_IF_ERROR(CheckName("job_id", hello.job_id()));
       return high;
     default:

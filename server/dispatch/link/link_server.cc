@@ -1,5 +1,7 @@
 #include "server/dispatch/link/link_server.h"
 
+#include <grpc/grpc.h>
+#include <grpcpp/resource_quota.h>
 #include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
@@ -18,7 +20,10 @@
 
 #include "absl/status/status.h"
 #include "atelier/internal/v1/worker_link.grpc.pb.h"
+#include "common/status_macros.h"
 #include "server/dispatch/link/link_stream.h"
+#include "server/dispatch/link/peer_of.h"
+#include "server/dispatch/link/worker_files_service.h"
 
 namespace atelier::server {
 namespace {
@@ -30,6 +35,18 @@ using Reactor = grpc::ServerBidiReactor<WorkerMessage, ServerMessage>;
 
 constexpr int kMaxMessageBytes = 64 << 20;
 constexpr char kSocketName[] = "worker.sock";
+// What gRPC may hold of all connections. Past it, it reads more slowly and then drops streams.
+constexpr std::size_t kMaxTransportBytes = 2ULL << 30U;
+// A machine that was switched off sends no end of its connections: a silent one is asked after this
+// time, and dropped when no answer comes. Unit: milliseconds.
+constexpr int kKeepaliveMs = 20'000;
+constexpr int kKeepaliveAnswerMs = 20'000;
+// Workers ask the same of the server, every 20 s; no ping is one too many for a worker. Unit:
+// milliseconds.
+constexpr int kMinPingIntervalMs = 5'000;
+constexpr int kAnyPings = 0;
+// A connection that does not finish its handshake is dropped. Unit: milliseconds.
+constexpr int kHandshakeMs = 20'000;
 
 bool FitsSocketAddress(const std::filesystem::path& path) {
   const std::string text = path.string();
@@ -48,7 +65,7 @@ class LinkService final : public WorkerLink::CallbackService {
 
   Reactor* Control(grpc::CallbackServerContext* context) override {
     auto stream = std::make_shared<LinkStream>(context);
-    std::shared_ptr<WorkerSession> session = sessions_.Open(stream);
+    std::shared_ptr<WorkerSession> session = sessions_.Open(stream, PeerOf(*context));
     constexpr auto kStream = WorkerSession::Stream::kControl;
     stream->Start({
         .message =
@@ -62,7 +79,7 @@ class LinkService final : public WorkerLink::CallbackService {
 
   Reactor* Bulk(grpc::CallbackServerContext* context) override {
     auto stream = std::make_shared<LinkStream>(context);
-    auto bulk = std::make_shared<BulkStream>(sessions_, stream);
+    auto bulk = std::make_shared<BulkStream>(sessions_, stream, PeerOf(*context));
     stream->Start({
         .message = [bulk](WorkerMessage message) { bulk->OnMessage(std::move(message)); },
         .finished = [bulk] { bulk->OnFinished(); },
@@ -78,8 +95,8 @@ class LinkService final : public WorkerLink::CallbackService {
   // `broken_session_` is for OnCancel, which comes at any time.
   class BulkStream {
    public:
-    BulkStream(SessionTable& sessions, const std::shared_ptr<LinkStream>& stream)
-        : sessions_(sessions), stream_(stream) {}
+    BulkStream(SessionTable& sessions, const std::shared_ptr<LinkStream>& stream, LinkPeer peer)
+        : sessions_(sessions), stream_(stream), peer_(std::move(peer)) {}
 
     void OnMessage(WorkerMessage message) {
       if (std::shared_ptr<WorkerSession> session = this->session()) {
@@ -88,9 +105,9 @@ class LinkService final : public WorkerLink::CallbackService {
       const std::shared_ptr<LinkStream> stream = stream_.lock();
       std::shared_ptr<WorkerSession> session =
           message.has_bulk_hello() ? sessions_.Find(message.bulk_hello().session()) : nullptr;
-      if (session == nullptr || !session->AttachBulk(stream)) {
+      if (session == nullptr || !session->AttachBulk(stream, peer_)) {
         return stream->Close(absl::FailedPreconditionError(
-            "A bulk stream must begin with the number of its session."));
+            "A bulk stream must begin with the number of its own session."));
       }
       const absl::MutexLock lock(&mutex_);
       session_ = std::move(session);
@@ -124,6 +141,7 @@ class LinkService final : public WorkerLink::CallbackService {
 
     SessionTable& sessions_;
     const std::weak_ptr<LinkStream> stream_;
+    const LinkPeer peer_;
     absl::Mutex mutex_;
     std::shared_ptr<WorkerSession> session_ ABSL_GUARDED_BY(mutex_);
   };
@@ -134,25 +152,40 @@ class LinkService final : public WorkerLink::CallbackService {
 class GrpcLinkServer final : public LinkServer {
  public:
   explicit GrpcLinkServer(const WorkerSession::Context& context)
-      : sessions_(context), service_(sessions_) {}
+      : sessions_(context), service_(sessions_), files_(sessions_, *context.jobs, *context.clock) {}
 
   ~GrpcLinkServer() override { Stop(); }
 
-  absl::Status Start(const LinkSocket& socket) {
+  absl::Status Start(const LinkSocket& socket, const std::optional<RemotePort>& remote) {
     // Left behind by a server that was killed; the data directory's lock keeps living servers
     // apart.
     ::unlink(socket.path().c_str());
     grpc::ServerBuilder builder;
-    builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
-    builder.SetMaxSendMessageSize(kMaxMessageBytes);
-    builder.AddListeningPort(socket.address(), grpc::InsecureServerCredentials());
+    SetBounds(builder);
+    int socket_port = 0;
+    builder.AddListeningPort(socket.address(), grpc::InsecureServerCredentials(), &socket_port);
+    int port = 0;
+    if (remote.has_value()) {
+      ATELIER_ASSIGN_OR_RETURN(remote_address_, ParseHostPort("worker_listen", remote->listen));
+      builder.AddListeningPort(FormatHostPort(*remote_address_), remote->credentials, &port);
+    }
     builder.RegisterService(&service_);
+    builder.RegisterService(&files_);
     server_ = builder.BuildAndStart();
+    if (remote.has_value() && port <= 0 && socket_port > 0) {
+      return absl::UnavailableError("worker_listen: cannot listen on " + remote->listen +
+                                    "; another program may be using the port");
+    }
     if (server_ == nullptr || ::chmod(socket.path().c_str(), S_IRUSR | S_IWUSR) != 0) {
       return absl::UnavailableError("Cannot listen for workers on " + socket.path().string() + ".");
     }
+    if (remote.has_value()) {
+      remote_address_->port = static_cast<std::uint16_t>(port);
+    }
     return absl::OkStatus();
   }
+
+  const std::optional<HostPort>& remote_address() const override { return remote_address_; }
 
   void Stop() override {
     sessions_.CloseAll(absl::UnavailableError("The server is stopping."));
@@ -163,8 +196,28 @@ class GrpcLinkServer final : public LinkServer {
   }
 
  private:
+  static void SetBounds(grpc::ServerBuilder& builder) {
+    grpc::ResourceQuota quota("worker link");
+    quota.Resize(kMaxTransportBytes);
+    quota.SetMaxThreads(WorkerFilesService::kMaxThreads);
+    builder.SetResourceQuota(quota);
+    builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
+    builder.SetMaxSendMessageSize(kMaxMessageBytes);
+    builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, kHandshakeMs);
+    builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMs);
+    builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveAnswerMs);
+    builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+    builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
+                               kMinPingIntervalMs);
+    builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PING_STRIKES, kAnyPings);
+    // Without this a second server would silently share the port.
+    builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  }
+
   SessionTable sessions_;
   LinkService service_;
+  WorkerFilesService files_;
+  std::optional<HostPort> remote_address_;
   std::unique_ptr<grpc::Server> server_;
   std::atomic<bool> stopped_ = false;
 };
@@ -197,9 +250,10 @@ LinkSocket::~LinkSocket() {
 }
 
 absl::StatusOr<std::unique_ptr<LinkServer>> LinkServer::Create(
-    const LinkSocket& socket, const WorkerSession::Context& context) {
+    const LinkSocket& socket, const WorkerSession::Context& context,
+    const std::optional<RemotePort>& remote) {
   auto server = std::make_unique<GrpcLinkServer>(context);
-  if (absl::Status status = server->Start(socket); !status.ok()) {
+  if (absl::Status status = server->Start(socket, remote); !status.ok()) {
     return status;
   }
   return server;

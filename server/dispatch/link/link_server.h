@@ -1,11 +1,16 @@
-// The gRPC server that workers dial: a unix socket of its own, so that clients can never call it.
+// The gRPC server that workers dial: a unix socket of its own, so that clients can never call it,
+// and a port for workers of other machines where that is wanted.
 #pragma once
+
+#include <grpcpp/security/server_credentials.h>
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "common/host_port.h"
 #include "server/dispatch/link/session_table.h"
 
 namespace atelier::server {
@@ -34,13 +39,24 @@ class LinkSocket {
   const bool temporary_;
 };
 
+// Where workers of other machines dial.
+struct RemotePort {
+  std::string listen;  // HOST:PORT; port 0: any free one
+  // Which must ask for certificates: whoever gets in is given work, data sets and models.
+  std::shared_ptr<grpc::ServerCredentials> credentials;
+};
+
 class LinkServer {
  public:
-  // Listens on the socket (mode 0600) when it returns. UNAVAILABLE when it cannot. What `context`
-  // points to outlives the server.
-  static absl::StatusOr<std::unique_ptr<LinkServer>> Create(const LinkSocket& socket,
-                                                            const WorkerSession::Context& context);
+  // Listens on the socket (mode 0600), and on the port if there is one, when it returns.
+  // UNAVAILABLE when it cannot. What `context` points to outlives the server.
+  static absl::StatusOr<std::unique_ptr<LinkServer>> Create(
+      const LinkSocket& socket, const WorkerSession::Context& context,
+      const std::optional<RemotePort>& remote = std::nullopt);
   virtual ~LinkServer() = default;
+
+  // With the port that was found for port 0; nullopt: only the socket.
+  virtual const std::optional<HostPort>& remote_address() const = 0;
 
   // Ends every session; returns when no reaction runs any more. The destructor calls it.
   virtual void Stop() = 0;

@@ -23,10 +23,11 @@ SessionTable::~SessionTable() {
   watcher_.join();
 }
 
-std::shared_ptr<WorkerSession> SessionTable::Open(std::shared_ptr<LinkTransport> control) {
+std::shared_ptr<WorkerSession> SessionTable::Open(std::shared_ptr<LinkTransport> control,
+                                                  LinkPeer peer) {
   const absl::MutexLock lock(&mutex_);
   const WorkerId id = next_id_++;
-  auto session = std::make_shared<WorkerSession>(id, context_, std::move(control));
+  auto session = std::make_shared<WorkerSession>(id, context_, std::move(control), std::move(peer));
   sessions_.emplace(id, session);
   return session;
 }
@@ -35,6 +36,13 @@ std::shared_ptr<WorkerSession> SessionTable::Find(WorkerId id) const {
   const absl::MutexLock lock(&mutex_);
   auto session = sessions_.find(id);
   return session == sessions_.end() ? nullptr : session->second;
+}
+
+absl::StatusOr<SharedFolder> SessionTable::FindFolder(WorkerId id, std::string_view name,
+                                                      const LinkPeer& peer) const {
+  const std::shared_ptr<WorkerSession> session = Find(id);
+  return session == nullptr ? absl::PermissionDeniedError("There is no such session.")
+                            : session->FindFolder(name, peer);
 }
 
 void SessionTable::CloseAll(const absl::Status& why) {

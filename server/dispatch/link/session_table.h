@@ -5,10 +5,12 @@
 #include <map>
 #include <memory>
 #include <set>
+#include <string_view>
 #include <thread>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "server/dispatch/link/worker_session.h"
@@ -23,9 +25,12 @@ class SessionTable {
   // Closes every session.
   ~SessionTable();
 
-  std::shared_ptr<WorkerSession> Open(std::shared_ptr<LinkTransport> control);
+  std::shared_ptr<WorkerSession> Open(std::shared_ptr<LinkTransport> control, LinkPeer peer = {});
   // nullptr when there is none with this number.
   std::shared_ptr<WorkerSession> Find(WorkerId id) const;
+  // See WorkerSession::FindFolder. PERMISSION_DENIED also when there is no such session.
+  absl::StatusOr<SharedFolder> FindFolder(WorkerId id, std::string_view name,
+                                          const LinkPeer& peer) const;
   void CloseAll(const absl::Status& why);
 
  private:

@@ -1,10 +1,12 @@
-// How the link and whoever runs the training processes meet.
+// How the link and whoever runs the trainers meet.
 #pragma once
 
 #include <cstdint>
 #include <memory>
 #include <string_view>
 
+#include "absl/status/status.h"
+#include "absl/time/time.h"
 #include "atelier/internal/v1/worker_link.pb.h"
 
 namespace atelier::server {
@@ -16,7 +18,7 @@ class TrainerPort {
   virtual void SendStop(internal::v1::StopJob::Why why) = 0;
 };
 
-// Thread-safe; called from link threads, must not block.
+// Of trainers that were started for a lease. Thread-safe; called from link threads, must not block.
 class TrainerWatcher {
  public:
   virtual ~TrainerWatcher() = default;
@@ -27,6 +29,33 @@ class TrainerWatcher {
   // Its streams have ended and all its updates were delivered. Once for each TrainerOpened that
   // returned true.
   virtual void TrainerClosed(std::string_view job_id, std::uint64_t fence) = 0;
+};
+
+// A connected trainer that waits for a job. Thread-safe, never blocks.
+class FreeTrainerPort : public TrainerPort {
+ public:
+  // Gives it this lease and sends it the job. UNAVAILABLE: its connection has ended.
+  // PERMISSION_DENIED: see JobSink::TrainerConnected; the connection is cut, so that nothing which
+  // was meant for that job can reach another.
+  virtual absl::Status Assign(std::string_view job_id, std::uint64_t fence) = 0;
+  // Cuts the connection `bound` from now, unless an earlier call said sooner: then who is at the
+  // other end counts as lost.
+  virtual void EndAfter(absl::Duration bound) = 0;
+};
+
+// Of trainers that nobody here has started. Thread-safe; called from link threads, must not block.
+class FreeTrainers {
+ public:
+  virtual ~FreeTrainers() = default;
+  // One has dialled in and waits for a job; it may be assigned one from now on. `trainer` is the
+  // number of its connection, `name` what it calls itself.
+  virtual void TrainerFree(std::uint64_t trainer, std::string_view name,
+                           std::shared_ptr<FreeTrainerPort> port) = 0;
+  // It says that it cannot do the job that it was given; it will leave.
+  virtual void TrainerCannot(std::uint64_t trainer) = 0;
+  // Its connection has ended and all its updates were delivered; `reason` is a sentence. May come
+  // twice, and for one that was never free.
+  virtual void TrainerLeft(std::uint64_t trainer, std::string_view reason) = 0;
 };
 
 }  // namespace atelier::server

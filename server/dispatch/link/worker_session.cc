@@ -21,10 +21,11 @@ absl::Status Violation(const char* what) { return absl::FailedPreconditionError(
 }  // namespace
 
 WorkerSession::WorkerSession(WorkerId id, const Context& context,
-                             std::shared_ptr<LinkTransport> control)
+                             std::shared_ptr<LinkTransport> control, LinkPeer peer)
     : id_(id),
       context_(context),
       opened_at_(context.clock->Now()),
+      peer_(std::move(peer)),
       control_(std::move(control)),
       last_heard_(opened_at_) {}
 
@@ -63,7 +64,7 @@ void WorkerSession::OnMessage(Stream stream, WorkerMessage message) {
       return OnResult(task, OutcomeOf(std::move(*message.mutable_identity_result())), more);
     }
     case WorkerMessage::kJobUpdate:
-      return OnJobUpdate(message.job_update());
+      return OnJobUpdate(std::move(*message.mutable_job_update()));
     case WorkerMessage::kModelState:
       return OnModelState(message.model_state());
     case WorkerMessage::kHello:
@@ -80,8 +81,28 @@ WorkerSession::State WorkerSession::Heard() {
   return state_;
 }
 
-void WorkerSession::OnHello(internal::v1::Hello hello) {
+absl::StatusOr<std::uint32_t> WorkerSession::Admit(const internal::v1::Hello& hello) const {
   absl::StatusOr<std::uint32_t> protocol = AgreeOnProtocol(hello);
+  if (!protocol.ok()) {
+    return protocol;
+  }
+  if (peer_.remote && !hello.fetches_files()) {
+    return Violation(
+        "The worker says that it shares this server's disk, but it comes from elsewhere.");
+  }
+  if (hello.role() == internal::v1::WORKER_ROLE_TRAIN && hello.job_id().empty() &&
+      context_.free_trainers == nullptr) {
+    return Violation("This server gives jobs only to trainers that it has started.");
+  }
+  return protocol;
+}
+
+bool WorkerSession::IsFreeTrainer() const {
+  return hello_.role() == internal::v1::WORKER_ROLE_TRAIN && hello_.job_id().empty();
+}
+
+void WorkerSession::OnHello(internal::v1::Hello hello) {
+  absl::StatusOr<std::uint32_t> protocol = Admit(hello);
   if (!protocol.ok()) {
     return Close(protocol.status());
   }
@@ -90,9 +111,13 @@ void WorkerSession::OnHello(internal::v1::Hello hello) {
     return Close(loaded.status());
   }
   const bool trains = hello.role() == internal::v1::WORKER_ROLE_TRAIN;
+  const bool waits = trains && hello.job_id().empty();
   spdlog::info("worker {} connected: build {}, device {}, {}", hello.name(), hello.build(),
-               hello.device(), trains ? "trains " + hello.job_id() : "serves");
-  if (trains &&
+               hello.device(),
+               waits    ? "waits for jobs"
+               : trains ? "trains " + hello.job_id()
+                        : "serves");
+  if (trains && !waits &&
       !context_.trainers->TrainerOpened(hello.job_id(), hello.fence(), shared_from_this())) {
     return Close(absl::PermissionDeniedError("This job was not given to this worker."));
   }
@@ -104,14 +129,14 @@ void WorkerSession::OnHello(internal::v1::Hello hello) {
     closed_meanwhile = state_ == State::kClosed;
     if (!closed_meanwhile) {
       series_ = context_.probe->Add(hello_.name(), hello_.device(), hello_.memory_bytes());
-      state_ = trains ? State::kTraining : State::kAwaitBulk;
+      state_ = waits ? State::kIdle : trains ? State::kTraining : State::kAwaitBulk;
+      lease_ = {.job_id = hello_.job_id(), .fence = hello_.fence()};
     }
   }
   if (trains && closed_meanwhile) {
-    context_.trainers->TrainerClosed(hello_.job_id(), hello_.fence());
+    EndTraining(absl::OkStatus());
   } else if (trains) {
-    SendWelcome({});
-    SendJob();
+    BeginTraining();
   } else if (!closed_meanwhile) {
     context_.loader->AddWorker(id_, shared_from_this(), *loaded);
     if (closed()) {
@@ -119,138 +144,6 @@ void WorkerSession::OnHello(internal::v1::Hello hello) {
       context_.loader->RemoveWorker(id_);
     }
   }
-}
-
-void WorkerSession::SendWelcome(const std::vector<LoadOrder>& preload) {
-  ServerMessage message;
-  internal::v1::Welcome& welcome = *message.mutable_welcome();
-  welcome.set_protocol(protocol_);
-  welcome.set_session(id_);
-  welcome.set_heartbeat_ms(
-      static_cast<std::uint32_t>(absl::ToInt64Milliseconds(context_.heartbeat)));
-  AddPreload(preload, welcome);
-  Send(std::move(message));
-}
-
-void WorkerSession::SendJob() {
-  absl::StatusOr<internal::v1::StartJob> job =
-      context_.jobs->TrainerConnected(hello_.job_id(), hello_.fence());
-  if (!job.ok()) {
-    return Close(job.status());
-  }
-  ServerMessage start;
-  *start.mutable_start_job() = *std::move(job);
-  Send(std::move(start));
-  internal::v1::StopJob::Why stop = internal::v1::StopJob::WHY_UNSPECIFIED;
-  {
-    const absl::MutexLock lock(&mutex_);
-    job_sent_ = true;
-    stop = early_stop_;
-  }
-  if (stop != internal::v1::StopJob::WHY_UNSPECIFIED) {
-    SendStop(stop);
-  }
-}
-
-bool WorkerSession::AttachBulk(std::shared_ptr<LinkTransport> bulk) {
-  bool serves = false;
-  {
-    const absl::MutexLock lock(&mutex_);
-    last_heard_ = context_.clock->Now();
-    if (bulk_ != nullptr || (state_ != State::kAwaitBulk && state_ != State::kTraining)) {
-      return false;
-    }
-    bulk_ = std::move(bulk);
-    serves = state_ == State::kAwaitBulk;
-  }
-  if (serves) {
-    BeginServing();
-  }
-  return true;
-}
-
-void WorkerSession::BeginServing() {
-  context_.dispatcher->AddWorker(id_, hello_.slots(), shared_from_this(), hello_.name());
-  std::uint32_t credit = 0;
-  bool closed_meanwhile = false;
-  {
-    const absl::MutexLock lock(&mutex_);
-    closed_meanwhile = state_ == State::kClosed;
-    if (!closed_meanwhile) {
-      state_ = State::kServing;
-      credit = std::exchange(early_credit_, 0);
-    }
-  }
-  if (closed_meanwhile) {
-    // Close may have come before AddWorker and found nothing to remove.
-    context_.dispatcher->RemoveWorker(id_);
-    return;
-  }
-  // The dispatcher did not know this worker when it told of these.
-  for (const std::string& weights : context_.loader->LoadedBy(id_)) {
-    context_.dispatcher->OnModelState(id_, weights, true);
-  }
-  if (credit > 0) {
-    OnCredit(credit);
-  }
-}
-
-void WorkerSession::OnModelState(const internal::v1::ModelState& state) {
-  if (hello_.role() != internal::v1::WORKER_ROLE_SERVE) {
-    return Close(Violation("Only a serving worker has models to tell of."));
-  }
-  const absl::StatusOr<ModelReport> report = ReportOf(state);
-  if (!report.ok()) {
-    return Close(report.status());
-  }
-  if (absl::Status status = context_.loader->OnReport(id_, *report); !status.ok()) {
-    return Close(status);
-  }
-  if (report->state != ModelReport::State::kFailed) {
-    context_.dispatcher->OnModelState(id_, report->model.weights_sha256,
-                                      report->state == ModelReport::State::kReady);
-  }
-}
-
-void WorkerSession::OnCredit(std::uint32_t tasks) {
-  {
-    const absl::MutexLock lock(&mutex_);
-    if (state_ == State::kAwaitBulk && tasks <= Dispatcher::kMaxCredit - early_credit_) {
-      early_credit_ += tasks;
-      return;
-    }
-    if (state_ == State::kClosed) {
-      return;
-    }
-    if (state_ != State::kServing) {
-      tasks = 0;  // a trainer, or a flood before the bulk stream is up
-    }
-  }
-  if (tasks == 0) {
-    return Close(Violation("The worker granted credit that makes no sense."));
-  }
-  if (absl::Status status = context_.dispatcher->AddCredit(id_, tasks); !status.ok()) {
-    Close(status);
-  }
-}
-
-void WorkerSession::OnResult(RequestId task, absl::StatusOr<absl::StatusOr<Outcome>> outcome,
-                             std::uint32_t more) {
-  if (!outcome.ok()) {
-    return Close(outcome.status());
-  }
-  if (absl::Status status = context_.dispatcher->OnResult(id_, task, *std::move(outcome), more);
-      !status.ok()) {
-    Close(status);
-  }
-}
-
-void WorkerSession::OnJobUpdate(const internal::v1::JobUpdate& update) {
-  if (update.job_id() != hello_.job_id() || update.fence() != hello_.fence() ||
-      hello_.role() != internal::v1::WORKER_ROLE_TRAIN) {
-    return Close(Violation("The worker sent an update of a job that is not its own."));
-  }
-  context_.jobs->TrainerUpdate(update);
 }
 
 void WorkerSession::StreamFinished(Stream stream) {
@@ -289,18 +182,23 @@ void WorkerSession::StreamBroken(Stream stream) {
 }
 
 void WorkerSession::CheckSilence(absl::Time now) {
+  bool overdue = false;
   bool silent = false;
   bool serves = false;
   {
     const absl::MutexLock lock(&mutex_);
+    overdue = state_ != State::kClosed && now >= end_by_;
     silent = state_ != State::kClosed && now - last_heard_ > context_.silence_limit;
     serves = state_ == State::kAwaitBulk || state_ == State::kServing;
+  }
+  if (overdue) {
+    return Close(absl::DeadlineExceededError("The trainer did not stop in time."));
   }
   if (!silent) {
     return;
   }
   Close(absl::UnavailableError("The worker was silent for too long."));
-  if (serves && context_.workers != nullptr) {
+  if (serves && !peer_.remote && context_.workers != nullptr) {
     context_.workers->WorkerHung(hello_.name(), opened_at_);
   }
 }
@@ -336,8 +234,8 @@ void WorkerSession::Close(const absl::Status& status) {
       transport->Close(status);
     }
   }
-  if (before == State::kTraining) {
-    context_.trainers->TrainerClosed(hello_.job_id(), hello_.fence());
+  if (before == State::kTraining || before == State::kIdle) {
+    EndTraining(status);
   } else {
     context_.dispatcher->RemoveWorker(id_, status.ok() ? WorkerEnd::kLeft : WorkerEnd::kLost);
     context_.loader->RemoveWorker(id_);
@@ -357,44 +255,6 @@ void WorkerSession::Abort() {
       transport->Abort();
     }
   }
-}
-
-void WorkerSession::SendTask(RequestId task, const Work& work, absl::Time deadline) {
-  ServerMessage message = TaskMessage(task, work, deadline - context_.clock->Now());
-  if (message.ByteSizeLong() <= kBulkThreshold) {
-    return Send(std::move(message));
-  }
-  std::shared_ptr<LinkTransport> bulk;
-  {
-    const absl::MutexLock lock(&mutex_);
-    bulk = bulk_;
-  }
-  if (bulk != nullptr) {
-    bulk->Send(std::move(message));
-  }
-}
-
-void WorkerSession::SendCancel(RequestId task) {
-  ServerMessage message;
-  message.mutable_cancel_task()->set_task_id(task);
-  Send(std::move(message));
-}
-
-void WorkerSession::SendLoad(const LoadOrder& order) { Send(LoadMessage(order)); }
-
-void WorkerSession::SendUnload(const ModelVersion& model) { Send(UnloadMessage(model)); }
-
-void WorkerSession::SendStop(internal::v1::StopJob::Why why) {
-  {
-    const absl::MutexLock lock(&mutex_);
-    if (!job_sent_) {
-      early_stop_ = why;
-      return;
-    }
-  }
-  ServerMessage message;
-  message.mutable_stop_job()->set_why(why);
-  Send(std::move(message));
 }
 
 void WorkerSession::Send(ServerMessage message) {

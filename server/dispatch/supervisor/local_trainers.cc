@@ -66,6 +66,11 @@ void LocalTrainers::Stop(std::string_view job_id, std::uint64_t fence,
   }
 }
 
+std::size_t LocalTrainers::size() const {
+  const absl::MutexLock lock(&mutex_);
+  return trainers_.size();
+}
+
 bool LocalTrainers::TrainerOpened(std::string_view job_id, std::uint64_t fence,
                                   std::shared_ptr<TrainerPort> port) {
   const absl::MutexLock lock(&mutex_);

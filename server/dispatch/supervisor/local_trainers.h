@@ -2,6 +2,7 @@
 // as a connection.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -21,16 +22,20 @@ namespace atelier::server {
 
 // Thread-safe, never blocks. JobSink::TrainerLost comes once the process has ended *and* its stream
 // is closed, so that the last updates are delivered before.
-class LocalTrainers final : public TrainerLauncher, public TrainerWatcher {
+class LocalTrainers final : public TrainerWatcher {
  public:
   // All outlive the object. Destroy the supervisor's children (StopAll) before it.
   LocalTrainers(WorkerProgram program, Supervisor& supervisor, JobSink& jobs);
 
   // FAILED_PRECONDITION: the worker program is missing.
-  absl::Status Ready() const override;
-  absl::Status Launch(std::string_view job_id, std::uint64_t fence) override;
+  absl::Status Ready() const;
+  // See TrainerLauncher.
+  absl::Status Launch(std::string_view job_id, std::uint64_t fence);
   void Stop(std::string_view job_id, std::uint64_t fence, internal::v1::StopJob::Why why,
-            std::uint32_t kill_after_ms) override;
+            std::uint32_t kill_after_ms);
+
+  // Those that were launched and are not lost yet.
+  std::size_t size() const ABSL_LOCKS_EXCLUDED(mutex_);
 
   bool TrainerOpened(std::string_view job_id, std::uint64_t fence,
                      std::shared_ptr<TrainerPort> port) override;
@@ -51,7 +56,7 @@ class LocalTrainers final : public TrainerLauncher, public TrainerWatcher {
   const WorkerProgram program_;
   Supervisor& supervisor_;
   JobSink& jobs_;
-  absl::Mutex mutex_;
+  mutable absl::Mutex mutex_;
   std::map<Lease, Trainer> trainers_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -27,8 +27,8 @@ constexpr char kNobody[] = "127.0.0.1:1";
 
 class ClientTest : public ::testing::Test {
  protected:
-  std::unique_ptr<Client> Connect() {
-    Client::Options options;
+  std::unique_ptr<Client> Connect() { return Connect({}); }
+  std::unique_ptr<Client> Connect(Client::Options options) {
     options.server = server_.address();
     options.watch_patience = absl::Milliseconds(300);
     options.watch_backoff_first = absl::Milliseconds(5);
@@ -39,17 +39,21 @@ class ClientTest : public ::testing::Test {
   }
 
   // Watches job "oil" from the beginning and returns the sequence numbers that were told.
-  std::vector<std::uint64_t> Watch(absl::Status& status) {
+  std::vector<std::uint64_t> Watch(absl::Status& status, const Client::Options& options = {}) {
     v1::WatchJobRequest request;
     request.set_job_id("oil");
     std::vector<std::uint64_t> told;
-    status = Connect()->WatchJob(request, [&told](const v1::JobEvent& event) {
+    status = Connect(options)->WatchJob(request, [&told](const v1::JobEvent& event) {
       told.push_back(event.sequence());
       return true;
     });
     return told;
   }
 
+  // Outlive the server, which may begin a call after its client has given up.
+  absl::Notification over_;
+  std::atomic<int> streams_{0};
+  std::atomic<int> asked_{0};
   FakeServer server_;
 };
 
@@ -241,6 +245,55 @@ TEST_F(ClientTest, WatchGivesUpWhenTheServerStaysAway) {
   EXPECT_THAT(Watch(status), ElementsAre());
   EXPECT_TRUE(absl::IsUnavailable(status)) << status;
   EXPECT_GT(tries, 2);
+}
+
+TEST_F(ClientTest, WatchGivesUpOnAServerThatSaysNothingAnyMore) {
+  // As behind a router that drops all: streams and calls come to no end of their own.
+  server_.handlers().watch_job = [this](const v1::WatchJobRequest&, const auto& write) {
+    if (streams_++ == 0) {
+      write(StateEvent(1, v1::JOB_STATE_RUNNING));
+    }
+    over_.WaitForNotification();
+    return absl::OkStatus();
+  };
+  server_.handlers().get_job = [this](const v1::GetJobRequest&) {
+    ++asked_;
+    over_.WaitForNotification();
+    return v1::Job();
+  };
+  Client::Options options;
+  options.watch_stream_deadline = absl::Seconds(1);
+  options.call_deadline = absl::Milliseconds(50);
+  absl::Status status;
+  EXPECT_THAT(Watch(status, options), ElementsAre(1));
+  over_.Notify();
+  EXPECT_TRUE(absl::IsDeadlineExceeded(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("no answer from " + server_.address()));
+  EXPECT_EQ(streams_, 1) << "nobody is watched who does not answer";
+  EXPECT_GT(asked_, 1) << "there is patience for a while";
+}
+
+TEST_F(ClientTest, WatchGoesOnWithAJobThatHasNothingToTell) {
+  server_.handlers().watch_job = [this](const v1::WatchJobRequest&, const auto& write) {
+    if (++streams_ < 4) {
+      over_.WaitForNotification();
+      return absl::OkStatus();
+    }
+    write(StateEvent(1, v1::JOB_STATE_SUCCEEDED));
+    return absl::OkStatus();
+  };
+  server_.handlers().get_job = [this](const v1::GetJobRequest& request) -> absl::StatusOr<v1::Job> {
+    EXPECT_EQ(request.job_id(), "oil");
+    // An error is an answer, too.
+    return ++asked_ == 1 ? absl::StatusOr<v1::Job>(v1::Job()) : absl::InternalError("no disk");
+  };
+  Client::Options options;
+  options.watch_stream_deadline = absl::Milliseconds(200);
+  absl::Status status;
+  EXPECT_THAT(Watch(status, options), ElementsAre(1));
+  over_.Notify();
+  EXPECT_TRUE(status.ok()) << status;
+  EXPECT_GE(asked_, 3);
 }
 
 TEST_F(ClientTest, WatchDoesNotRetryOtherErrors) {

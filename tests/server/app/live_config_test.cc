@@ -40,11 +40,16 @@ class LiveConfigTest : public ::testing::Test {
     if (config.has_tls()) {
       certificates_ = std::make_unique<Certificates>(*ReadCertificates(config.tls(), absl::Now()));
     }
+    if (config.has_worker_tls()) {
+      worker_certificates_ = std::make_unique<Certificates>(
+          *ReadCertificates(config.worker_tls(), absl::Now(), "worker_tls"));
+    }
     live_ = std::make_unique<LiveConfig>(LiveConfig::Options{
         .file = folder_ / "atelier.json",
         .command_line = command_line_,
         .config = config,
         .certificates = certificates_.get(),
+        .worker_certificates = worker_certificates_.get(),
         .targets = {.limits = [this](const QueueLimits& limits) { limits_.push_back(limits); },
                     .serving = [this](const ServingSettings& all) { serving_.push_back(all); },
                     .cache = [this](std::uint64_t bytes) { cache_.push_back(bytes); },
@@ -72,6 +77,7 @@ class LiveConfigTest : public ::testing::Test {
   std::vector<std::uint64_t> cache_;
   std::vector<std::string> levels_;
   std::unique_ptr<Certificates> certificates_;
+  std::unique_ptr<Certificates> worker_certificates_;
   std::unique_ptr<LiveConfig> live_;
 };
 
@@ -163,6 +169,51 @@ TEST_F(LiveConfigTest, NewCertificatesAreTakenAndToldByTheirKeys) {
   WriteIdentity(second);
   EXPECT_THAT(Reload(json).changed(), UnorderedElementsAre("tls.certificate", "tls.key"));
   EXPECT_EQ(certificates_->current().identity, second);
+}
+
+// Of both ports, or of none.
+TEST_F(LiveConfigTest, TheWorkersPortTakesNewCertificatesTogetherWithTheClients) {
+  const test::CertificateAuthority ca("ca");
+  WriteIdentity(ca.Issue("first"));
+  Write("ca.pem", ca.certificate());
+  const auto write_workers = [this](const TlsIdentity& identity) {
+    Write("w.pem", identity.certificate);
+    Write("w.key", identity.key);
+  };
+  const TlsIdentity first = ca.Issue("workers");
+  write_workers(first);
+  const std::string json =
+      R"({"tls":{"certificate":"cert.pem","key":"key.pem"},"worker_listen":"127.0.0.1:0",
+          "worker_tls":{"certificate":"w.pem","key":"w.key","client_ca":"ca.pem"}})";
+  Start(json);
+  EXPECT_THAT(Reload(json).changed(), IsEmpty());
+
+  const TlsIdentity clients = certificates_->current().identity;
+  WriteIdentity(ca.Issue("second"));
+  Write("w.key", "no key");
+  const auto wrong = live_->Reload();
+  EXPECT_THAT(std::string(wrong.status().message()), HasSubstr("worker_tls.key: "));
+  EXPECT_EQ(certificates_->current().identity, clients);
+  EXPECT_EQ(worker_certificates_->current().identity, first);
+
+  const TlsIdentity second = ca.Issue("workers again");
+  write_workers(second);
+  Write("ca.pem", test::CertificateAuthority("other").certificate());
+  EXPECT_THAT(Reload(json).changed(),
+              UnorderedElementsAre("tls.certificate", "tls.key", "worker_tls.certificate",
+                                   "worker_tls.key", "worker_tls.client_ca"));
+  EXPECT_EQ(worker_certificates_->current().identity, second);
+}
+
+TEST_F(LiveConfigTest, AnotherAddressForWorkersNeedsARestart) {
+  const test::CertificateAuthority ca("ca");
+  WriteIdentity(ca.Issue("workers"));
+  Write("ca.pem", ca.certificate());
+  const std::string tls =
+      R"("worker_tls":{"certificate":"cert.pem","key":"key.pem","client_ca":"ca.pem"}})";
+  Start(R"({"worker_listen":"127.0.0.1:1",)" + tls);
+  EXPECT_THAT(Reload(R"({"worker_listen":"127.0.0.1:2",)" + tls).after_restart(),
+              UnorderedElementsAre("worker_listen"));
 }
 
 TEST_F(LiveConfigTest, APairThatDoesNotMatchChangesNothingAtAll) {

@@ -83,7 +83,15 @@ TEST(OptionsTest, EverythingCanBeSaid) {
                                       "--serving-share",
                                       "0.95",
                                       "--trainer-threads",
-                                      "3"});
+                                      "3",
+                                      "--worker-listen",
+                                      "0.0.0.0:8003",
+                                      "--worker-tls-cert",
+                                      "wc.pem",
+                                      "--worker-tls-key",
+                                      "wk.pem",
+                                      "--worker-tls-client-ca",
+                                      "wca.pem"});
   const v1::ServerConfig& config = options.config;
   EXPECT_EQ(config.listen(), "[::1]:0");
   EXPECT_EQ(config.local_workers(), 3U);
@@ -104,6 +112,10 @@ TEST(OptionsTest, EverythingCanBeSaid) {
   EXPECT_EQ(config.trainers().count(), 2U);
   EXPECT_EQ(config.trainers().serving_share(), 0.95);
   EXPECT_EQ(config.trainers().threads(), 3U);
+  EXPECT_EQ(config.worker_listen(), "0.0.0.0:8003");
+  EXPECT_EQ(config.worker_tls().certificate(), "wc.pem");
+  EXPECT_EQ(config.worker_tls().key(), "wk.pem");
+  EXPECT_EQ(config.worker_tls().client_ca(), "wca.pem");
   EXPECT_EQ(options.max_import_bytes, 200ULL << 20U);
 }
 
@@ -146,7 +158,7 @@ TEST(OptionsTest, MisuseIsExitCodeTwo) {
                                              {"--local-workers", "many"},
                                              {"--local-workers", "65"},
                                              {"--local-workers", "-1"},
-                                             {"--trainers", "0"},
+                                             {"--trainers", "-1"},
                                              {"--trainers", "65"},
                                              {"--serving-share", "0.4"},
                                              {"--serving-share", "1"},
@@ -159,6 +171,9 @@ TEST(OptionsTest, MisuseIsExitCodeTwo) {
                                              {"--log-level", "loud"},
                                              {"--model-memory", "15MiB"},
                                              {"--tls-cert", "cert.pem"},
+                                             {"--worker-listen", "127.0.0.1:0"},
+                                             {"--worker-listen", "nowhere"},
+                                             {"--worker-tls-client-ca", "ca.pem"},
                                              {"--config", "/no/such/file.json"},
                                              {"--queue-size", "100001"},
                                              {"--dataset", "no-folder"},

@@ -113,7 +113,7 @@ TEST_F(ConfigProgramTest, TheRpcDoesTheSameAndSaysWhatItDid) {
   const absl::Status wrong = client->ReloadConfig().status();
   EXPECT_EQ(wrong.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(FieldOf(wrong), "limits.client_max_waiting");
-  EXPECT_THAT(server.Stderr(), HasSubstr("stays as it was: limits.client_max_waiting"));
+  EXPECT_TRUE(AwaitLog(server, "stays as it was: limits.client_max_waiting")) << server.Stderr();
   std::filesystem::remove(folder_ / "atelier.json");
   EXPECT_EQ(client->ReloadConfig().status().code(), absl::StatusCode::kNotFound);
 }

@@ -84,7 +84,8 @@ TEST(ServerConfigTest, PathsAreRelativeToTheFilesFolder) {
   const v1::ServerConfig config = Good(
       R"({"shipped_models":"styles","datasets":{"a":"../a","b":"/srv/b"},
           "dataset_import_roots":["photos","/srv/photos"],
-          "tls":{"certificate":"tls/cert.pem","key":"/run/key.pem","client_ca":"ca.pem"}})");
+          "tls":{"certificate":"tls/cert.pem","key":"/run/key.pem","client_ca":"ca.pem"},
+          "worker_tls":{"certificate":"a.pem","key":"b.pem","client_ca":"/run/c.pem"}})");
   EXPECT_EQ(config.shipped_models(), "/etc/atelier/styles");
   EXPECT_EQ(config.datasets().at("a"), "/etc/a");
   EXPECT_EQ(config.datasets().at("b"), "/srv/b");
@@ -93,6 +94,9 @@ TEST(ServerConfigTest, PathsAreRelativeToTheFilesFolder) {
   EXPECT_EQ(config.tls().certificate(), "/etc/atelier/tls/cert.pem");
   EXPECT_EQ(config.tls().key(), "/run/key.pem");
   EXPECT_EQ(config.tls().client_ca(), "/etc/atelier/ca.pem");
+  EXPECT_EQ(config.worker_tls().certificate(), "/etc/atelier/a.pem");
+  EXPECT_EQ(config.worker_tls().key(), "/etc/atelier/b.pem");
+  EXPECT_EQ(config.worker_tls().client_ca(), "/run/c.pem");
   EXPECT_EQ(Good(R"({"shipped_models":"none"})").shipped_models(), "none");
 }
 
@@ -139,8 +143,15 @@ TEST(ServerConfigTest, EveryValueIsCheckedAndTheSentenceNamesKeyAndRange) {
       {R"({"drain":{"timeout_s":3601}})", "drain.timeout_s", "from 0 to 3600"},
       {R"({"drain":{"timeout_s":"long"}})", "drain.timeout_s", "a number"},
       {R"({"model_memory_mib":15})", "model_memory_mib", "from 16 to 1048576"},
-      {R"({"trainers":{"count":0}})", "trainers.count", "from 1 to 64"},
-      {R"({"trainers":{"count":65}})", "trainers.count", "from 1 to 64"},
+      {R"({"trainers":{"count":65}})", "trainers.count", "from 0 to 64"},
+      {R"({"worker_listen":"nowhere"})", "worker_listen", "HOST:PORT"},
+      {R"({"worker_listen":"0.0.0.0:8003"})", "worker_tls", "required"},
+      {R"({"worker_tls":{"key":"k.pem","client_ca":"ca.pem"}})", "worker_tls.certificate",
+       "required"},
+      {R"({"worker_tls":{"certificate":"c.pem","client_ca":"ca.pem"}})", "worker_tls.key",
+       "required"},
+      {R"({"worker_tls":{"certificate":"c.pem","key":"k.pem"}})", "worker_tls.client_ca",
+       "required"},
       {R"({"trainers":{"serving_share":0.49}})", "trainers.serving_share", "from 0.5 to 0.98"},
       {R"({"trainers":{"serving_share":1}})", "trainers.serving_share", "from 0.5 to 0.98"},
       {R"({"trainers":{"serving_share":"NaN"}})", "trainers.serving_share", "from 0.5 to 0.98"},
@@ -166,7 +177,7 @@ TEST(ServerConfigTest, ValuesAtTheirLimitsAreTaken) {
   Good(R"({"local_workers":64,"worker_grace_s":0,"limits":{"max_waiting":1,"max_mib":1048576},
            "batching":{"max_size":64,"max_delay_ms":1000},"drain":{"grace_s":600,"timeout_s":3600},
            "models":{"oil":{"warmup_sizes":[16,1024],"max_waiting":100000}},
-           "response_cache":{"max_mib":1048576},"model_memory_mib":16})");
+           "response_cache":{"max_mib":1048576},"model_memory_mib":16,"trainers":{"count":0}})");
 }
 
 TEST(ServerConfigTest, WhatIsNoJsonSaysSo) {

@@ -6,6 +6,8 @@
 #include <fstream>
 #include <string>
 
+#include "common/errors.h"
+#include "server/store/disk_status.h"
 #include "tests/server/datasets/keeper_fixture.h"
 
 namespace atelier::server {
@@ -13,7 +15,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using ::testing::ElementsAre;
-using ::testing::HasSubstr;
+using ::testing::StartsWith;
 
 class AddedSetTest : public KeeperTest {
  protected:
@@ -50,23 +52,47 @@ TEST_F(AddedSetTest, TheSameJobMayAskAgainAndNobodyElse) {
   EXPECT_TRUE(fs::exists(folder_ / "result")) << "what was made stays";
 }
 
-TEST_F(AddedSetTest, TheLimitsHold) {
+TEST_F(AddedSetTest, ARefusalByALimitNamesItsKeyAndIsNoFullDisk) {
+  const auto refused = [&](const std::string& key) {
+    const absl::Status status = keeper_->AddSet("restyled", "job-1", MakeResult(), {});
+    EXPECT_TRUE(absl::IsResourceExhausted(status)) << status;
+    EXPECT_TRUE(IsLimitReached(status)) << status;
+    EXPECT_THAT(std::string(status.message()), StartsWith("dataset_limits." + key + ": "));
+    EXPECT_TRUE(RetryDelayOf(status).has_value());
+    EXPECT_TRUE(absl::IsNotFound(catalog_->Find("restyled").status()));
+    EXPECT_TRUE(fs::exists(folder_ / "result/oil/a.png")) << "what was made stays";
+  };
   limits_.max_pictures = 1;
   Open();
-  const absl::Status pictures = keeper_->AddSet("restyled", "job-1", MakeResult(), {});
-  EXPECT_TRUE(absl::IsFailedPrecondition(pictures)) << pictures;
-  EXPECT_THAT(std::string(pictures.message()), HasSubstr("dataset_limits.max_pictures"));
+  refused("max_pictures");
   limits_ = {.max_set_bytes = 19};
   Open();
-  EXPECT_TRUE(absl::IsFailedPrecondition(keeper_->AddSet("restyled", "job-1", MakeResult(), {})));
+  refused("max_set_mib");
   limits_ = {.max_total_bytes = 19};
   Open();
-  EXPECT_TRUE(absl::IsResourceExhausted(keeper_->AddSet("restyled", "job-1", MakeResult(), {})));
+  refused("max_total_mib");
   limits_ = {.max_sets = 1};
   Open();
   Make("other");
-  EXPECT_TRUE(absl::IsResourceExhausted(keeper_->AddSet("restyled", "job-1", MakeResult(), {})));
-  EXPECT_TRUE(absl::IsNotFound(catalog_->Find("restyled").status()));
+  refused("max_sets");
+  EXPECT_FALSE(IsLimitReached(DiskFull()));
+  EXPECT_FALSE(IsLimitReached(absl::OkStatus()));
+}
+
+TEST_F(AddedSetTest, WhatUploadsWerePromisedIsNotThereForJobs) {
+  Make("other");
+  limits_.max_total_bytes = 40;
+  Open();
+  v1::UploadDatasetHeader header;
+  header.set_dataset("other");
+  header.set_upload_id("u1");
+  header.set_kind(v1::DATASET_UPLOAD_KIND_PICTURES);
+  header.set_files(1);
+  header.set_bytes(30);
+  ASSERT_TRUE(uploads_->Begin(header).ok());
+  EXPECT_TRUE(IsLimitReached(keeper_->AddSet("restyled", "job-1", MakeResult(), {})));
+  ASSERT_TRUE(uploads_->Delete("other", "u1").ok());
+  EXPECT_TRUE(keeper_->AddSet("restyled", "job-1", MakeResult(), {}).ok());
 }
 
 }  // namespace

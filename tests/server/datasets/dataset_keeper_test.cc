@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
 #include <thread>
 
 #include "common/errors.h"
@@ -36,6 +37,13 @@ TEST_F(KeeperTest, BadNamesAndFactsAreRefused) {
   EXPECT_EQ(FieldOf(keeper_->CreateSet("a", {.license = "two\nlines"}).status()), "license");
   EXPECT_EQ(FieldOf(keeper_->CreateSet("a", {.source = std::string(1001, 'x')}).status()),
             "source");
+  EXPECT_EQ(FieldOf(keeper_
+                        ->CreateSet("a", {.source = "\xc2\x9b"
+                                                    "31m"})
+                        .status()),
+            "source");
+  EXPECT_EQ(FieldOf(keeper_->CreateSet("a", {.description = "a\n\x1b[31m"}).status()),
+            "description");
   EXPECT_TRUE(absl::IsNotFound(catalog_->Find("a").status()));
 }
 
@@ -47,6 +55,7 @@ TEST_F(KeeperTest, ThereMayBeOnlySoManySets) {
   EXPECT_TRUE(absl::IsResourceExhausted(status)) << status;
   EXPECT_THAT(std::string(status.message()), HasSubstr("dataset_limits.max_sets"));
   EXPECT_TRUE(RetryDelayOf(status).has_value());
+  EXPECT_TRUE(IsLimitReached(status));
 }
 
 TEST_F(KeeperTest, SetsOfTheOperatorAreReadOnly) {
@@ -86,9 +95,58 @@ TEST_F(KeeperTest, ASetDoesNotChangeUnderABegunJob) {
   fs::create_directories(made);
   // It begins while the pictures are looked at.
   uses_ = {{.job_id = "runs", .begun = true}};
-  const absl::Status status = (*change)->Publish(made).status();
+  const absl::Status status = (*change)->Publish(made, /*upload=*/"").status();
   EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
   EXPECT_THAT(std::string(status.message()), HasSubstr("runs"));
+}
+
+TEST_F(KeeperTest, RoomThatAnotherSetTookMeanwhileIsLookedAtAgain) {
+  Make("shoes");
+  Make("coats");
+  limits_.max_total_bytes = 30;
+  Open();
+  const auto gathered = [&](const std::string& name) {
+    const fs::path made = sets() / ".work" / name;
+    fs::create_directories(made);
+    std::ofstream(made / "a.png") << std::string(20, 'x');
+    return made;
+  };
+  // Both have begun while there was room for either.
+  auto shoes = *keeper_->BeginChange("shoes", {});
+  auto coats = *keeper_->BeginChange("coats", {});
+  ASSERT_TRUE(shoes->Publish(gathered("shoes"), /*upload=*/"").ok());
+  const absl::Status late = coats->Publish(gathered("coats"), /*upload=*/"").status();
+  EXPECT_TRUE(IsLimitReached(late)) << late;
+  EXPECT_THAT(std::string(late.message()), HasSubstr("dataset_limits.max_total_mib"));
+  EXPECT_EQ(catalog_->Find("coats")->files, 0u);
+  EXPECT_EQ(catalog_->Find("shoes")->bytes, 20u);
+  // The pictures that a set has already take no room a second time.
+  EXPECT_TRUE(shoes->Publish(gathered("again"), /*upload=*/"").ok());
+}
+
+TEST_F(KeeperTest, WhatAnUploadWasPromisedIsNotThereForOthers) {
+  Make("shoes");
+  limits_.max_total_bytes = 30;
+  Open();
+  const auto promise = [&](std::uint64_t bytes) {
+    return keeper_->Reserve(bytes, [&] {
+      return UploadFolder::Create(sets() / kUploadsFolder / "shoes.u1",
+                                  {.files = 1, .bytes = bytes})
+          .status();
+    });
+  };
+  EXPECT_TRUE(IsLimitReached(promise(31)));
+  EXPECT_TRUE(IsLimitReached(promise(~0ULL)));
+  EXPECT_EQ(keeper_->UsedBytes(""), 0u) << "what is refused is not made";
+  ASSERT_TRUE(promise(20).ok());
+  EXPECT_EQ(keeper_->UsedBytes(""), 20u);
+  EXPECT_EQ(keeper_->UsedBytes("shoes.u1"), 0u);
+  const fs::path made = sets() / ".work/made";
+  fs::create_directories(made);
+  std::ofstream(made / "a.png") << std::string(20, 'x');
+  auto change = *keeper_->BeginChange("shoes", {});
+  EXPECT_TRUE(IsLimitReached(change->Publish(made, /*upload=*/"").status()));
+  EXPECT_TRUE(change->Publish(made, "shoes.u1").ok()) << "it is its own room";
 }
 
 TEST_F(KeeperTest, OneChangeWaitsForAnother) {

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <utility>
+
 #include "common/errors.h"
 #include "tests/server/datasets/keeper_fixture.h"
 
@@ -148,6 +150,7 @@ TEST_F(UploadsTest, BadMessagesNameTheirField) {
   EXPECT_EQ(begin([](auto& h) { h.set_files(0); }), "header.files");
   EXPECT_EQ(begin([](auto& h) { h.set_files(200'001); }), "header.files");
   EXPECT_EQ(begin([](auto& h) { h.set_bytes(1); }), "header.bytes");
+  EXPECT_EQ(begin([](auto& h) { h.set_bytes(kMaxDatasetBytes + 1); }), "header.bytes");
   EXPECT_EQ(begin([](auto& h) { h.set_kind(v1::DATASET_UPLOAD_KIND_ARCHIVE); }), "header.files");
   v1::UploadDatasetHeader lost = Header();
   lost.set_dataset("lost");
@@ -214,6 +217,71 @@ TEST_F(UploadsTest, QuotasAreNamedBeforeAnythingIsSent) {
   second.set_upload_id("u2");
   EXPECT_TRUE(absl::IsResourceExhausted(uploads_->Begin(second).status()));
   EXPECT_TRUE(uploads_->Begin(Header()).ok());
+}
+
+TEST_F(UploadsTest, SizesThatWouldOverflowPassNoLimit) {
+  auto stream = *uploads_->Begin(Header());
+  ASSERT_TRUE(Send(*stream, "red.jpg", red_).ok());
+  ASSERT_TRUE(Send(*stream, "blue.jpg", blue_).ok());
+  ASSERT_TRUE(stream->Finish({}).ok());
+  // Together with what the set holds it is a small number again.
+  v1::UploadDatasetHeader huge = Header();
+  huge.set_upload_id("u2");
+  huge.set_bytes(~0ULL - 10);
+  EXPECT_EQ(FieldOf(uploads_->Begin(huge).status()), "header.bytes");
+  huge.set_bytes(kMaxDatasetBytes);
+  const absl::Status status = uploads_->Begin(huge).status();
+  EXPECT_TRUE(IsLimitReached(status)) << status;
+  EXPECT_TRUE(absl::IsNotFound(uploads_->Get("garments", "u2").status()));
+}
+
+TEST_F(UploadsTest, TheLargestSizeMeetsTheDisk) {
+  limits_ = {.max_set_bytes = kMaxDatasetBytes, .max_total_bytes = kMaxDatasetBytes};
+  Open();
+  for (const auto kind : {v1::DATASET_UPLOAD_KIND_PICTURES, v1::DATASET_UPLOAD_KIND_ARCHIVE}) {
+    v1::UploadDatasetHeader huge = Header();
+    huge.set_kind(kind);
+    huge.set_files(1);
+    huge.set_bytes(kMaxDatasetBytes);
+    const absl::Status status = uploads_->Begin(huge).status();
+    EXPECT_TRUE(absl::IsResourceExhausted(status)) << status;
+    EXPECT_THAT(std::string(status.message()), HasSubstr("no room"));
+  }
+}
+
+TEST_F(UploadsTest, TwoArchivesCannotTakeTheSameRoom) {
+  // Packed they are small; unpacked there is room for one: the fake makes a picture of 22 bytes.
+  Make("coats");
+  limits_.max_total_bytes = 40;
+  Open();
+  const auto send = [&](const std::string& set) {
+    v1::UploadDatasetHeader header = Header();
+    header.set_dataset(set);
+    header.set_kind(v1::DATASET_UPLOAD_KIND_ARCHIVE);
+    header.set_files(1);
+    header.set_bytes(10);
+    auto stream = *uploads_->Begin(header);
+    EXPECT_TRUE(Send(*stream, "set.tar", "0123456789").ok());
+    return stream;
+  };
+  auto shoes = send("garments");
+  auto coats = send("coats");
+  // The other one is done while this one's process unpacks.
+  absl::Status other = absl::UnknownError("never ran");
+  bool first = true;
+  converter_.before = [&](const std::stop_token&) {
+    if (std::exchange(first, false)) {
+      other = coats->Finish({}).status();
+    }
+    return absl::OkStatus();
+  };
+  const absl::Status late = shoes->Finish({}).status();
+  EXPECT_TRUE(other.ok()) << other;
+  EXPECT_EQ(catalog_->Find("coats")->files, 1u);
+  EXPECT_TRUE(IsLimitReached(late)) << late;
+  EXPECT_EQ(catalog_->Find("garments")->files, 0u);
+  shoes.reset();
+  EXPECT_EQ(State().state(), v1::DATASET_UPLOAD_STATE_RECEIVING) << "it can be tried again";
 }
 
 TEST_F(UploadsTest, WhatGoesWrongWithTheProcessCanBeTriedAgain) {

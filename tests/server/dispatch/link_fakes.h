@@ -60,7 +60,7 @@ class FakeTransport final : public LinkTransport {
 };
 
 // Writes what happens to a job into a list: "connected j/1", "progress 5", "finished", "lost j/1:
-// reason".
+// reason", "places".
 class FakeJobs final : public JobSink {
  public:
   absl::StatusOr<internal::v1::StartJob> TrainerConnected(std::string_view job_id,
@@ -70,7 +70,7 @@ class FakeJobs final : public JobSink {
     if (!answer_.ok()) {
       return answer_;
     }
-    internal::v1::StartJob start;
+    internal::v1::StartJob start = start_;
     start.mutable_spec()->set_job_id(std::string(job_id));
     start.set_fence(fence);
     return start;
@@ -79,6 +79,7 @@ class FakeJobs final : public JobSink {
     const absl::MutexLock lock(&mutex_);
     events_.push_back(update.has_progress() ? absl::StrCat("progress ", update.progress().step())
                                             : "finished");
+    last_ = update;
   }
   void TrainerLost(std::string_view job_id, std::uint64_t fence, std::string_view reason) override {
     const absl::MutexLock lock(&mutex_);
@@ -86,6 +87,29 @@ class FakeJobs final : public JobSink {
         absl::StrCat("lost ", std::string(job_id), "/", fence, ": ", std::string(reason)));
   }
 
+  void PlacesChanged() override {
+    const absl::MutexLock lock(&mutex_);
+    events_.push_back("places");
+  }
+  bool HoldsLease(std::string_view /*job_id*/, std::uint64_t /*fence*/) const override {
+    const absl::MutexLock lock(&mutex_);
+    return holds_;
+  }
+
+  // From now on no lease is a present one.
+  void EndLease() {
+    const absl::MutexLock lock(&mutex_);
+    holds_ = false;
+  }
+  // What trainers are told, but for the job and the fence.
+  void StartWith(internal::v1::StartJob start) {
+    const absl::MutexLock lock(&mutex_);
+    start_ = std::move(start);
+  }
+  internal::v1::JobUpdate last() const {
+    const absl::MutexLock lock(&mutex_);
+    return last_;
+  }
   void Refuse(absl::Status status) {
     const absl::MutexLock lock(&mutex_);
     answer_ = std::move(status);
@@ -99,6 +123,9 @@ class FakeJobs final : public JobSink {
   mutable absl::Mutex mutex_;
   std::vector<std::string> events_ ABSL_GUARDED_BY(mutex_);
   absl::Status answer_ ABSL_GUARDED_BY(mutex_);
+  internal::v1::StartJob start_ ABSL_GUARDED_BY(mutex_);
+  internal::v1::JobUpdate last_ ABSL_GUARDED_BY(mutex_);
+  bool holds_ ABSL_GUARDED_BY(mutex_) = true;
 };
 
 class FakeTrainers final : public TrainerWatcher {
@@ -139,6 +166,40 @@ class FakeTrainers final : public TrainerWatcher {
   std::vector<std::string> events_ ABSL_GUARDED_BY(mutex_);
 };
 
+// Writes down "free", "cannot" and "left: reason".
+class FakeFreeTrainers final : public FreeTrainers {
+ public:
+  void TrainerFree(std::uint64_t /*trainer*/, std::string_view /*name*/,
+                   std::shared_ptr<FreeTrainerPort> port) override {
+    const absl::MutexLock lock(&mutex_);
+    events_.emplace_back("free");
+    port_ = std::move(port);
+  }
+  void TrainerCannot(std::uint64_t /*trainer*/) override {
+    const absl::MutexLock lock(&mutex_);
+    events_.emplace_back("cannot");
+  }
+  void TrainerLeft(std::uint64_t /*trainer*/, std::string_view reason) override {
+    const absl::MutexLock lock(&mutex_);
+    events_.push_back("left: " + std::string(reason));
+  }
+
+  // The newest one.
+  std::shared_ptr<FreeTrainerPort> port() const {
+    const absl::MutexLock lock(&mutex_);
+    return port_;
+  }
+  std::vector<std::string> events() const {
+    const absl::MutexLock lock(&mutex_);
+    return events_;
+  }
+
+ private:
+  mutable absl::Mutex mutex_;
+  std::shared_ptr<FreeTrainerPort> port_ ABSL_GUARDED_BY(mutex_);
+  std::vector<std::string> events_ ABSL_GUARDED_BY(mutex_);
+};
+
 inline internal::v1::WorkerMessage ServeHello(std::uint32_t slots = 2) {
   internal::v1::WorkerMessage message;
   internal::v1::Hello& hello = *message.mutable_hello();
@@ -158,6 +219,14 @@ inline internal::v1::WorkerMessage TrainHello(const std::string& job, std::uint6
   message.mutable_hello()->set_name("train-" + job);
   message.mutable_hello()->set_job_id(job);
   message.mutable_hello()->set_fence(fence);
+  return message;
+}
+
+// Of a trainer that waits for a job.
+inline internal::v1::WorkerMessage FreeTrainHello() {
+  internal::v1::WorkerMessage message = ServeHello();
+  message.mutable_hello()->set_role(internal::v1::WORKER_ROLE_TRAIN);
+  message.mutable_hello()->set_name("far");
   return message;
 }
 

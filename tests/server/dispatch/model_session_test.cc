@@ -213,7 +213,7 @@ TEST_F(ModelSessionTest, StatesBeforeTheBulkStreamCount) {
   auto session = Connect();
   session->OnMessage(Stream::kControl, StateOf(3, ModelState::STATE_READY));
   EXPECT_EQ(loader_.LoadedWorkers(Oil(3)), 1U);
-  EXPECT_TRUE(session->AttachBulk(bulk_));
+  EXPECT_TRUE(session->AttachBulk(bulk_, {}));
   EXPECT_FALSE(session->closed());
 }
 

@@ -26,7 +26,7 @@ class SessionTest : public ::testing::Test {
   // One that has both streams and has granted credit, too.
   std::shared_ptr<WorkerSession> Serving(std::uint32_t credit = 2) {
     auto session = Connect();
-    EXPECT_TRUE(session->AttachBulk(bulk_));
+    EXPECT_TRUE(session->AttachBulk(bulk_, {}));
     session->OnMessage(WorkerSession::Stream::kControl, CreditOf(credit));
     return session;
   }
@@ -42,12 +42,14 @@ class SessionTest : public ::testing::Test {
   ModelLoader loader_{models_};
   FakeJobs jobs_;
   FakeTrainers trainers_;
+  FakeFreeTrainers free_trainers_;
   std::shared_ptr<FakeTransport> control_ = std::make_shared<FakeTransport>();
   std::shared_ptr<FakeTransport> bulk_ = std::make_shared<FakeTransport>();
   SessionTable table_{{.dispatcher = &dispatcher_,
                        .loader = &loader_,
                        .jobs = &jobs_,
                        .trainers = &trainers_,
+                       .free_trainers = &free_trainers_,
                        .probe = &worker_probe_,
                        .clock = &clock_}};
 };

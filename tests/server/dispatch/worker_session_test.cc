@@ -80,7 +80,10 @@ TEST_F(WorkerSessionTest, HelloThatMakesNoSenseIsRefused) {
       [](auto& hello) { hello.set_slots(0); },
       [](auto& hello) { hello.set_slots(100000); },
       [](auto& hello) { hello.set_role(internal::v1::WORKER_ROLE_UNSPECIFIED); },
-      [](auto& hello) { hello.set_role(internal::v1::WORKER_ROLE_TRAIN); },  // without a job
+      [](auto& hello) {
+        hello.set_role(internal::v1::WORKER_ROLE_TRAIN);
+        hello.set_job_id("Not A Job");
+      },
   };
   for (const auto& spoil : faults) {
     auto control = std::make_shared<FakeTransport>();
@@ -99,10 +102,10 @@ TEST_F(WorkerSessionTest, ServesOnlyOnceItsBulkStreamIsUp) {
   session->OnMessage(Stream::kControl, CreditOf(1));
   EXPECT_EQ(control_->sent().size(), 1U) << "only the welcome";
   EXPECT_TRUE(dispatcher_.without_workers_since().has_value());
-  ASSERT_TRUE(session->AttachBulk(bulk_));
+  ASSERT_TRUE(session->AttachBulk(bulk_, {}));
   EXPECT_TRUE(control_->sent().back().has_stylize_task()) << "early credit counts";
   EXPECT_FALSE(dispatcher_.without_workers_since().has_value());
-  EXPECT_FALSE(session->AttachBulk(std::make_shared<FakeTransport>())) << "only one";
+  EXPECT_FALSE(session->AttachBulk(std::make_shared<FakeTransport>(), {})) << "only one";
 }
 
 TEST_F(WorkerSessionTest, TaskCarriesTheWorkAndTheTimeLeft) {
@@ -406,7 +409,7 @@ TEST_F(WorkerSessionTest, TrainerNeverGetsPicturesToRestyle) {
   const RequestId id = Add(answers);
   auto session = table_.Open(control_);
   session->OnMessage(Stream::kControl, TrainHello("j", 4));
-  EXPECT_TRUE(session->AttachBulk(bulk_));
+  EXPECT_TRUE(session->AttachBulk(bulk_, {}));
   EXPECT_TRUE(dispatcher_.without_workers_since().has_value());
   session->OnMessage(Stream::kControl, CreditOf(1));
   EXPECT_TRUE(session->closed());

@@ -91,7 +91,26 @@ TEST_F(RatingBookTest, BadRatingsNameTheirField) {
   EXPECT_EQ(FieldOf(Rate("r1", 6).status()), "score");
   EXPECT_EQ(FieldOf(Rate("r1", 3, std::string(1001, 'a')).status()), "note");
   EXPECT_EQ(FieldOf(Rate("r1", 3, "\x1b[31mred").status()), "note");
-  EXPECT_TRUE(Rate("r1", 3, "two\nlines").ok());
+  // C1 control characters are escape sequences, too; what is no UTF-8 may become one.
+  EXPECT_EQ(FieldOf(Rate("r1", 3,
+                         "\xc2\x9b"
+                         "31mred")
+                        .status()),
+            "note");
+  EXPECT_EQ(FieldOf(Rate("r1", 3,
+                         "\x9b"
+                         "31mred")
+                        .status()),
+            "note");
+  EXPECT_EQ(FieldOf(Rate("r1", 3, "\xed\xa0\x80").status()), "note");
+  // The id comes back in the sentence about an unknown one.
+  for (const char* id : {"\x1b[31mred", "a\nb",
+                         "\xc2\x9b"
+                         "31m",
+                         "\xff"}) {
+    EXPECT_EQ(FieldOf(Rate(id, 3).status()), "request_id") << id;
+  }
+  EXPECT_TRUE(Rate("r1", 3, "two\nlines\tand \xc3\xa9t\xc3\xa9").ok());
 }
 
 TEST_F(RatingBookTest, RatingsGoWithTheDeletedVersion) {

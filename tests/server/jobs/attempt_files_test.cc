@@ -52,6 +52,24 @@ TEST_F(AttemptFilesTest, OfEqualStepsTheNewestAttemptsWins) {
   EXPECT_EQ(FindNewestCheckpoint(jobs_, "oil").directory, newest);
 }
 
+TEST_F(AttemptFilesTest, OldCheckpointsOfEarlierAttemptsAreRemoved) {
+  const fs::path oldest = Save(1, "step-200");
+  const fs::path older = Save(1, "step-400");
+  const fs::path twice = Save(1, "step-600");
+  const fs::path second = Save(2, "step-600");
+  const fs::path half = Save(2, "step-700", /*complete=*/false);
+  const fs::path own = Save(3, "step-100");
+  const fs::path newest = Save(3, "step-800");
+  RemoveOldCheckpoints(jobs_, "oil", 3, 3);
+  EXPECT_TRUE(fs::exists(newest / "complete"));
+  EXPECT_TRUE(fs::exists(second / "complete"));
+  EXPECT_FALSE(fs::exists(twice)) << "the newer attempt has it";
+  EXPECT_TRUE(fs::exists(older / "complete")) << "the third of three";
+  EXPECT_FALSE(fs::exists(oldest));
+  EXPECT_TRUE(fs::exists(own / "complete")) << "the trainer's business";
+  EXPECT_TRUE(fs::exists(half)) << "no checkpoint";
+}
+
 TEST_F(AttemptFilesTest, AStepCanBeAskedFor) {
   Save(1, "step-200");
   const fs::path wanted = Save(2, "step-200");

@@ -108,6 +108,27 @@ TEST_F(JobArtifactsTest, OnlyWhatIsWholeIsShown) {
   }
 }
 
+TEST_F(JobArtifactsTest, OnlyWhatIsWholeIsShownOfTheCellsOfASweepToo) {
+  Put(1, "cells/7/checkpoints/step-20/state.safetensors");
+  Put(1, "cells/7/checkpoints/step-20/complete");
+  Put(1, "cells/7/checkpoints/step-40/state.safetensors");
+  Put(1, "cells/7/checkpoints/tmp-60/state.safetensors");
+  Put(1, "cells/7/checkpoints/tmp-60/complete");
+  Put(1, "cells/7/result/model.json");
+  Put(1, "cells/7/stats.jsonl");
+  Put(1, "cells/8/result.tmp/model.json");
+  EXPECT_THAT(Paths(), ElementsAre("cells/7/checkpoints/step-20/complete",
+                                   "cells/7/checkpoints/step-20/state.safetensors",
+                                   "cells/7/result/model.json", "cells/7/stats.jsonl"));
+  EXPECT_EQ(Read("cells/7/checkpoints/step-20/state.safetensors"), "x");
+  for (const char* path :
+       {"cells/7/checkpoints/step-40/state.safetensors", "cells/7/checkpoints/tmp-60/complete",
+        "attempts/1/cells/7/checkpoints/step-40/state.safetensors",
+        "cells/8/result.tmp/model.json"}) {
+    EXPECT_EQ(Read(path), "NOT_FOUND") << path;
+  }
+}
+
 TEST_F(JobArtifactsTest, NeitherPathsNorLinksLeadOutOfTheJob) {
   Put(1, "log.txt", "mine");
   std::ofstream(folder_ / "secret") << "secret";

@@ -296,7 +296,7 @@ TEST_F(JobCreateTest, ARunningJobIsStoppedAndKilledWithinTenSeconds) {
 }
 
 TEST_F(JobCreateTest, WhateverACancelledTrainerSaysLastTheJobIsCancelled) {
-  options_.max_running = 3;
+  launcher_.places = 3;
   Begin();
   const std::vector<TestLease> leases = {RunNew("done"), RunNew("failed"), RunNew("killed")};
   for (const TestLease& lease : leases) {
@@ -321,15 +321,6 @@ TEST_F(JobCreateTest, AnEndedJobCannotBeCancelled) {
   EXPECT_TRUE(Becomes("done", v1::JOB_STATE_SUCCEEDED));
   EXPECT_TRUE(absl::IsFailedPrecondition(manager_->CancelJob("failed").status()));
   EXPECT_TRUE(absl::IsFailedPrecondition(manager_->CancelJob("done").status()));
-}
-
-TEST_F(JobCreateTest, AJobWhoseModelWaitsToBePublishedCannotBeCancelled) {
-  models_.Answer(absl::ResourceExhaustedError("the server's disk is full"));
-  Begin();
-  Finish(RunNew("a"), internal::v1::JobFinished::OUTCOME_SUCCEEDED);
-  ASSERT_TRUE(test::WaitUntil([&] { return models_.tries() > 0; }));
-  EXPECT_TRUE(absl::IsFailedPrecondition(manager_->CancelJob("a").status()));
-  EXPECT_EQ(Get("a").state(), v1::JOB_STATE_RUNNING);
 }
 
 }  // namespace

@@ -45,6 +45,14 @@ class FakeLauncher final : public TrainerLauncher {
     const absl::MutexLock lock(&mutex_);
     return ready_;
   }
+  std::size_t Places() const override {
+    ++asked;
+    return places;
+  }
+  bool Takes(std::string_view job_id) const override {
+    const absl::MutexLock lock(&mutex_);
+    return job_id != refused_;
+  }
   absl::Status Launch(std::string_view job_id, std::uint64_t fence) override {
     const absl::MutexLock lock(&mutex_);
     launches_.push_back({std::string(job_id), fence});
@@ -60,6 +68,11 @@ class FakeLauncher final : public TrainerLauncher {
     const absl::MutexLock lock(&mutex_);
     answer_ = status;
   }
+  // There is no place for this job.
+  void Refuse(const std::string& job_id) {
+    const absl::MutexLock lock(&mutex_);
+    refused_ = job_id;
+  }
   void BeReady(const absl::Status& status) {
     const absl::MutexLock lock(&mutex_);
     ready_ = status;
@@ -73,10 +86,14 @@ class FakeLauncher final : public TrainerLauncher {
     return stops_;
   }
 
+  std::atomic<std::size_t> places = 1;
+  mutable std::atomic<std::size_t> asked = 0;  // for the places
+
  private:
   mutable absl::Mutex mutex_;
   absl::Status ready_ ABSL_GUARDED_BY(mutex_);
   absl::Status answer_ ABSL_GUARDED_BY(mutex_);
+  std::string refused_ ABSL_GUARDED_BY(mutex_);
   std::vector<TestLease> launches_ ABSL_GUARDED_BY(mutex_);
   std::vector<Stopped> stops_ ABSL_GUARDED_BY(mutex_);
 };
@@ -119,14 +136,16 @@ class FakeModels final : public ModelRegistry {
     models_.erase(reference);
   }
   std::vector<ModelVersion> List() const override { return {}; }
-  absl::StatusOr<std::uint32_t> Publish(std::string_view name, std::string_view /*job_id*/,
+  absl::StatusOr<std::uint32_t> Publish(std::string_view name, std::string_view job_id,
                                         const std::filesystem::path& result) override {
     const absl::MutexLock lock(&mutex_);
     ++tries_;
     name_ = std::string(name);
     result_ = result;
-    if (!answer_.ok()) {
-      return answer_;
+    const auto answer = answers_.find(job_id);
+    if (const absl::Status& status = answer == answers_.end() ? answer_ : answer->second;
+        !status.ok()) {
+      return status;
     }
     return ++version_;
   }
@@ -134,6 +153,11 @@ class FakeModels final : public ModelRegistry {
   void Answer(const absl::Status& status) {
     const absl::MutexLock lock(&mutex_);
     answer_ = status;
+  }
+  // The same for one job.
+  void AnswerFor(const std::string& job_id, const absl::Status& status) {
+    const absl::MutexLock lock(&mutex_);
+    answers_[job_id] = status;
   }
   int tries() const {
     const absl::MutexLock lock(&mutex_);
@@ -152,6 +176,7 @@ class FakeModels final : public ModelRegistry {
   mutable absl::Mutex mutex_;
   std::map<std::string, ModelVersion> models_ ABSL_GUARDED_BY(mutex_);
   absl::Status answer_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, absl::Status, std::less<>> answers_ ABSL_GUARDED_BY(mutex_);
   int tries_ ABSL_GUARDED_BY(mutex_) = 0;
   std::uint32_t version_ ABSL_GUARDED_BY(mutex_) = 0;
   std::string name_ ABSL_GUARDED_BY(mutex_);

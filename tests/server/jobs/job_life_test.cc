@@ -93,7 +93,7 @@ TEST_F(JobLifeTest, TheNextJobWaitsForTheProcessOfTheLastOne) {
 }
 
 TEST_F(JobLifeTest, AsManyJobsRunAsAllowed) {
-  options_.max_running = 2;
+  launcher_.places = 2;
   Begin();
   for (const char* id : {"a", "b", "c"}) {
     Create(id);
@@ -213,20 +213,6 @@ TEST_F(JobLifeTest, AResultOutsideTheAttemptIsRefused) {
   manager_->TrainerUpdate(update);
   ASSERT_TRUE(Becomes("a", JOB_STATE_FAILED));
   EXPECT_EQ(models_.tries(), 0);
-}
-
-TEST_F(JobLifeTest, AFullDiskDelaysPublishingButLosesNothing) {
-  models_.Answer(absl::ResourceExhaustedError("the server's disk is full"));
-  Begin();
-  const TestLease lease = RunNew("a");
-  Finish(lease, JobFinished::OUTCOME_SUCCEEDED);
-  Lose(lease, "exited with code 0");
-  ASSERT_TRUE(test::WaitUntil([&] { return Get("a").warnings_size() == 1; }));
-  EXPECT_EQ(Get("a").state(), JOB_STATE_RUNNING);
-  models_.Answer(absl::OkStatus());
-  clock_.Advance(options_.retry_delay);
-  EXPECT_TRUE(Becomes("a", JOB_STATE_SUCCEEDED));
-  EXPECT_EQ(Get("a").warnings_size(), 1);
 }
 
 TEST_F(JobLifeTest, NewsThatTheStoreRefusesIsStoredLater) {

@@ -207,7 +207,7 @@ TEST_F(JobPauseTest, PausesDoNotCountAsCrashes) {
 }
 
 TEST_F(JobPauseTest, WhatATrainerSaysLastWhileItPausesCounts) {
-  options_.max_running = 2;
+  launcher_.places = 2;
   Begin();
   const TestLease done = RunNew("done");
   const TestLease broken = RunNew("broken");
@@ -273,7 +273,7 @@ TEST_F(JobPauseTest, AJobWhoseDataSetIsGoneStaysPaused) {
 
 TEST_F(JobPauseTest, WhatAJobStartedFromMayBeGoneOnceItHasACheckpoint) {
   models_.Add("base", folder_ / "base", "faststyle", "lite");
-  options_.max_running = 2;
+  launcher_.places = 2;
   Begin();
   for (const char* id : {"young", "old"}) {
     v1::JobSpec spec = Spec(id);

@@ -125,7 +125,7 @@ TEST_F(JobPriorityTest, AnEqualOrALowerJobWaits) {
 }
 
 TEST_F(JobPriorityTest, TheNewestOfTheLowestMakesRoomAndNoOther) {
-  options_.max_running = 3;
+  launcher_.places = 3;
   Begin();
   RunAt("low-old", v1::PRIORITY_LOW);
   const TestLease low_new = RunAt("low-new", v1::PRIORITY_LOW);
@@ -139,7 +139,7 @@ TEST_F(JobPriorityTest, TheNewestOfTheLowestMakesRoomAndNoOther) {
 }
 
 TEST_F(JobPriorityTest, APlaceThatComesFreeAnywayIsNotTakenTwice) {
-  options_.max_running = 2;
+  launcher_.places = 2;
   Begin();
   const TestLease pausing = RunAt("pausing", v1::PRIORITY_NORMAL);
   const TestLease low = RunAt("low", v1::PRIORITY_LOW);
@@ -153,7 +153,7 @@ TEST_F(JobPriorityTest, APlaceThatComesFreeAnywayIsNotTakenTwice) {
 }
 
 TEST_F(JobPriorityTest, AJobThatLostItsPlaceTakesNobodys) {
-  options_.max_running = 2;
+  launcher_.places = 2;
   Begin();
   RunAt("low-1", v1::PRIORITY_LOW);
   const TestLease low_2 = RunAt("low-2", v1::PRIORITY_LOW);
@@ -211,7 +211,7 @@ TEST_F(JobPriorityTest, AJobThatIsDoneBeforeItMadeRoomSucceeds) {
 }
 
 TEST_F(JobPriorityTest, ATrainerThatMakesRoomCanBePausedCancelledAndDrained) {
-  options_.max_running = 3;
+  launcher_.places = 3;
   Begin();
   const TestLease a = RunAt("a", v1::PRIORITY_LOW);
   const TestLease b = RunAt("b", v1::PRIORITY_LOW);
@@ -295,7 +295,7 @@ class JobQueueTest : public JobPriorityTest {
 };
 
 TEST_F(JobQueueTest, AHundredJobsOfAllLevelsStartInOrderAndNoneIsLost) {
-  options_.max_running = kPlaces;
+  launcher_.places = kPlaces;
   Restart();
   constexpr v1::Priority kLevels[] = {v1::PRIORITY_LOW, v1::PRIORITY_HIGH, v1::PRIORITY_UNSPECIFIED,
                                       v1::PRIORITY_NORMAL, v1::PRIORITY_HIGH};
@@ -321,7 +321,7 @@ TEST_F(JobQueueTest, AHundredJobsOfAllLevelsStartInOrderAndNoneIsLost) {
 }
 
 TEST_F(JobQueueTest, AHundredJobsThatComeCrashPauseAndMakeRoomAllEnd) {
-  options_.max_running = kPlaces;
+  launcher_.places = kPlaces;
   Begin();
   // Lower ones come first, so that each later level pushes those before aside.
   for (int i = 0; i < kJobs; ++i) {

@@ -179,5 +179,78 @@ TEST_F(JobResumeTest, ATrainerThatStopsUnaskedCountsAsLost) {
   EXPECT_EQ(Launched(1).fence, 2u);
 }
 
+// Machines of trainers are restarted, and spot machines taken away, more often than any bound.
+TEST_F(JobResumeTest, ATrainerThatSavedSomethingNewBeforeItStoppedIsNeverCounted) {
+  options_.max_fruitless_attempts = 2;
+  options_.max_crashes = 2;
+  Begin();
+  Create("a");
+  for (std::uint64_t step = 1; step <= 5; ++step) {
+    const TestLease lease = Launched(step - 1);
+    Run(lease);
+    Progress(lease, step);
+    SaveCheckpoint(lease, step);
+    Finish(lease, JobFinished::OUTCOME_STOPPED);
+    Lose(lease, "worker far left");
+  }
+  EXPECT_EQ(Launched(5).fence, 6u);
+}
+
+TEST_F(JobResumeTest, ATrainerThatStoppedBeforeItSavedAnythingIsBoundedAsACrashOnly) {
+  options_.max_fruitless_attempts = 2;
+  options_.max_crashes = 4;
+  Begin();
+  Create("a");
+  for (std::size_t index = 0; index < 4; ++index) {
+    const TestLease lease = Launched(index);
+    ASSERT_TRUE(manager_->TrainerConnected(lease.job_id, lease.fence).ok());
+    Finish(lease, JobFinished::OUTCOME_STOPPED);
+    Lose(lease, "worker far left");
+  }
+  ASSERT_TRUE(Becomes("a", JOB_STATE_FAILED));
+  EXPECT_THAT(Get("a").reason(), HasSubstr("ended 4 times while"));
+}
+
+// A crash is one: neither does a stop make good for it.
+TEST_F(JobResumeTest, StopsBetweenCrashesDoNotHideThatTheyAreFruitless) {
+  options_.max_fruitless_attempts = 2;
+  Begin();
+  const TestLease crashed = RunNew("a");
+  Lose(crashed);
+  const TestLease stopped = Launched(1);
+  Run(stopped);
+  Finish(stopped, JobFinished::OUTCOME_STOPPED);
+  Lose(stopped, "worker far left");
+  const TestLease again = Launched(2);
+  Run(again);
+  Lose(again);
+  ASSERT_TRUE(Becomes("a", JOB_STATE_FAILED));
+  EXPECT_THAT(Get("a").reason(), HasSubstr("2 times in a row"));
+}
+
+TEST_F(JobResumeTest, ATrainerThatCannotSaysWhyAndAnotherMayTry) {
+  options_.max_fruitless_attempts = 2;
+  Begin();
+  const TestLease first = RunNew("a");
+  Finish(first, JobFinished::OUTCOME_UNSPECIFIED, "on the worker: the cache is too small");
+  ASSERT_TRUE(Becomes("a", JOB_STATE_QUEUED));
+  EXPECT_THAT(Get("a").warnings(0), HasSubstr("the cache is too small"));
+  Lose(first, "worker far left");
+  const TestLease second = Launched(1);
+  Run(second);
+  Finish(second, JobFinished::OUTCOME_UNSPECIFIED, "on the worker: the cache is too small");
+  ASSERT_TRUE(Becomes("a", JOB_STATE_FAILED));
+  EXPECT_THAT(Get("a").reason(), HasSubstr("at last: on the worker: the cache is too small"));
+}
+
+TEST_F(JobResumeTest, ATrainerThatSaysNothingOfItsEndIsHeardWhenItIsLost) {
+  Begin();
+  const TestLease lease = RunNew("a");
+  Finish(lease, JobFinished::OUTCOME_UNSPECIFIED);
+  Lose(lease, "killed by signal 9");
+  EXPECT_EQ(Launched(1).fence, 2u);
+  EXPECT_THAT(Get("a").warnings(0), HasSubstr("killed by signal 9"));
+}
+
 }  // namespace
 }  // namespace atelier::server

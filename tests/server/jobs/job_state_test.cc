@@ -23,14 +23,14 @@ constexpr JobState kAll[] = {v1::JOB_STATE_UNSPECIFIED, v1::JOB_STATE_QUEUED,
 
 // The whole table, written down a second time.
 constexpr std::pair<std::string_view, std::string_view> kExpected[] = {
-    {"unspecified", "queued"}, {"queued", "starting"},     {"queued", "paused"},
-    {"queued", "cancelled"},   {"queued", "failed"},       {"starting", "running"},
-    {"starting", "queued"},    {"starting", "pausing"},    {"starting", "cancelling"},
-    {"starting", "failed"},    {"running", "queued"},      {"running", "pausing"},
-    {"running", "cancelling"}, {"running", "failed"},      {"running", "succeeded"},
-    {"pausing", "paused"},     {"pausing", "queued"},      {"pausing", "running"},
-    {"pausing", "cancelling"}, {"pausing", "failed"},      {"paused", "queued"},
-    {"paused", "cancelled"},   {"cancelling", "cancelled"}};
+    {"unspecified", "queued"}, {"queued", "starting"},      {"queued", "paused"},
+    {"queued", "cancelled"},   {"queued", "failed"},        {"starting", "running"},
+    {"starting", "queued"},    {"starting", "pausing"},     {"starting", "cancelling"},
+    {"starting", "failed"},    {"running", "queued"},       {"running", "pausing"},
+    {"running", "cancelling"}, {"running", "failed"},       {"running", "succeeded"},
+    {"pausing", "paused"},     {"pausing", "queued"},       {"pausing", "running"},
+    {"pausing", "cancelling"}, {"pausing", "failed"},       {"paused", "queued"},
+    {"paused", "cancelled"},   {"cancelling", "cancelled"}, {"cancelling", "succeeded"}};
 
 TEST(JobStateTest, ExactlyTheMovesOfTheTableAreLegal) {
   for (const JobState from : kAll) {

@@ -212,7 +212,7 @@ TEST_F(JobWatchTest, AWatcherThatNeverReadsHoldsUpNobody) {
 }
 
 TEST_F(JobWatchTest, ManyWatchersSeeTheSameWhileJobsAreCreatedAndCancelled) {
-  options_.max_running = 2;
+  launcher_.places = 2;
   Begin();
   const TestLease lease = RunNew("a");
   constexpr int kWatchers = 4;

@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <functional>
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -122,6 +123,35 @@ TEST(GateTest, WithoutACurrentVersionThereAreOnlyNumbers) {
   ASSERT_EQ(report.metrics_size(), 1);
   EXPECT_FALSE(report.metrics(0).has_current());
   EXPECT_FALSE(report.metrics(0).has_bound());
+}
+
+TEST(GateTest, WhatHasNoFiniteNumberDoesNotPass) {
+  const double nan = std::nan("");
+  const std::map<std::string, double> current = {{"ssim", 0.8}, {"style_gain", 0.4}};
+  const std::vector<std::map<std::string, double>> candidates = {
+      {}, {{"ssim", 0.9}}, {{"ssim", 0.9}, {"style_gain", nan}}, {{"style_gain", HUGE_VAL}}};
+  for (const auto& candidate : candidates) {
+    for (const bool compared : {true, false}) {
+      v1::GateReport report =
+          Compare(Gate(), {"ssim", "style_gain"},
+                  {.pictures = 8,
+                   .candidate = candidate,
+                   .current = compared ? current : std::map<std::string, double>()});
+      EXPECT_FALSE(report.passed());
+      ASSERT_EQ(report.metrics_size(), 2);
+      EXPECT_TRUE(report.metrics(1).worse());
+      EXPECT_TRUE(std::isnan(report.metrics(1).candidate()));
+      report.set_candidate("oil-1:200");
+      EXPECT_THAT(
+          std::string(Refusal(report, "train on").message()),
+          AllOf(HasSubstr("oil-1:200 cannot be measured"), HasSubstr("not finite numbers: "),
+                HasSubstr("style_gain, on 8 pictures"), HasSubstr("train on")));
+      EXPECT_THAT(GateSection(report), HasSubstr("| style_gain | nan | - | no |"));
+    }
+  }
+  // A current version that has none is no better than none.
+  EXPECT_TRUE(Compare(Gate(), {"ssim"}, {.candidate = {{"ssim", 0.1}}, .current = {{"ssim", nan}}})
+                  .passed());
 }
 
 TEST(GateTest, RatingsCountWhereBothVersionsHaveEnough) {

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <fstream>
 #include <memory>
 #include <string>
@@ -216,6 +217,21 @@ TEST_F(PromotionTest, AGoodOnePassesAndTheFirstVersionIsOnlyMeasured) {
   EXPECT_TRUE(second->gate->passed());
   EXPECT_FALSE(second->gate->forced());
   EXPECT_THAT(CardOf(second->model), Not(HasSubstr("force")));
+}
+
+TEST_F(PromotionTest, ACheckpointWhoseResultsAreNoNumbersIsRefused) {
+  numbers_ = {.pictures = 7};
+  const absl::Status first = Publish(Request(true)).status();
+  EXPECT_TRUE(absl::IsFailedPrecondition(first)) << "there is nothing to compare with, either";
+  room_.Publish("oil");
+  SetNumbers(std::nan(""), 0.8);
+  const absl::Status refused = Publish(Request(true)).status();
+  EXPECT_TRUE(absl::IsFailedPrecondition(refused)) << refused;
+  EXPECT_THAT(std::string(refused.message()),
+              HasSubstr("oil-1:200 cannot be measured, because its results are not finite numbers: "
+                        "content_similarity"));
+  EXPECT_EQ(room_.Means("oil"), "oil@1");
+  EXPECT_TRUE(NothingIsLeft());
 }
 
 TEST_F(PromotionTest, BadRequestsAreTold) {

@@ -212,6 +212,8 @@ TEST_F(PromotionCallsTest, AWorseVersionIsNotPromotedAndTheReportComesAsADetail)
   EXPECT_EQ(room_.Means("oil"), "oil@1");
   EXPECT_TRUE(loads_.asked().empty()) << "it was not even loaded";
 
+  // The thread of a call is free an instant after its answer.
+  ASSERT_TRUE(threads_.AwaitIdle(absl::Now() + absl::Seconds(20)));
   const auto forced = Promote("oil@2", /*force=*/true);
   ASSERT_TRUE(forced.ok()) << forced.status();
   EXPECT_TRUE(forced->gate().forced());

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <string>
 #include <utility>
 #include <variant>
@@ -36,8 +37,8 @@ TEST(WorkerOptionsTest, OnlyTheServerIsNeeded) {
 
 TEST(WorkerOptionsTest, ATrainerKnowsItsLease) {
   const WorkerOptions options =
-      MustParse({"--role", "train", "--server", "127.0.0.1:8003", "--job", "oil-1", "--fence", "7",
-                 "--feature-weights", "/w.pth", "--device", "cuda:1"});
+      MustParse({"--role", "train", "--server", "unix:/run/worker.sock", "--job", "oil-1",
+                 "--fence", "7", "--feature-weights", "/w.pth", "--device", "cuda:1"});
   EXPECT_EQ(options.role, WorkerOptions::Role::kTrain);
   EXPECT_EQ(options.job, "oil-1");
   EXPECT_EQ(options.fence, 7);
@@ -48,7 +49,7 @@ TEST(WorkerOptionsTest, ATrainerKnowsItsLease) {
 
 TEST(WorkerOptionsTest, DevicesAreNamedOrChosen) {
   for (const char* device : {"cpu", "cuda:0", "cuda", "auto"}) {
-    EXPECT_EQ(MustParse({"--server", "h:1", "--device", device}).device, device);
+    EXPECT_EQ(MustParse({"--server", "unix:/s", "--device", device}).device, device);
   }
 }
 
@@ -59,9 +60,60 @@ TEST(WorkerOptionsTest, AConverterNeedsNoServer) {
 }
 
 TEST(WorkerOptionsTest, CacheSizesHaveUnits) {
-  EXPECT_EQ(MustParse({"--server", "h:1", "--model-cache-bytes", "512MiB"}).model_cache_bytes,
+  EXPECT_EQ(MustParse({"--server", "unix:/s", "--model-cache-bytes", "512MiB"}).model_cache_bytes,
             512ULL << 20U);
-  EXPECT_EQ(MustParse({"--server", "h:1", "--model-cache-bytes", "1000"}).model_cache_bytes, 1000);
+  EXPECT_EQ(MustParse({"--server", "unix:/s", "--model-cache-bytes", "1000"}).model_cache_bytes,
+            1000);
+}
+
+TEST(WorkerOptionsTest, ATrainerWithoutAJobWaitsForOne) {
+  const WorkerOptions options = MustParse({"--role", "train", "--server", "unix:/s"});
+  EXPECT_EQ(options.job, "");
+  EXPECT_FALSE(options.fetches_files());
+}
+
+TEST(WorkerOptionsTest, AnotherMachinesWorkerFetchesFilesIntoACache) {
+  ::setenv("XDG_CACHE_HOME", "/caches", /*overwrite=*/1);
+  WorkerOptions options = MustParse(
+      {"--server", "front:8003", "--ca", "/ca.pem", "--cert", "/w.pem", "--key", "/w.key"});
+  EXPECT_TRUE(options.fetches_files());
+  EXPECT_EQ(options.ca, "/ca.pem");
+  EXPECT_EQ(options.certificate, "/w.pem");
+  EXPECT_EQ(options.key, "/w.key");
+  EXPECT_EQ(options.cache_directory, "/caches/atelier-worker");
+  EXPECT_EQ(options.cache_bytes, 20ULL << 30U);
+
+  ::unsetenv("XDG_CACHE_HOME");
+  ::setenv("HOME", "/home/a", /*overwrite=*/1);
+  options = MustParse({"--server", "front:8003", "--ca", "/ca.pem", "--cert", "/w.pem", "--key",
+                       "/w.key", "--cache-bytes", "5GiB"});
+  EXPECT_EQ(options.cache_directory, "/home/a/.cache/atelier-worker");
+  EXPECT_EQ(options.cache_bytes, 5ULL << 30U);
+
+  ::unsetenv("HOME");
+  EXPECT_EQ(std::get<int>(Parse({"--server", "front:8003", "--ca", "/ca.pem", "--cert", "/w.pem",
+                                 "--key", "/w.key"})),
+            2);
+  options = MustParse({"--server", "front:8003", "--ca", "/ca.pem", "--cert", "/w.pem", "--key",
+                       "/w.key", "--cache-dir", "/c"});
+  EXPECT_EQ(options.cache_directory, "/c");
+}
+
+TEST(WorkerOptionsTest, CertificatesAndAddressGoTogether) {
+  const std::vector<std::vector<const char*>> misuses = {
+      {"--server", "h:1"},
+      {"--server", "h:1", "--ca", "/c"},
+      {"--server", "h:1", "--ca", "/c", "--cert", "/w"},
+      {"--server", "h:1", "--ca", "/c", "--key", "/k"},
+      {"--server", "unix:/s", "--ca", "/c"},
+      {"--server", "unix:/s", "--key", "/k"},
+      {"--role", "convert", "--task", "/t", "--cert", "/w"},
+      {"--server", "h:1", "--ca", "/c", "--cert", "/w", "--key", "/k", "--role", "train", "--job",
+       "j"},
+  };
+  for (const auto& misuse : misuses) {
+    EXPECT_EQ(std::get<int>(Parse(misuse)), 2) << misuse.back();
+  }
 }
 
 TEST(WorkerOptionsTest, HelpAndVersionEndWithZero) {
@@ -75,16 +127,16 @@ TEST(WorkerOptionsTest, MisuseEndsWithTwo) {
       {"--server", "nowhere"},
       {"--server", "unix:"},
       {"--server", ":80"},
-      {"--server", "h:1", "--role", "cook"},
-      {"--server", "h:1", "--device", "tpu"},
-      {"--server", "h:1", "--device", "cuda:"},
-      {"--server", "h:1", "--device", "cuda:x"},
-      {"--server", "h:1", "--slots", "0"},
-      {"--server", "h:1", "--threads", "-1"},
-      {"--server", "h:1", "--name", "Not A Name"},
-      {"--server", "h:1", "--role", "train"},
-      {"--server", "h:1", "--role", "convert"},
-      {"--server", "h:1", "--unknown"},
+      {"--server", "unix:/s", "--role", "cook"},
+      {"--server", "unix:/s", "--device", "tpu"},
+      {"--server", "unix:/s", "--device", "cuda:"},
+      {"--server", "unix:/s", "--device", "cuda:x"},
+      {"--server", "unix:/s", "--slots", "0"},
+      {"--server", "unix:/s", "--threads", "-1"},
+      {"--server", "unix:/s", "--name", "Not A Name"},
+      {"--server", "unix:/s", "--role", "train", "--fence", "7"},
+      {"--server", "unix:/s", "--role", "convert"},
+      {"--server", "unix:/s", "--unknown"},
   };
   for (const auto& misuse : misuses) {
     const auto parsed = Parse(misuse);

@@ -198,7 +198,8 @@ TEST_F(ConvertTest, SafetensorsComeBackAsTheSameModel) {
       Import(Pth(Weights(Resnet())), {.family = "cut", .precision = Precision::kBf16}).ok());
   const ModelSpec before = Spec();
   ASSERT_TRUE(
-      WriteFileAtomically(model() / "card.md", "# Made of \xc3\xa9toffe\x1b[31m \xff\n").ok());
+      WriteFileAtomically(model() / "card.md", "# Made of \xc3\xa9toffe\x1b[31m\xc2\x9b \xff\n")
+          .ok());
   const auto file = Export(WeightsFormat::kSafetensors);
   ASSERT_TRUE(file.ok()) << file.status();
   ASSERT_TRUE(Import(*file).ok());

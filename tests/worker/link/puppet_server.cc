@@ -35,6 +35,9 @@ void PuppetServer::Start() {
   builder.SetMaxSendMessageSize(64 << 20);
   builder.AddListeningPort(address_, grpc::InsecureServerCredentials(), &port);
   builder.RegisterService(this);
+  if (options_.beside != nullptr) {
+    builder.RegisterService(options_.beside);
+  }
   server_ = builder.BuildAndStart();
   if (options_.tcp) {
     address_ = "127.0.0.1:" + std::to_string(port);
@@ -133,6 +136,10 @@ grpc::Status PuppetServer::Listen(bool bulk, grpc::ServerContext* context,
     received_.push_back({std::exchange(message, Message()), bulk, context->peer()});
     if (hello && !options_.refusal.ok()) {
       return options_.refusal;
+    }
+    if (hello && options_.stale.has_value() && !std::exchange(stale_said_, true)) {
+      stream->Write(*options_.stale);
+      return grpc::Status::OK;
     }
     if (hello && !options_.silent) {
       ServerMessage welcome;

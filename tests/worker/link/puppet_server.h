@@ -30,6 +30,8 @@ class PuppetServer final : public internal::v1::WorkerLink::Service {
     std::uint32_t heartbeat_ms = 20;
     // Ends the control stream with this instead of a Welcome.
     grpc::Status refusal = grpc::Status::OK;
+    // Said to the first Hello instead of a Welcome, and then the stream ends.
+    std::optional<internal::v1::ServerMessage> stale;
     // Says nothing at all after Hello.
     bool silent = false;
     // Of the Welcome.
@@ -37,6 +39,8 @@ class PuppetServer final : public internal::v1::WorkerLink::Service {
     std::vector<internal::v1::LoadModel> preload;
     // Does not answer the end of a stream until it is cut.
     bool never_ends = false;
+    // Another service at the same address, which outlives the server.
+    grpc::Service* beside = nullptr;
   };
 
   PuppetServer() : PuppetServer(Options()) {}
@@ -98,6 +102,7 @@ class PuppetServer final : public internal::v1::WorkerLink::Service {
   std::list<Received> received_ ABSL_GUARDED_BY(mu_);
   std::uint64_t sessions_ ABSL_GUARDED_BY(mu_) = 0;
   int half_closes_ ABSL_GUARDED_BY(mu_) = 0;
+  bool stale_said_ ABSL_GUARDED_BY(mu_) = false;
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
 };
 

@@ -1,6 +1,11 @@
 // What a run leaves for people and programs to read, and what it tells of itself meanwhile.
 #include <gmock/gmock.h>
 
+#include <algorithm>
+#include <fstream>
+#include <iterator>
+#include <string>
+
 #include "tests/worker/train/watched_job.h"
 
 namespace atelier::train {
@@ -107,6 +112,26 @@ TEST_F(RunFilesTest, PicturesThatTakeLongerThanTheirStepsAreASlowDataSet) {
   ASSERT_TRUE(outcome.ok()) << outcome.status();
   EXPECT_THAT(observer.warnings, Contains(HasSubstr("slow data: ")));
   EXPECT_THAT(Report("1"), HasSubstr("<li>slow data: "));
+}
+
+TEST_F(RunFilesTest, Bf16InSoftwareIsWarnedOf) {
+  std::ifstream file("/proc/cpuinfo");
+  const std::string processor(std::istreambuf_iterator<char>(file), {});
+  const bool in_hardware = processor.find("avx512_bf16") != std::string::npos ||
+                           processor.find("amx_bf16") != std::string::npos ||
+                           processor.find(" bf16") != std::string::npos;
+  for (const Precision precision : {Precision::kFp32, Precision::kBf16}) {
+    TrainConfig config = Small("dcgan");
+    config.precision = precision;
+    config.steps = 1;
+    RecordingObserver observer;
+    ASSERT_EQ(RunJob(Job(config, std::string(PrecisionName(precision))), observer),
+              Outcome::kFinished);
+    const auto told = std::ranges::count_if(observer.warnings, [](const std::string& warning) {
+      return warning.find("no instructions for bf16") != std::string::npos;
+    });
+    EXPECT_EQ(told, precision == Precision::kBf16 && !in_hardware ? 1 : 0);
+  }
 }
 
 }  // namespace
