@@ -55,15 +55,11 @@ Service::Service(const Options& options) {
   ProcessOptions process;
   process.command = options.wrapper;
   const std::vector<std::string> command = {
-      ProgramPath("atelier-server"),
-      "--data-dir",
-      options.data_dir.string(),
-      "--listen",
-      "127.0.0.1:0",
-      "--metrics-listen",
-      "127.0.0.1:0",
-      "--shipped-models",
-      options.shipped_models.empty() ? "none" : options.shipped_models.string()};
+      ProgramPath("atelier-server"), "--data-dir", options.data_dir.string(), "--listen",
+      "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", "--shipped-models",
+      options.shipped_models.empty() ? "none" : options.shipped_models.string(),
+      // Tests run two at a time: at the usual niceness a trainer beside another test's would crawl.
+      "--serving-share", "0.5"};
   process.command.insert(process.command.end(), command.begin(), command.end());
   for (const auto& [name, folder] : options.datasets) {
     process.command.insert(process.command.end(), {"--dataset", name + "=" + folder.string()});

@@ -39,7 +39,7 @@ class TrainQueueTest : public ::testing::Test {
   }
 
   static bool JobBecomes(Service& service, const std::string& job_id, v1::JobState state) {
-    return WaitUntil([&] { return GetJob(service, job_id).state() == state; }, absl::Minutes(2));
+    return WaitUntil([&] { return GetJob(service, job_id).state() == state; }, absl::Minutes(10));
   }
 
   static void CreateJob(Service& service, const std::string& job_id, std::uint64_t steps,
