@@ -139,8 +139,11 @@ absl::Status MeasureServingLoss(const std::string& address, client::Client& clie
   ATELIER_RETURN_IF_ERROR(client.CreateJob(request).status());
   v1::WatchJobRequest watch;
   watch.set_job_id("endless");
-  ATELIER_RETURN_IF_ERROR(
-      client.WatchJob(watch, [](const v1::JobEvent& event) { return !event.has_progress(); }));
+  const absl::Status begun =
+      client.WatchJob(watch, [](const v1::JobEvent& event) { return !event.has_progress(); });
+  if (!absl::IsCancelled(begun)) {  // by the watcher: it trains
+    return absl::InternalError("the training beside the load has ended: " + begun.ToString());
+  }
   const Summary beside = Summarize(ClosedLoop(2, load, call));
   v1::CancelJobRequest cancel;
   cancel.set_job_id("endless");
