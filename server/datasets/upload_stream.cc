@@ -112,7 +112,7 @@ absl::Status DatasetUploads::Stream::Append(std::string_view chunk) {
 
 absl::Status DatasetUploads::Stream::EndFile() {
   const UploadedFile file = *std::exchange(file_, std::nullopt);
-  const absl::Status status =
+  absl::Status status =
       folder_->FinishPart(file, /*check_header=*/!is_archive() && !header_.skip_bad());
   if (!absl::IsInvalidArgument(status)) {
     return status;

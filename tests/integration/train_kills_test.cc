@@ -104,8 +104,8 @@ TEST_F(TrainKillsTest, TwentyKillsOfTrainerAndServerChangeNoBitOfTheWeights) {
     Create(*service, request);
     calm = WeightsOf(*service, "job");
   }
-  std::mt19937 random(
-      20261128);  // NOLINT(bugprone-random-generator-seed): the same instants every time
+  // NOLINTNEXTLINE(bugprone-random-generator-seed): the same instants every time
+  std::mt19937 random(20261128);
   std::unique_ptr<Service> service = Start("killed");
   Create(*service, request);
   std::uint64_t sequence = 0;

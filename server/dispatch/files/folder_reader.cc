@@ -214,7 +214,7 @@ absl::Status ReadSharedFile(const Descriptor& file, std::uint64_t offset, std::s
   if (::fstat(file.get(), &facts) != 0) {
     return absl::InternalError("the server's disk failed");
   }
-  if (offset > static_cast<std::uint64_t>(facts.st_size)) {
+  if (std::cmp_greater(offset, facts.st_size)) {
     return absl::OutOfRangeError("offset: the file has " + std::to_string(facts.st_size) +
                                  " bytes");
   }

@@ -89,7 +89,7 @@ class FakeJobs final : public JobSink {
 
   void PlacesChanged() override {
     const absl::MutexLock lock(&mutex_);
-    events_.push_back("places");
+    events_.emplace_back("places");
   }
   bool HoldsLease(std::string_view /*job_id*/, std::uint64_t /*fence*/) const override {
     const absl::MutexLock lock(&mutex_);

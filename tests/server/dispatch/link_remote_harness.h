@@ -34,7 +34,7 @@ namespace atelier::server::testing {
 // A worker on another machine, without a mind of its own.
 class FarPuppet {
  public:
-  explicit FarPuppet(std::shared_ptr<grpc::Channel> channel)
+  explicit FarPuppet(const std::shared_ptr<grpc::Channel>& channel)
       : link_(internal::v1::WorkerLink::NewStub(channel)),
         files_(internal::v1::WorkerFiles::NewStub(channel)) {}
   ~FarPuppet() { HangUp(); }
