@@ -153,7 +153,7 @@ absl::Status Courier::MirrorAll() {
   std::uint64_t before = Delivered();
   int damaged = 0;
   while (true) {
-    const absl::Status outcome = options_.mirror(AttemptMirror::Pass::kAll);
+    absl::Status outcome = options_.mirror(AttemptMirror::Pass::kAll);
     if (outcome.ok()) {
       return outcome;
     }

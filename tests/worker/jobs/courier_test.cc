@@ -40,7 +40,7 @@ class Record final : public Outbox {
     }
     ++passes_;
     mu_.Await(absl::Condition(&free));
-    lines_.push_back("mirror");
+    lines_.emplace_back("mirror");
     if (outcomes_.empty()) {
       return absl::OkStatus();
     }
