@@ -46,17 +46,10 @@ FileWriter::~FileWriter() {
 }
 
 absl::Status FileWriter::Append(std::string_view bytes) {
-  while (!bytes.empty()) {
-    const ssize_t written = ::write(file_.get(), bytes.data(), bytes.size());
-    if (written < 0) {
-      if (errno == EINTR) {
-        continue;
-      }
-      return WriteErrno(errno, path_);
-    }
-    bytes.remove_prefix(static_cast<std::size_t>(written));
-    bytes_ += static_cast<std::uint64_t>(written);
+  if (const int error = WriteAll(file_, bytes); error != 0) {
+    return WriteErrno(error, path_);
   }
+  bytes_ += bytes.size();
   return absl::OkStatus();
 }
 

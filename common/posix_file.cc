@@ -18,6 +18,17 @@ int OpenRetrying(const fs::path& path, int flags, mode_t mode) {
   return fd;
 }
 
+int WriteAll(const Descriptor& file, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t written = ::write(file.get(), bytes.data(), bytes.size());
+    if (written < 0 && errno != EINTR) {
+      return errno;
+    }
+    bytes.remove_prefix(written < 0 ? 0 : static_cast<std::size_t>(written));
+  }
+  return 0;
+}
+
 absl::Status ErrnoStatus(int error, std::string_view action, const fs::path& path) {
   const std::string what =
       "cannot " + std::string(action) + " \"" + path.filename().string() + "\": ";

@@ -34,6 +34,9 @@ class Descriptor final {
 // open(2) with O_CLOEXEC, again after an interruption.
 int OpenRetrying(const std::filesystem::path& path, int flags, mode_t mode = 0);
 
+// write(2) until all of it is written; errno, or 0.
+int WriteAll(const Descriptor& file, std::string_view bytes);
+
 // A sentence that names the file but never its folder, which is the server's own business: "cannot
 // read "x": no such file or folder". RESOURCE_EXHAUSTED: disk full or quota reached;
 // PERMISSION_DENIED: read-only; NOT_FOUND; INTERNAL: anything else.

@@ -29,15 +29,9 @@ constexpr std::uint64_t kMaxUploadFacts = 1 << 20;
 
 absl::Status Errno() { return DiskStatus({errno, std::generic_category()}); }
 
-absl::Status WriteTo(int file, std::string_view bytes) {
-  while (!bytes.empty()) {
-    const ssize_t written = ::write(file, bytes.data(), bytes.size());
-    if (written < 0 && errno != EINTR) {
-      return Errno();
-    }
-    bytes.remove_prefix(written < 0 ? 0 : static_cast<std::size_t>(written));
-  }
-  return absl::OkStatus();
+absl::Status WriteTo(const Descriptor& file, std::string_view bytes) {
+  const int error = WriteAll(file, bytes);
+  return error == 0 ? absl::OkStatus() : DiskStatus({error, std::generic_category()});
 }
 
 // The header is read where it lies: a picture may have 32 MiB, of which this touches a few pages.
@@ -187,7 +181,7 @@ absl::Status UploadFolder::BeginPart(std::uint64_t offset) {
 }
 
 absl::Status UploadFolder::Append(std::string_view bytes) {
-  ATELIER_RETURN_IF_ERROR(WriteTo(part_file_->get(), bytes));
+  ATELIER_RETURN_IF_ERROR(WriteTo(*part_file_, bytes));
   part_bytes_ += bytes.size();
   return absl::OkStatus();
 }
@@ -232,7 +226,7 @@ absl::Status UploadFolder::AddLine(const UploadedFile& file) {
     list_.reset();
     return status;
   }
-  return WriteTo(list_->get(), UploadedFileLine(file));
+  return WriteTo(*list_, UploadedFileLine(file));
 }
 
 }  // namespace atelier::server

@@ -17,7 +17,6 @@ namespace atelier::server {
 
 inline constexpr std::size_t kMaxWarnings = 100;        // kept on a job; later ones are events only
 inline constexpr std::size_t kMaxSentenceBytes = 1000;  // of a warning or reason
-inline constexpr std::size_t kMaxSampleBytes = 256 << 10;
 
 // Cuts a sentence to kMaxSentenceBytes without cutting a UTF-8 character in two.
 std::string BoundedSentence(std::string_view sentence);

@@ -85,7 +85,7 @@ class JobRunner {
   void ApplyFacts();
   absl::Status Apply(const internal::v1::JobUpdate& update);
   // Of attempts before this one, which has just saved one.
-  void DropOldCheckpoints(const std::string& job_id, std::uint64_t fence) const;
+  void DropOldCheckpoints(const v1::JobSpec& spec, std::uint64_t fence) const;
   absl::Status Apply(const TrainerGone& gone);
   // Frees the lease, and with it the slot.
   void Forget(const TrainerGone& gone);

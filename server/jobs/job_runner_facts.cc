@@ -1,4 +1,5 @@
 // JobRunner: what trainers say becomes rows and events.
+#include "common/picture_bounds.h"
 #include "common/status_macros.h"
 #include "server/jobs/attempt_files.h"
 #include "server/jobs/job_ledger.h"
@@ -57,12 +58,14 @@ absl::Status JobRunner::Apply(const internal::v1::JobUpdate& update) {
     return absl::OkStatus();
   }
   bool publish = false;
+  v1::JobSpec spec;
   ATELIER_RETURN_IF_ERROR(
       Change(job_id, [&](store::Writer& writer, store::JobRecord& record) -> absl::Status {
         if (Listens(record, update.fence())) {
           ATELIER_RETURN_IF_ERROR(ApplyInTransaction(writer, record, update));
         }
         publish = update.has_finished() && !record.result_directory.empty();
+        spec = record.job.spec();
         return absl::OkStatus();
       }));
   if (update.has_finished()) {
@@ -73,24 +76,18 @@ absl::Status JobRunner::Apply(const internal::v1::JobUpdate& update) {
     to_publish_.push_back(job_id);
   }
   if (update.has_checkpoint() && update.fence() > 1) {
-    DropOldCheckpoints(job_id, update.fence());
+    DropOldCheckpoints(spec, update.fence());
   }
   return absl::OkStatus();
 }
 
-void JobRunner::DropOldCheckpoints(const std::string& job_id, std::uint64_t fence) const {
-  v1::JobSpec spec;
-  const absl::Status read = options_.store->Read([&](store::Reader& reader) -> absl::Status {
-    ATELIER_ASSIGN_OR_RETURN(const store::JobRecord record, reader.GetJob(job_id));
-    spec = record.job.spec();
-    return absl::OkStatus();
-  });
-  if (!read.ok() || IsModelJob(spec)) {
-    return;  // then the next checkpoint does it; or there are none
+void JobRunner::DropOldCheckpoints(const v1::JobSpec& spec, std::uint64_t fence) const {
+  if (IsModelJob(spec)) {
+    return;  // it has none
   }
   const absl::StatusOr<TrainConfig> config = CheckJobKind(spec);
   if (config.ok()) {
-    RemoveOldCheckpoints(options_.jobs_directory, job_id, fence,
+    RemoveOldCheckpoints(options_.jobs_directory, spec.job_id(), fence,
                          static_cast<std::size_t>(config->keep_checkpoints));
   }
 }

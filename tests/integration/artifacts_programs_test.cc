@@ -77,12 +77,7 @@ class ArtifactsProgramsTest : public ::testing::Test {
   }
 
   ProcessResult Atelier(std::vector<std::string> arguments) {
-    arguments.insert(arguments.begin(), ProgramPath("atelier"));
-    ProcessOptions options;
-    options.command = std::move(arguments);
-    options.environment = {{"ATELIER_SERVER", service_->grpc_address()}};
-    options.directory = directory_.path().string();
-    return RunProcess(options, absl::Minutes(2));
+    return RunAtelier(*service_, directory_.path(), std::move(arguments), absl::Minutes(2));
   }
 
   // A job that does not end by itself and has a checkpoint.

@@ -36,12 +36,7 @@ class DatasetsProgramsTest : public ::testing::Test {
   void Start() { service_ = std::make_unique<Service>(options_); }
 
   ProcessResult Atelier(std::vector<std::string> arguments) {
-    arguments.insert(arguments.begin(), ProgramPath("atelier"));
-    ProcessOptions options;
-    options.command = std::move(arguments);
-    options.environment = {{"ATELIER_SERVER", service_->grpc_address()}};
-    options.directory = directory_.path().string();
-    return RunProcess(options, absl::Minutes(3));
+    return RunAtelier(*service_, directory_.path(), std::move(arguments), absl::Minutes(3));
   }
 
   v1::Dataset Show(const std::string& name) {

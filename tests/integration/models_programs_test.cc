@@ -64,12 +64,8 @@ class ModelsProgramsTest : public ::testing::Test {
   }
 
   ProcessResult Atelier(std::vector<std::string> arguments) {
-    arguments.insert(arguments.begin(), ProgramPath("atelier"));
-    ProcessOptions options;
-    options.command = std::move(arguments);
-    options.environment = {{"ATELIER_SERVER", service_->grpc_address()}};
-    options.directory = directory_.path().string();
-    return RunProcess(options, absl::Minutes(3));  // conversions wait behind all that serves
+    return RunAtelier(*service_, directory_.path(), std::move(arguments),
+                      absl::Minutes(3));  // conversions wait behind all that serves
   }
 
   // What lies in the data directory besides the models that are there.

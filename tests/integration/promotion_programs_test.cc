@@ -43,12 +43,7 @@ class PromotionProgramsTest : public ::testing::Test {
   }
 
   ProcessResult Atelier(std::vector<std::string> arguments) {
-    arguments.insert(arguments.begin(), ProgramPath("atelier"));
-    ProcessOptions options;
-    options.command = std::move(arguments);
-    options.environment = {{"ATELIER_SERVER", service_->grpc_address()}};
-    options.directory = directory_.path().string();
-    return RunProcess(options, absl::Minutes(5));
+    return RunAtelier(*service_, directory_.path(), std::move(arguments), absl::Minutes(5));
   }
   // Trains to the end.
   void Train(const std::string& job_id, std::uint64_t steps) {

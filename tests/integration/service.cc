@@ -121,6 +121,16 @@ std::optional<double> Service::Metric(const std::string& prefix) const {
   return std::nullopt;
 }
 
+ProcessResult RunAtelier(const Service& service, const std::filesystem::path& directory,
+                         std::vector<std::string> arguments, absl::Duration limit) {
+  arguments.insert(arguments.begin(), ProgramPath("atelier"));
+  ProcessOptions options;
+  options.command = std::move(arguments);
+  options.environment = {{"ATELIER_SERVER", service.grpc_address()}};
+  options.directory = directory.string();
+  return RunProcess(options, limit);
+}
+
 std::string ProgramPath(const std::string& name) {
   return std::string(ATELIER_BINARY_DIR) + "/bin/" + name;
 }

@@ -59,6 +59,10 @@ class Service final {
   std::unique_ptr<client::Client> client_;
 };
 
+// Runs the program `atelier` as its users do, in `directory`, against the service.
+ProcessResult RunAtelier(const Service& service, const std::filesystem::path& directory,
+                         std::vector<std::string> arguments, absl::Duration limit);
+
 // Where a program of this build lies.
 std::string ProgramPath(const std::string& name);
 

@@ -147,17 +147,10 @@ absl::Status BlobWriter::Append(std::string_view bytes) {
     return Damaged("longer than it said");
   }
   hash_.Add(bytes);
-  while (!bytes.empty()) {
-    const ssize_t written = ::write(file_.get(), bytes.data(), bytes.size());
-    if (written < 0 && errno == EINTR) {
-      continue;
-    }
-    if (written < 0) {
-      return CacheErrno(errno, partial_);
-    }
-    bytes.remove_prefix(static_cast<std::size_t>(written));
-    offset_ += static_cast<std::uint64_t>(written);
+  if (const int error = WriteAll(file_, bytes); error != 0) {
+    return CacheErrno(error, partial_);
   }
+  offset_ += bytes.size();
   return absl::OkStatus();
 }
 

@@ -28,17 +28,6 @@ std::string IndexKey(std::uint64_t size, const PicturePath& path) {
   return std::to_string(size) + " " + path.path().generic_string();
 }
 
-absl::Status WriteAll(int file, std::string_view bytes, const fs::path& path) {
-  while (!bytes.empty()) {
-    const ssize_t written = ::write(file, bytes.data(), bytes.size());
-    if (written < 0 && errno != EINTR) {
-      return WriteErrno(errno, path);
-    }
-    bytes.remove_prefix(written < 0 ? 0 : static_cast<std::size_t>(written));
-  }
-  return absl::OkStatus();
-}
-
 // "dataset_limits.max_pictures: sentence".
 absl::Status PastLimit(const std::string& limit, const std::string& sentence) {
   return absl::ResourceExhaustedError("dataset_limits." + limit + ": " + sentence);
@@ -192,7 +181,8 @@ absl::Status PictureSet::Place(const PicturePath& path, std::string_view bytes,
   } else {
     const Descriptor made(OpenRetrying(target, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0666));
     if (made.valid()) {
-      return WriteAll(made.get(), bytes, target);
+      const int error = WriteAll(made, bytes);
+      return error == 0 ? absl::OkStatus() : WriteErrno(error, target);
     }
     error = errno;
   }

@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "common/picture_bounds.h"
 #include "worker/jobs/job_messages.h"
 
 namespace atelier::worker {

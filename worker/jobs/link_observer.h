@@ -12,9 +12,6 @@
 
 namespace atelier::worker {
 
-// The largest sample that the public contract lets through. Unit: bytes.
-inline constexpr std::size_t kMaxSampleBytes = 256U << 10U;
-
 // Used by one thread. Progress that finds the send queue full is replaced by the next one;
 // everything else waits for its turn.
 class LinkObserver final : public train::Observer {

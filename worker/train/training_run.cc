@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
 #include "worker/train/checkpoint.h"
 #include "worker/train/init_weights.h"
@@ -107,9 +108,9 @@ absl::Status TrainingRun::WarnOfBroken(const std::string& name, const ImageFolde
     broken_.push_back(file);
     // Each rank reads other pictures, so each tells what it finds.
     const std::string sentence =
-        (part_.writes() ? "" : "rank " + std::to_string(part_.rank()) + ": ") + "data set " + name +
-        ": " + file + "; another picture takes its place (" + std::to_string(folder.broken()) +
-        " of " + std::to_string(folder.size()) + " files broken so far)";
+        absl::StrCat(part_.writes() ? "" : absl::StrCat("rank ", part_.rank(), ": "), "data set ",
+                     name, ": ", file, "; another picture takes its place (", folder.broken(),
+                     " of ", folder.size(), " files broken so far)");
     if (broken_.size() > kMaxSkippedWarnings) {
       ATELIER_RETURN_IF_ERROR(log_.Line(sentence));
       continue;
@@ -243,7 +244,7 @@ absl::Status TrainingRun::AdoptBest() {
 
 absl::StatusOr<Outcome> TrainingRun::Execute() {
   absl::StatusOr<Outcome> outcome = Train();
-  const absl::Status reported = WriteReport(EndSentence(outcome, progress_), /*last=*/true);
+  absl::Status reported = WriteReport(EndSentence(outcome, progress_), /*last=*/true);
   // What went wrong first is what counts.
   if (outcome.ok() && !reported.ok()) {
     return reported;

@@ -55,12 +55,8 @@ class AppendedFile final : public IncomingFile {
   }
 
   absl::Status Append(std::string_view bytes) override {
-    while (!bytes.empty()) {
-      const ssize_t written = ::write(file_.get(), bytes.data(), bytes.size());
-      if (written < 0 && errno != EINTR) {
-        return OnServer(WriteErrno(errno, path_));
-      }
-      bytes.remove_prefix(static_cast<std::size_t>(std::max<ssize_t>(written, 0)));
+    if (const int error = WriteAll(file_, bytes); error != 0) {
+      return OnServer(WriteErrno(error, path_));
     }
     return absl::OkStatus();
   }

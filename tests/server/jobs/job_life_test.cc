@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "common/picture_bounds.h"
 #include "server/jobs/job_ledger.h"
 #include "tests/server/jobs/job_harness.h"
 

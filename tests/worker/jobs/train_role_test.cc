@@ -1,4 +1,5 @@
 #include "worker/jobs/train_role.h"
+#include "common/picture_bounds.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
