@@ -49,7 +49,10 @@ absl::Status AboutField(const absl::Status& status, std::string_view field) {
 }
 
 absl::Status RetryLater(absl::Duration delay, std::string_view sentence) {
-  absl::Status status = absl::ResourceExhaustedError(std::string(sentence));
+  return WithRetryDelay(absl::ResourceExhaustedError(std::string(sentence)), delay);
+}
+
+absl::Status WithRetryDelay(absl::Status status, absl::Duration delay) {
   SetPayload(status, kRetryDelayUrl, std::to_string(absl::ToInt64Nanoseconds(delay)));
   return status;
 }

@@ -23,6 +23,9 @@ absl::Status AboutField(const absl::Status& status, std::string_view field);
 // RESOURCE_EXHAUSTED with the delay after which the caller may try again.
 absl::Status RetryLater(absl::Duration delay, std::string_view sentence);
 
+// The same status with that delay.
+absl::Status WithRetryDelay(absl::Status status, absl::Duration delay);
+
 // NOT_FOUND for a resource of `type` ("model", "job", "dataset") called `name`.
 absl::Status NotFoundResource(std::string_view type, std::string_view name,
                               std::string_view sentence);

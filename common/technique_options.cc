@@ -70,7 +70,7 @@ absl::Status CheckEvaluate(const Family& family, const TrainConfig& config) {
   return CheckMetrics(family, evaluate);
 }
 
-absl::Status Checprefix(const Family& family, const TrainConfig& config) {
+absl::Status CheckLosses(const Family& family, const TrainConfig& config) {
   const std::string prefix = "train.losses.";
   const LossesConfig& losses = config.losses;
   const std::pair<const char*, double> of_pictures[] = {
@@ -231,7 +231,7 @@ absl::Status ReadGeneratorOptions(const Json& object, TrainConfig& train) {
 
 absl::Status CheckTechniques(const Family& family, const TrainConfig& config) {
   ATELIER_RETURN_IF_ERROR(CheckEvaluate(family, config));
-  ATELIER_RETURN_IF_ERROR(Checprefix(family, config));
+  ATELIER_RETURN_IF_ERROR(CheckLosses(family, config));
   return CheckGeneratorOptions(family, config);
 }
 

@@ -54,9 +54,30 @@ absl::StatusOr<const Family*> ReadFamily(ObjectReader& reader, const Json& data)
   return family;
 }
 
+// `spec`: the TrainSpec. What follows is read over these defaults, so the recipe must be known
+// first.
+bool WantsClassic(const Json& spec, const Family& family) {
+  const auto pattern = spec.find("pattern");
+  return family.from_noise && pattern != spec.end() && pattern->is_object() &&
+         pattern->value("architecture", Json()) == Json("classic");
+}
+
+// The figures of the classic recipe that are not the family's own anyway (z = 100, Adam 2e-4 or, of
+// "wgan", 1e-4, LeakyReLU 0.2): those of TensorFlow's tutorial "Deep Convolutional Generative
+// Adversarial Network", with twice its 28 px.
+void ClassicDefaults(TrainConfig& config) {
+  config.image_size = 56;
+  config.epochs = 50;
+}
+
+// config.epochs: how long it takes where the job does not say; 0: it must.
 void ReadLength(ObjectReader& reader, TrainConfig& config) {
+  const std::int64_t epochs = std::exchange(config.epochs, 0);
   reader.Read("steps", 1, 10 * kMillion, /*zero_is_default=*/true, config.steps);
   reader.Read("epochs", 1, kMillion, true, config.epochs);
+  if (config.steps == 0 && config.epochs == 0) {
+    config.epochs = epochs;
+  }
   if (config.steps == 0 && config.epochs == 0) {
     reader.Fail("steps", "must be at least 1, unless epochs say how long to train");
   }
@@ -89,6 +110,9 @@ absl::StatusOr<TrainConfig> ParseTrainConfig(std::string_view train_spec_json) {
   TrainConfig config;
   config.family = family->name;
   family->set_defaults(config);
+  if (WantsClassic(object, *family)) {
+    ClassicDefaults(config);
+  }
   ReadGenerator(reader, family->from_noise, config);
   ReadLength(reader, config);
   ReadNumbers(reader, config);

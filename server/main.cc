@@ -1,6 +1,7 @@
 // atelier-server: starts, says where it listens, reads its configuration again at SIGHUP, and
 // drains at SIGTERM.
 #include <grpc/support/log.h>
+#include <malloc.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 
@@ -14,6 +15,8 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "common/host_port.h"
+#include "common/open_files.h"
+#include "common/rpc/grpc_lifetime.h"
 #include "common/shutdown.h"
 #include "server/app/options.h"
 #include "server/app/server_app.h"
@@ -29,6 +32,13 @@ void LogToStandardError() {
   // gRPC's own lines are for its developers; what matters comes back as a status.
   gpr_set_log_function(
       [](gpr_log_func_args* line) { spdlog::debug("grpc: {}", std::string(line->message)); });
+}
+
+// What holds pictures and messages goes back to the system when it is freed. By itself glibc learns
+// from the first large block that is freed to keep the next ones, and a burst stays in memory.
+void GiveLargeMemoryBack() {
+  constexpr int kLarge = 256 << 10;  // bytes
+  mallopt(M_MMAP_THRESHOLD, kLarge);
 }
 
 void ServeUntilStopped(ServerApp& app) {
@@ -54,6 +64,9 @@ int main(int argc, char** argv) {
     return *exit_code;
   }
   LogToStandardError();
+  atelier::KeepGrpc();
+  atelier::RaiseOpenFileLimit();
+  GiveLargeMemoryBack();
   auto app = ServerApp::Create(std::get<0>(parsed));
   if (!app.ok()) {
     std::cerr << "atelier-server: " << std::string(app.status().message()) << '\n';
@@ -72,5 +85,7 @@ int main(int argc, char** argv) {
   LetClientsGo(grace);
   spdlog::info("no new work, finishing what was accepted");
   (*app)->Drain();
+  // gRPC's threads outlive main, and the logger does not.
+  gpr_set_log_function(nullptr);
   return 0;
 }

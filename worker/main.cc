@@ -9,6 +9,7 @@
 #include <thread>
 #include <variant>
 
+#include "common/open_files.h"
 #include "common/picture_task.h"
 #include "common/shutdown.h"
 #include "common/status_macros.h"
@@ -101,6 +102,7 @@ int Train(const WorkerOptions& options) {
   train.fence = options.fence;
   train.feature_weights = options.feature_weights;
   train.threads = options.threads;
+  train.leftover_cpu = options.leftover_cpu;
   TrainRole role(std::move(train));
   return RunUntilSignal(role);
 }
@@ -129,6 +131,7 @@ int main(int argc, char** argv) {
   using atelier::worker::WorkerOptions;
   atelier::BlockShutdownSignals();
   spdlog::set_default_logger(spdlog::stderr_color_mt("worker"));
+  atelier::RaiseOpenFileLimit();
   const std::variant<WorkerOptions, int> parsed = atelier::worker::ParseWorkerOptions(argc, argv);
   if (const int* code = std::get_if<int>(&parsed)) {
     return *code;

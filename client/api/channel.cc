@@ -5,6 +5,7 @@
 
 #include "absl/time/clock.h"
 #include "common/errors.h"
+#include "common/rpc/grpc_lifetime.h"
 #include "common/status_macros.h"
 #include "common/tls_files.h"
 
@@ -50,6 +51,7 @@ bool IsUnixSocket(std::string_view server) { return server.starts_with("unix:");
 absl::StatusOr<std::shared_ptr<grpc::Channel>> NewChannel(const Client::Options& options) {
   ATELIER_ASSIGN_OR_RETURN(const std::shared_ptr<grpc::ChannelCredentials> credentials,
                            Credentials(options));
+  KeepGrpc();
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kMaxMessageBytes);
   arguments.SetMaxSendMessageSize(kMaxMessageBytes);

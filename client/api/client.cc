@@ -226,6 +226,11 @@ class GrpcClient final : public Client {
                          options_.call_deadline);
   }
 
+  absl::StatusOr<v1::DeleteJobResponse> DeleteJob(const v1::DeleteJobRequest& request) override {
+    return Call<v1::DeleteJobResponse>(*training_, &v1::TrainingService::Stub::DeleteJob, request,
+                                       options_.call_deadline);
+  }
+
   absl::StatusOr<v1::ListArtifactsResponse> ListArtifacts(
       const v1::ListArtifactsRequest& request) override {
     return Call<v1::ListArtifactsResponse>(*training_, &v1::TrainingService::Stub::ListArtifacts,

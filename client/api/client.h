@@ -133,6 +133,7 @@ class Client {
   virtual absl::StatusOr<v1::Job> CancelJob(const v1::CancelJobRequest& request) = 0;
   virtual absl::StatusOr<v1::Job> PauseJob(const v1::PauseJobRequest& request) = 0;
   virtual absl::StatusOr<v1::Job> ResumeJob(const v1::ResumeJobRequest& request) = 0;
+  virtual absl::StatusOr<v1::DeleteJobResponse> DeleteJob(const v1::DeleteJobRequest& request) = 0;
   virtual absl::StatusOr<v1::ListArtifactsResponse> ListArtifacts(
       const v1::ListArtifactsRequest& request) = 0;
   // Calls `on_part` for every message in order; an error that it returns cancels the call and is

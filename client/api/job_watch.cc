@@ -7,6 +7,7 @@
 
 #include "absl/time/clock.h"
 #include "client/api/call.h"
+#include "common/errors.h"
 #include "common/status_macros.h"
 
 namespace atelier::client {
@@ -26,7 +27,11 @@ absl::Status JobWatch::Run() {
     absl::Status status = RunStream();
     if (absl::IsDeadlineExceeded(status)) {
       ATELIER_RETURN_IF_ERROR(AwaitAnswer());
-    } else if (!absl::IsUnavailable(status) || !WaitBeforeRetry()) {
+      continue;
+    }
+    // Others took its place while a stream of it was replaced. A first one is told at once.
+    const bool crowded_out = told_ > 0 && RetryDelayOf(status).has_value();
+    if ((!absl::IsUnavailable(status) && !crowded_out) || !WaitBeforeRetry()) {
       return status;
     }
   }

@@ -46,6 +46,21 @@ void AddGateOptions(CLI::App& command, GateOptions& options) {
   command.add_flag("--force", options.force, "Go on whatever the gate finds; the numbers are told");
 }
 
+void AddRatingOptions(CLI::App& command, GateOptions& options) {
+  CLI::Option* gate = command.get_option("--gate");
+  command
+      .add_option("--gate-min-ratings", options.min_ratings,
+                  "The mean scores of both versions' ratings are compared as well where each has "
+                  "at least this many; default 3")
+      ->check(InRange(1, 10'000))
+      ->needs(gate);
+  command
+      .add_option("--gate-score-tolerance", options.score_tolerance,
+                  "How much lower the mean score may be, in points of 1 to 5; default 0.25")
+      ->check(InRange(0, 4))
+      ->needs(gate);
+}
+
 std::optional<v1::PromotionGate> GateOf(const GateOptions& options) {
   if (options.content.empty()) {
     return std::nullopt;
@@ -59,6 +74,10 @@ std::optional<v1::PromotionGate> GateOf(const GateOptions& options) {
   gate.set_seed(options.seed);
   if (options.tolerance.has_value()) {
     gate.set_tolerance(*options.tolerance);
+  }
+  gate.set_min_ratings(options.min_ratings);
+  if (options.score_tolerance.has_value()) {
+    gate.set_score_tolerance(*options.score_tolerance);
   }
   return gate;
 }

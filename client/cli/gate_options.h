@@ -22,11 +22,17 @@ struct GateOptions {
   std::uint32_t size = 0;
   std::uint64_t seed = 0;
   std::optional<double> tolerance;
+  std::uint32_t min_ratings = 0;
+  std::optional<double> score_tolerance;
   bool force = false;
 };
 
 // Adds --gate and the options that need it, and --force.
 void AddGateOptions(CLI::App& command, GateOptions& options);
+
+// The options about ratings, which only a published version can have: to be called after
+// AddGateOptions.
+void AddRatingOptions(CLI::App& command, GateOptions& options);
 
 // Nothing without --gate.
 std::optional<v1::PromotionGate> GateOf(const GateOptions& options);

@@ -8,9 +8,13 @@
 #include "client/cli/job_publish.h"
 #include "client/cli/job_watcher.h"
 #include "client/cli/output.h"
+#include "client/cli/patient_call.h"
 
 namespace atelier::cli {
 namespace {
+
+// For a job whose trainer has not quite ended.
+constexpr absl::Duration kDeletePatience = absl::Seconds(15);
 
 std::string PercentText(const v1::Job& job) {
   return job.has_progress() ? std::to_string(static_cast<int>(job.progress().percent())) + "%" : "";
@@ -183,6 +187,26 @@ ExitCode Resume(const std::string& job_id, Session& session) {
   return TellJob(session, session.client.ResumeJob(request));
 }
 
+// Some of them may be deleted when one is not.
+ExitCode DeleteJobs(const std::vector<std::string>& job_ids, Session& session) {
+  ExitCode code = kDone;
+  for (const std::string& job_id : job_ids) {
+    v1::DeleteJobRequest request;
+    request.set_job_id(job_id);
+    const auto response = CallPatiently<v1::DeleteJobResponse>(
+        kDeletePatience,
+        [&](absl::Duration /*left*/) { return session.client.DeleteJob(request); });
+    if (!response.ok()) {
+      code = Fail(session, response.status());
+    } else if (session.output == OutputFormat::kJson) {
+      PrintJson(session, *response);
+    } else {
+      session.out << "deleted " << job_id << std::endl;
+    }
+  }
+  return code;
+}
+
 using JobFunction = ExitCode (*)(const std::string& job_id, Session& session);
 
 void AddJobCommand(CLI::App& jobs, Command& chosen, const std::string& name,
@@ -193,6 +217,20 @@ void AddJobCommand(CLI::App& jobs, Command& chosen, const std::string& name,
   command.footer("Example:\n  atelier jobs " + name + " oil-1");
   command.callback([job_id, function, &chosen] {
     chosen = [job_id, function](Session& session) { return function(*job_id, session); };
+  });
+}
+
+void AddJobDelete(CLI::App& jobs, Command& chosen) {
+  auto job_ids = std::make_shared<std::vector<std::string>>();
+  CLI::App& command =
+      *jobs.add_subcommand("delete", "Delete jobs that have ended, and their files");
+  command.add_option("JOB", *job_ids, "The jobs' ids")->required();
+  command.footer(
+      "Example:\n"
+      "  atelier jobs delete oil-1 oil-2\n"
+      "Models and data sets that they made stay.");
+  command.callback([job_ids, &chosen] {
+    chosen = [job_ids](Session& session) { return DeleteJobs(*job_ids, session); };
   });
 }
 
@@ -216,7 +254,8 @@ void AddWatch(CLI::App& jobs, Command& chosen) {
 }  // namespace
 
 void AddJobs(CLI::App& app, Command& chosen) {
-  CLI::App& jobs = *app.add_subcommand("jobs", "Look at training jobs, pause and stop them");
+  CLI::App& jobs =
+      *app.add_subcommand("jobs", "Look at training jobs, pause, stop and delete them");
   jobs.require_subcommand(1);
   jobs.footer("Example:\n  atelier jobs watch oil-1");
 
@@ -233,6 +272,7 @@ void AddJobs(CLI::App& app, Command& chosen) {
   AddJobCommand(jobs, chosen, "resume",
                 "Put a paused job back into the queue; it goes on from its checkpoint", Resume);
   AddJobPublish(jobs, chosen);
+  AddJobDelete(jobs, chosen);
 }
 
 }  // namespace atelier::cli

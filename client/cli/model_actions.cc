@@ -174,13 +174,15 @@ void AddPromote(CLI::App& models, Command& chosen) {
       ->delimiter(',')
       ->allow_extra_args(false);
   AddGateOptions(command, options->gate);
+  AddRatingOptions(command, options->gate);
   command.footer(
       "Examples:\n"
       "  atelier models promote van-gogh@2\n"
       "  atelier models promote van-gogh@canary --gate garments --gate-style paintings\n"
       "The version is loaded and warmed, then the label \"stable\" moves to it and \"previous\" to "
       "the one\nbefore, which leaves the memory once its requests are answered. When it does not "
-      "load, nothing changes.\nThe way back: atelier models rollback van-gogh");
+      "load, nothing changes.\nWhat is promoted by --force although the gate is against it says so "
+      "in its card.\nThe way back: atelier models rollback van-gogh");
   command.callback([options, &chosen] {
     chosen = [options](Session& session) { return Promote(*options, session); };
   });

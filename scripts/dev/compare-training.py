@@ -6,8 +6,9 @@ Usage:
   compare-training.py --photos DIR --paintings DIR --out DIR [--family cyclegan|cut]... [--steps N] [--seeds N] [--size PX]
 
 PHOTOS and PAINTINGS are folders of pictures; all are cut to squares of --size first, the last fifth of the photographs is held back and is
-what the results are made from. Both sides see the same squares, without augmentation, batch 1, Adam 2e-4 (beta1 0.5), fp32, 6 blocks of 32
-channels, PatchGAN of 32. Writes OUT/figures.jsonl (one line a run: family, who, seed, kernel distance, seconds) and OUT/losses.csv, and
+what the results are made from. Both sides get the same squares, without flips, batch 1, Adam 2e-4 (beta1 0.5), fp32, 6 blocks of 32
+channels, PatchGAN of 32. They do not see the same crops: atelier-train always takes a random one of a square enlarged by up to 1.25, in
+epochs; the peer sees whole squares, drawn with replacement. Writes OUT/figures.jsonl (one line a run: family, who, seed, kernel distance, seconds) and OUT/losses.csv, and
 goes on where it was stopped. Needs the release build; Python with torch 2.11, numpy, safetensors and pillow; it is a developer's tool.
 """
 

@@ -34,6 +34,7 @@ constexpr std::array kStartKeys = {"listen",
                                    "trainers",
                                    "dataset_import_roots",
                                    "dataset_limits",
+                                   "jobs",
                                    "worker_listen",
                                    "worker_tls"};
 
@@ -108,6 +109,7 @@ QueueLimits LimitsOf(const v1::ServerConfig& config) {
                       .max_bytes = said.model_max_mib() * kMib};
   limits.per_client = {.max_waiting = said.client_max_waiting(),
                        .max_bytes = said.client_max_mib() * kMib};
+  limits.answer_patience = absl::Seconds(said.answer_timeout_s());
   for (const auto& [name, model] : config.models()) {
     if (model.has_max_waiting()) {
       limits.max_waiting_of_model[name] = model.max_waiting();

@@ -27,6 +27,7 @@ absl::StatusOr<std::unique_ptr<DatasetRooms>> DatasetRooms::Create(const Parts& 
                                                  [&store = parts.store](std::string_view dataset) {
                                                    return FindJobsThatUse(store, dataset);
                                                  },
+                                             .room = &parts.room,
                                              .clock = &parts.clock}));
   rooms->gatherer_ = std::make_unique<PictureGatherer>(
       PictureGatherer::Options{.keeper = rooms->keeper_.get(), .converter = &rooms->converter_});
@@ -42,6 +43,7 @@ absl::StatusOr<std::unique_ptr<DatasetRooms>> DatasetRooms::Create(const Parts& 
                                                                  .keeper = *rooms->keeper_,
                                                                  .uploads = *rooms->uploads_,
                                                                  .threads = parts.threads,
+                                                                 .readers = parts.readers,
                                                                  .probe = rooms->probe_});
   return rooms;
 }

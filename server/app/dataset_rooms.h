@@ -28,7 +28,9 @@ class DatasetRooms final {
     const DatasetCatalog& catalog;
     Supervisor& supervisor;
     TransferThreads& threads;
+    TransferThreads& readers;
     prometheus::Registry& metrics;
+    DiskRoom& room;  // of the disk of `datasets_directory`
     Clock& clock;
     std::filesystem::path worker_program;
     std::filesystem::path datasets_directory;  // exists

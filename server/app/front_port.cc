@@ -1,5 +1,6 @@
 #include "server/app/front_port.h"
 
+#include <grpc/compression.h>
 #include <grpc/grpc.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
@@ -9,6 +10,7 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
 #include "atelier/v1/admin.grpc.pb.h"
 #include "atelier/v1/datasets.grpc.pb.h"
 #include "atelier/v1/feedback.grpc.pb.h"
@@ -16,6 +18,7 @@
 #include "atelier/v1/models.grpc.pb.h"
 #include "atelier/v1/stylize.grpc.pb.h"
 #include "atelier/v1/training.grpc.pb.h"
+#include "common/open_files.h"
 #include "common/status_macros.h"
 #include "inference/grpc_service.grpc.pb.h"
 
@@ -57,8 +60,10 @@ void SetBounds(grpc::ServerBuilder& builder) {
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
                              kMinPingIntervalMs);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PING_STRIKES, kMaxPingStrikes);
-  // Without this a second server would silently share the port.
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  // gRPC inflates a message before it looks at its size: 300 KiB may become 300 MiB. Pictures do
+  // not get smaller by it anyway.
+  builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_DEFLATE, false);
+  builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_GZIP, false);
 }
 
 }  // namespace
@@ -69,20 +74,29 @@ absl::StatusOr<std::unique_ptr<FrontPort>> FrontPort::Create(
   ATELIER_ASSIGN_OR_RETURN(HostPort address, ParseHostPort("listen", listen));
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  absl::StatusOr<std::unique_ptr<FrontDoor>> door =
+      FrontDoor::Listen(address, FrontDoor::LimitsFor(OpenFileLimit()));
+  if (!door.ok()) {
+    return absl::UnavailableError(absl::StrCat("cannot listen on ", listen, " (",
+                                               door.status().message(),
+                                               "); another program may be using the port"));
+  }
+  address.port = (*door)->port();
   grpc::ServerBuilder builder;
   SetBounds(builder);
-  int port = 0;
-  builder.AddListeningPort(FormatHostPort(address), credentials, &port);
   for (grpc::Service* service : services) {
     builder.RegisterService(service);
   }
+  using Connections = grpc::ServerBuilder::experimental_type::ExternalConnectionType;
+  std::unique_ptr<FrontDoor::Acceptor> acceptor =
+      builder.experimental().AddExternalConnectionAcceptor(Connections::FROM_FD, credentials);
   std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
-  if (server == nullptr || port <= 0) {
-    return absl::UnavailableError("cannot listen on " + listen +
-                                  "; another program may be using the port");
+  if (server == nullptr) {
+    return absl::InternalError("gRPC does not start a server for " + listen);
   }
-  address.port = static_cast<std::uint16_t>(port);
-  return std::unique_ptr<FrontPort>(new FrontPort(std::move(address), std::move(server)));
+  (*door)->Open(std::move(acceptor));
+  return std::unique_ptr<FrontPort>(
+      new FrontPort(std::move(address), std::move(server), *std::move(door)));
 }
 
 FrontPort::~FrontPort() {
@@ -109,6 +123,7 @@ void FrontPort::BeginShutdown() {
   if (done_ || shutdown_.joinable()) {
     return;
   }
+  door_->Close();
   shutdown_ = std::thread([this] {
     server_->Shutdown();
     server_->Wait();

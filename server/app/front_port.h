@@ -15,16 +15,17 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "common/host_port.h"
+#include "server/app/front_door.h"
 #include "server/app/health_keeper.h"
 
 namespace atelier::server {
 
-// Thread-safe. What a connection may cost is bounded: its streams, its metadata, its pings, and how
-// long it is kept when nobody answers at the other end.
+// Thread-safe. How many connections there are is bounded (FrontDoor), and what one may cost: its
+// streams, its metadata, its pings, and how long it is kept when nobody answers at the other end.
 class FrontPort {
  public:
   // Accepts calls when it returns. UNAVAILABLE when the address cannot be bound. The services
-  // outlive the port.
+  // outlive the port. What the process may have open (RLIMIT_NOFILE) bounds its connections.
   static absl::StatusOr<std::unique_ptr<FrontPort>> Create(
       const std::string& listen, const std::vector<grpc::Service*>& services,
       const std::shared_ptr<grpc::ServerCredentials>& credentials);
@@ -45,11 +46,12 @@ class FrontPort {
   const HostPort& address() const { return address_; }
 
  private:
-  FrontPort(HostPort address, std::unique_ptr<grpc::Server> server)
-      : address_(std::move(address)), server_(std::move(server)) {}
+  FrontPort(HostPort address, std::unique_ptr<grpc::Server> server, std::unique_ptr<FrontDoor> door)
+      : address_(std::move(address)), server_(std::move(server)), door_(std::move(door)) {}
 
   const HostPort address_;
   std::unique_ptr<grpc::Server> server_;
+  std::unique_ptr<FrontDoor> door_;
   absl::Mutex mutex_;
   absl::CondVar changed_;
   bool done_ ABSL_GUARDED_BY(mutex_) = false;  // no call is left

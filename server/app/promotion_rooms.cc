@@ -19,6 +19,7 @@ PromotionRooms::PromotionRooms(const Parts& parts)
                   .models = &parts.models,
                   .ratings = &ratings_,
                   .converter = &converter_,
+                  .clock = &parts.clock,
                   .jobs_directory = parts.jobs_directory,
                   .directory = parts.transfers_directory}),
       room_{promotion_, ratings_, parts.threads},

@@ -18,6 +18,7 @@
 #include "server/admission/admission.h"
 #include "server/admission/controls.h"
 #include "server/admission/generate_admission.h"
+#include "server/app/call_threads.h"
 #include "server/app/certificates.h"
 #include "server/app/config_values.h"
 #include "server/app/dataset_rooms.h"
@@ -53,9 +54,9 @@
 #include "server/rpc/training_service.h"
 #include "server/rpc/transfer_probe.h"
 #include "server/store/data_directory.h"
+#include "server/store/disk_room.h"
 #include "server/store/sqlite/sqlite_store.h"
 #include "server/transfer/model_transfer.h"
-#include "server/transfer/transfer_threads.h"
 
 namespace atelier::server {
 namespace {
@@ -63,9 +64,6 @@ namespace {
 // How long idle workers get between SIGTERM and SIGKILL, and calls under way to hear their answer.
 constexpr absl::Duration kWorkerStopGrace = absl::Seconds(5);
 constexpr absl::Duration kLastAnswers = absl::Seconds(2);
-// Models that may be imported and exported at a time; each has a thread and may have a process.
-// Likewise calls for jobs' files.
-constexpr int kMaxTransfers = 4;
 
 std::string HostName() {
   std::array<char, 256> name{};
@@ -86,8 +84,7 @@ class App final : public ServerApp {
         queue_(LimitsOf(options.config), clock_, queue_probe_),
         dispatcher_(queue_, clock_, dispatch_probe_),
         supervisor_({}, clock_),
-        transfer_threads_(kMaxTransfers, clock_),
-        artifact_threads_(kMaxTransfers, clock_, "calls for artifacts are answered") {}
+        call_threads_(clock_) {}
 
   ~App() override { TakeApart(absl::ZeroDuration()); }
 
@@ -121,16 +118,15 @@ class App final : public ServerApp {
     const absl::Time until = clock_.Now() + timeout;
     health_->RefuseWork();
     front_->BeginShutdown();
-    transfer_threads_.Close();
-    artifact_threads_.Close();
+    call_threads_.Close();
     model_manager_->Stop();
     jobs_->Drain(timeout);
     if (!queue_.AwaitEmpty(until)) {
       spdlog::warn("requests are left at the end of the drain timeout");
       queue_.FailAll(absl::UnavailableError("The server is stopping. Try another one, or later."));
     }
-    if (!transfer_threads_.AwaitIdle(until) || !artifact_threads_.AwaitIdle(until)) {
-      spdlog::warn("files are still received or sent at the end of the drain timeout");
+    if (!call_threads_.AwaitIdle(until) || !desk_->answers().AwaitNone(until)) {
+      spdlog::warn("files or answers are still on their way at the end of the drain timeout");
     }
     front_->FinishShutdown(clock_.Now() + kLastAnswers);
     TakeApart(kWorkerStopGrace);
@@ -140,6 +136,7 @@ class App final : public ServerApp {
   absl::Status OpenStore() {
     ATELIER_RETURN_IF_ERROR(CheckShippedModels(options_));
     ATELIER_ASSIGN_OR_RETURN(data_, store::DataDirectory::Open(options_.data_dir));
+    disk_room_ = std::make_unique<DiskRoom>(data_->path());
     ATELIER_ASSIGN_OR_RETURN(store_, store::SqliteStore::Open({.path = data_->database()}));
     ATELIER_ASSIGN_OR_RETURN(datasets_,
                              DatasetCatalog::Create({.named = {options_.config.datasets().begin(),
@@ -155,20 +152,26 @@ class App final : public ServerApp {
                                                    .store = *store_,
                                                    .catalog = *datasets_,
                                                    .supervisor = supervisor_,
-                                                   .threads = transfer_threads_,
+                                                   .threads = call_threads_.transfers,
+                                                   .readers = call_threads_.readers,
                                                    .metrics = *metrics_,
+                                                   .room = *disk_room_,
                                                    .clock = clock_,
                                                    .worker_program = options_.worker_program,
                                                    .datasets_directory = data_->datasets()}));
-    ATELIER_ASSIGN_OR_RETURN(jobs_,
-                             JobManager::Create({.store = store_.get(),
-                                                 .datasets = datasets_.get(),
-                                                 .sets = &dataset_rooms_->keeper(),
-                                                 .models = models_.get(),
-                                                 .probe = &job_probe_,
-                                                 .clock = &clock_,
-                                                 .jobs_directory = data_->jobs(),
-                                                 .trainer_device = options_.trainer_device}));
+    const v1::JobSettings& settings = options_.config.jobs();
+    ATELIER_ASSIGN_OR_RETURN(
+        jobs_, JobManager::Create({.store = store_.get(),
+                                   .datasets = datasets_.get(),
+                                   .sets = &dataset_rooms_->keeper(),
+                                   .models = models_.get(),
+                                   .probe = &job_probe_,
+                                   .clock = &clock_,
+                                   .jobs_directory = data_->jobs(),
+                                   .trainer_device = options_.trainer_device,
+                                   .keep_finished = settings.keep_finished(),
+                                   .max_watches = settings.max_watches(),
+                                   .client_max_watches = settings.client_max_watches()}));
     return absl::OkStatus();
   }
 
@@ -188,24 +191,25 @@ class App final : public ServerApp {
         .model_memory_bytes = options_.config.model_memory_mib() << 20U};
     local_workers_ = std::make_unique<LocalWorkers>(worker_program_, supervisor_);
     local_trainers_ = std::make_unique<LocalTrainers>(worker_program_, supervisor_, *jobs_);
-    remote_trainers_ = std::make_unique<RemoteTrainers>(*jobs_);
+    remote_trainers_ = std::make_unique<RemoteTrainers>(*jobs_, clock_);
     trainers_ = std::make_unique<TrainerPool>(
         TrainerPool::Options{.local_places = options_.config.trainers().count(),
                              .listens = options_.config.has_worker_listen()},
         *local_trainers_, *remote_trainers_);
     converter_ = std::make_unique<LocalConverter>(
         LocalConverter::Options{.program = worker_program_.path}, supervisor_, clock_);
-    ATELIER_ASSIGN_OR_RETURN(
-        transfer_, ModelTransfer::Create({.models = models_.get(),
-                                          .converter = converter_.get(),
-                                          .directory = data_->transfers(),
-                                          .max_import_bytes = options_.max_import_bytes}));
+    ATELIER_ASSIGN_OR_RETURN(transfer_,
+                             ModelTransfer::Create({.models = models_.get(),
+                                                    .converter = converter_.get(),
+                                                    .directory = data_->transfers(),
+                                                    .max_import_bytes = options_.max_import_bytes,
+                                                    .room = disk_room_.get()}));
     promotion_rooms_ = std::make_unique<PromotionRooms>(
         PromotionRooms::Parts{.store = *store_,
                               .datasets = *datasets_,
                               .models = *models_,
                               .supervisor = supervisor_,
-                              .threads = transfer_threads_,
+                              .threads = call_threads_.transfers,
                               .clock = clock_,
                               .worker_program = worker_program_.path,
                               .jobs_directory = data_->jobs(),
@@ -279,10 +283,12 @@ class App final : public ServerApp {
                              .identity = options_.config.identity_model(),
                              .ready = [this] { return serving_.load(); }});
     training_service_ = std::make_unique<TrainingService>(
-        *jobs_, ArtifactRoom{data_->jobs(), artifact_threads_}, &promotion_rooms_->room());
+        *jobs_, ArtifactRoom{data_->jobs(), call_threads_.artifacts}, call_threads_.readers,
+        &promotion_rooms_->room());
     model_service_ = std::make_unique<ModelService>(
         *models_, *model_loader_, *model_manager_,
-        TransferRoom{*transfer_, transfer_threads_, transfer_probe_}, &promotion_rooms_->room());
+        TransferRoom{*transfer_, call_threads_.transfers, transfer_probe_}, call_threads_.readers,
+        &promotion_rooms_->room());
     ATELIER_ASSIGN_OR_RETURN(
         front_, FrontPort::Create(
                     options_.config.listen(),
@@ -340,6 +346,7 @@ class App final : public ServerApp {
   Supervisor supervisor_;
 
   std::unique_ptr<store::DataDirectory> data_;
+  std::unique_ptr<DiskRoom> disk_room_;
   std::unique_ptr<store::SqliteStore> store_;
   std::unique_ptr<DatasetCatalog> datasets_;
   std::unique_ptr<ModelCatalog> models_;
@@ -360,8 +367,7 @@ class App final : public ServerApp {
 
   std::unique_ptr<ModelTransfer> transfer_;
   std::unique_ptr<PromotionRooms> promotion_rooms_;
-  TransferThreads transfer_threads_;
-  TransferThreads artifact_threads_;
+  CallThreads call_threads_;
   std::unique_ptr<ModelStatisticsTable> statistics_;
   std::unique_ptr<WorkDesk> desk_;
   std::unique_ptr<Admission> admission_;

@@ -24,7 +24,9 @@ namespace fs = std::filesystem;
 constexpr std::uint64_t kMaxFileBytes = 1U << 20U;
 constexpr double kMaxWaiting = 100000;
 constexpr double kMaxDatasets = 100000;
+constexpr double kMaxKeptJobs = 1000000;
 constexpr double kMaxDatasetMib = 1073741824;
+constexpr double kMaxAnswerTimeout = 3600;  // seconds
 constexpr int kMaxWarmupSizes = 8;
 
 // One value: OK when it is not set, or from `low` to `high`.
@@ -70,8 +72,10 @@ absl::Status CheckLimits(const v1::QueueLimits& limits) {
                                   limits.model_max_mib(), 1, kMaxMib));
   ATELIER_RETURN_IF_ERROR(InRange("limits.client_max_waiting", limits.has_client_max_waiting(),
                                   limits.client_max_waiting(), 1, kMaxWaiting));
-  return InRange("limits.client_max_mib", limits.has_client_max_mib(), limits.client_max_mib(), 1,
-                 kMaxMib);
+  ATELIER_RETURN_IF_ERROR(InRange("limits.client_max_mib", limits.has_client_max_mib(),
+                                  limits.client_max_mib(), 1, kMaxMib));
+  return InRange("limits.answer_timeout_s", limits.has_answer_timeout_s(),
+                 limits.answer_timeout_s(), 1, kMaxAnswerTimeout);
 }
 
 absl::Status CheckTrainers(const v1::TrainerSettings& trainers) {
@@ -83,6 +87,15 @@ absl::Status CheckTrainers(const v1::TrainerSettings& trainers) {
   }
   return InRange("trainers.threads", trainers.has_threads(), trainers.threads(), 0,
                  kMaxTrainerThreads);
+}
+
+absl::Status CheckJobs(const v1::JobSettings& jobs) {
+  ATELIER_RETURN_IF_ERROR(InRange("jobs.keep_finished", jobs.has_keep_finished(),
+                                  jobs.keep_finished(), 0, kMaxKeptJobs));
+  ATELIER_RETURN_IF_ERROR(
+      InRange("jobs.max_watches", jobs.has_max_watches(), jobs.max_watches(), 1, kMaxWaiting));
+  return InRange("jobs.client_max_watches", jobs.has_client_max_watches(),
+                 jobs.client_max_watches(), 1, kMaxWaiting);
 }
 
 absl::Status CheckAddresses(const v1::ServerConfig& config) {
@@ -201,6 +214,7 @@ v1::ServerConfig Defaults() {
   config.set_worker_grace_s(30);
   config.mutable_limits()->set_max_waiting(256);
   config.mutable_limits()->set_max_mib(256);
+  config.mutable_limits()->set_answer_timeout_s(60);
   config.mutable_batching()->set_max_size(8);
   config.mutable_batching()->set_max_delay_ms(0);
   config.mutable_response_cache()->set_max_mib(0);
@@ -214,6 +228,9 @@ v1::ServerConfig Defaults() {
   config.mutable_dataset_limits()->set_max_pictures(kMaxSetPictures);
   config.mutable_dataset_limits()->set_max_set_mib(51200);
   config.mutable_dataset_limits()->set_max_total_mib(204800);
+  config.mutable_jobs()->set_keep_finished(0);
+  config.mutable_jobs()->set_max_watches(1000);
+  config.mutable_jobs()->set_client_max_watches(200);
   config.set_identity_model(false);
   config.set_log_level("info");
   return config;
@@ -261,6 +278,7 @@ absl::Status CheckConfig(const v1::ServerConfig& config) {
                                   static_cast<double>(config.model_memory_mib()), 16, kMaxMib));
   ATELIER_RETURN_IF_ERROR(CheckTrainers(config.trainers()));
   ATELIER_RETURN_IF_ERROR(CheckDatasetLimits(config.dataset_limits()));
+  ATELIER_RETURN_IF_ERROR(CheckJobs(config.jobs()));
   return CheckLogLevel(config);
 }
 

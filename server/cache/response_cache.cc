@@ -1,53 +1,41 @@
 #include "server/cache/response_cache.h"
 
+#include <algorithm>
 #include <iterator>
+#include <string>
+#include <tuple>
 #include <utility>
-
-#include <string_view>
-
-#include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
-#include "common/sha256.h"
+#include <variant>
 
 namespace atelier::server {
 namespace {
 
-// What an entry costs besides its strings' bytes: list node, table slot, outcome.
-constexpr std::uint64_t kEntryBytes = 512;
+// What an entry costs besides its pictures' bytes: list node, table slot, the fields of work and
+// outcome with their texts.
+constexpr std::uint64_t kEntryBytes = 2048;
 
-std::uint64_t CostOf(const std::string& key, const StylizeOutcome& outcome) {
-  std::uint64_t bytes = kEntryBytes + 2 * key.size() + outcome.image.size();
+std::uint64_t CostOf(const Work& work, const StylizeOutcome& outcome) {
+  std::uint64_t bytes = kEntryBytes + BytesOf(work) + outcome.image.size();
   for (const std::string& warning : outcome.warnings) {
     bytes += sizeof(std::string) + warning.size();
   }
   return bytes;
 }
 
-// Every part with its length before it, so that no two lists of parts make the same text.
-void Add(Sha256& hash, std::string_view part) {
-  hash.Add(absl::StrCat(part.size(), ":"));
-  hash.Add(part);
+bool SameShare(const StyleShare& a, const StyleShare& b) {
+  return a.label == b.label && a.weight == b.weight;
 }
 
 }  // namespace
 
-std::string CacheKey(const StylizeWork& work) {
-  Sha256 hash;
-  Add(hash, work.image);
-  Add(hash, work.style_image);
-  Add(hash, work.model.name);
-  Add(hash, work.model.weights_sha256);
-  // Hexadecimal floats are exact.
-  Add(hash, absl::StrFormat("%d %d %d %d %a %d %d %d %d %d %d", work.model.version,
-                            static_cast<int>(work.layout), work.width, work.height, work.strength,
-                            work.preserve_color, work.size,
-                            work.format.has_value() ? static_cast<int>(*work.format) : -1,
-                            work.quality, static_cast<int>(work.precision), work.deterministic));
-  for (const StyleShare& share : work.mix) {
-    Add(hash, share.label);
-    Add(hash, absl::StrFormat("%a", share.weight));
-  }
-  return hash.Hex();
+bool SameRequest(const StylizeWork& a, const StylizeWork& b) {
+  const auto controls = [](const StylizeWork& work) {
+    return std::tie(work.model.version, work.layout, work.width, work.height, work.strength,
+                    work.preserve_color, work.size, work.format, work.quality, work.precision,
+                    work.deterministic, work.model.name, work.model.weights_sha256);
+  };
+  return controls(a) == controls(b) && std::ranges::equal(a.mix, b.mix, SameShare) &&
+         a.style_image == b.style_image && a.image == b.image;
 }
 
 ResponseCache::ResponseCache(prometheus::Registry& registry)
@@ -61,11 +49,13 @@ ResponseCache::ResponseCache(prometheus::Registry& registry)
                   .Help("Requests that the response cache had no answer to while it was on.")
                   .Register(registry)
                   .Add({})),
-      kept_bytes_(prometheus::BuildGauge()
-                      .Name("atelier_response_cache_bytes")
-                      .Help("Memory that the answers in the response cache take.")
-                      .Register(registry)
-                      .Add({})) {}
+      kept_bytes_(
+          prometheus::BuildGauge()
+              .Name("atelier_response_cache_bytes")
+              .Help("Memory that the response cache takes: answers, and the pictures they are "
+                    "of.")
+              .Register(registry)
+              .Add({})) {}
 
 void ResponseCache::SetMaxBytes(std::uint64_t bytes) {
   const absl::MutexLock lock(&mutex_);
@@ -73,34 +63,42 @@ void ResponseCache::SetMaxBytes(std::uint64_t bytes) {
   Shrink();
 }
 
-std::optional<StylizeOutcome> ResponseCache::Find(const std::string& key) {
+std::optional<StylizeOutcome> ResponseCache::Find(std::uint64_t fingerprint,
+                                                  const StylizeWork& work) {
+  std::shared_ptr<const Work> kept;
   std::shared_ptr<const StylizeOutcome> outcome;
   {
     const absl::MutexLock lock(&mutex_);
-    const auto place = places_.find(key);
-    if (place == places_.end()) {
-      misses_.Increment();
-      return std::nullopt;
+    if (const auto place = places_.find(fingerprint); place != places_.end()) {
+      entries_.splice(entries_.begin(), entries_, place->second);
+      kept = place->second->work;
+      outcome = place->second->outcome;
     }
-    entries_.splice(entries_.begin(), entries_, place->second);
-    outcome = place->second->outcome;
-    hits_.Increment();
   }
+  if (kept == nullptr || !SameRequest(std::get<StylizeWork>(*kept), work)) {
+    misses_.Increment();
+    return std::nullopt;
+  }
+  hits_.Increment();
   return *outcome;
 }
 
-void ResponseCache::Keep(const std::string& key, const StylizeOutcome& outcome) {
-  const std::uint64_t cost = CostOf(key, outcome);
+void ResponseCache::Keep(std::uint64_t fingerprint, std::shared_ptr<const Work> work,
+                         const StylizeOutcome& outcome) {
+  const std::uint64_t cost = CostOf(*work, outcome);
   if (cost > max_bytes_.load(std::memory_order_relaxed)) {
     return;
   }
   auto copy = std::make_shared<const StylizeOutcome>(outcome);
   const absl::MutexLock lock(&mutex_);
-  if (const auto place = places_.find(key); place != places_.end()) {
+  if (const auto place = places_.find(fingerprint); place != places_.end()) {
     Drop(place->second);
   }
-  entries_.push_front({.key = key, .outcome = std::move(copy), .bytes = cost});
-  places_.emplace(key, entries_.begin());
+  entries_.push_front({.fingerprint = fingerprint,
+                       .work = std::move(work),
+                       .outcome = std::move(copy),
+                       .bytes = cost});
+  places_.emplace(fingerprint, entries_.begin());
   bytes_ += cost;
   Shrink();
 }
@@ -112,7 +110,7 @@ std::uint64_t ResponseCache::bytes() const {
 
 void ResponseCache::Drop(Entries::iterator entry) {
   bytes_ -= entry->bytes;
-  places_.erase(entry->key);
+  places_.erase(entry->fingerprint);
   entries_.erase(entry);
 }
 

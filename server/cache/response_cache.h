@@ -1,6 +1,6 @@
 // Answers to stylize requests, kept for the same request coming again: bounded by bytes, the least
-// recently used first to go. Only what is determined by its key belongs here: a stylize request is
-// a pure function of picture, model and controls.
+// recently used first to go. Only what is determined by its request belongs here: a stylized
+// picture is a pure function of picture, model and controls.
 #pragma once
 
 #include <atomic>
@@ -8,7 +8,6 @@
 #include <list>
 #include <memory>
 #include <optional>
-#include <string>
 #include <unordered_map>
 
 #include "absl/base/thread_annotations.h"
@@ -17,12 +16,13 @@
 #include "prometheus/gauge.h"
 #include "prometheus/registry.h"
 #include "server/queue/stylize_work.h"
+#include "server/queue/work.h"
 
 namespace atelier::server {
 
-// SHA-256 over everything that decides the answer: the picture's bytes, the version and its
-// weights, and every control; in hexadecimal.
-std::string CacheKey(const StylizeWork& work);
+// Whether everything that decides the answer is the same: the pictures' bytes, the version and its
+// weights, and every control.
+bool SameRequest(const StylizeWork& a, const StylizeWork& b);
 
 // Thread-safe, never blocks.
 class ResponseCache {
@@ -31,25 +31,30 @@ class ResponseCache {
   // outlives the cache. Off until SetMaxBytes says otherwise.
   explicit ResponseCache(prometheus::Registry& registry);
 
-  // What all answers may take together, with what it costs to keep them; 0 turns the cache off.
-  // Holds at once.
+  // What all answers may take together, with the pictures that they were made of; 0 turns the cache
+  // off. Holds at once.
   void SetMaxBytes(std::uint64_t bytes) ABSL_LOCKS_EXCLUDED(mutex_);
-  // Whether it is worth the time to make a key.
   bool enabled() const { return max_bytes_.load(std::memory_order_relaxed) > 0; }
 
-  // The answer kept under `key`, and a hit; nullopt is a miss.
-  std::optional<StylizeOutcome> Find(const std::string& key) ABSL_LOCKS_EXCLUDED(mutex_);
+  // The answer that was kept to the same request, and a hit; nullopt is a miss. `fingerprint` is
+  // the work's hash (FingerprintOf): what it finds is compared byte by byte, so that nobody is
+  // given another's picture, and no digest has to be made of every picture that comes.
+  std::optional<StylizeOutcome> Find(std::uint64_t fingerprint, const StylizeWork& work)
+      ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // Keeps a copy, instead of the one that was kept under this key. One that is larger than the
-  // cache is not kept.
-  void Keep(const std::string& key, const StylizeOutcome& outcome) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Keeps a copy, and the work, which must be a StylizeWork, instead of what was kept under this
+  // fingerprint. What is larger than the cache is not kept.
+  void Keep(std::uint64_t fingerprint, std::shared_ptr<const Work> work,
+            const StylizeOutcome& outcome) ABSL_LOCKS_EXCLUDED(mutex_);
 
   std::uint64_t bytes() const ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
   struct Entry {
-    std::string key;
-    std::shared_ptr<const StylizeOutcome> outcome;  // shared: copied without the lock
+    std::uint64_t fingerprint = 0;
+    // Shared: compared and copied without the lock.
+    std::shared_ptr<const Work> work;
+    std::shared_ptr<const StylizeOutcome> outcome;
     std::uint64_t bytes = 0;
   };
   using Entries = std::list<Entry>;
@@ -64,7 +69,7 @@ class ResponseCache {
 
   mutable absl::Mutex mutex_;
   Entries entries_ ABSL_GUARDED_BY(mutex_);  // the most recently used one first
-  std::unordered_map<std::string, Entries::iterator> places_ ABSL_GUARDED_BY(mutex_);
+  std::unordered_map<std::uint64_t, Entries::iterator> places_ ABSL_GUARDED_BY(mutex_);
   std::uint64_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 

@@ -243,8 +243,17 @@ void DatasetKeeper::EndChange(const std::string& name) {
 
 DatasetKeeper::Change::~Change() { keeper_.EndChange(set_.name); }
 
+std::unique_ptr<DatasetKeeper::Promise> DatasetKeeper::PromiseUpTo(std::uint64_t bytes) {
+  const absl::MutexLock lock(&names_mutex_);
+  const std::uint64_t used = std::min(UsedBytes(""), options_.limits.max_total_bytes);
+  const std::uint64_t promised = std::min(bytes, options_.limits.max_total_bytes - used);
+  promised_ += promised;
+  return std::unique_ptr<Promise>(new Promise(*this, promised));
+}
+
 absl::StatusOr<Dataset> DatasetKeeper::Change::Publish(const fs::path& made,
-                                                       const std::string& upload) {
+                                                       const std::string& upload,
+                                                       std::unique_ptr<Promise> promise) {
   DatasetFacts facts = *set_.facts;
   facts.updated = keeper_.options_.clock->Now();
   ATELIER_RETURN_IF_ERROR(WriteDatasetFacts(made, facts));
@@ -252,6 +261,7 @@ absl::StatusOr<Dataset> DatasetKeeper::Change::Publish(const fs::path& made,
   {
     const absl::MutexLock lock(&keeper_.names_mutex_);
     ATELIER_RETURN_IF_ERROR(keeper_.CheckUses(set_.name, /*begun_only=*/true));
+    promise.reset();  // nobody else can take it before the pictures do
     // What had room when the work began may not have it any more: other sets grew meanwhile.
     ATELIER_ASSIGN_OR_RETURN(const Dataset present, keeper_.catalog().Find(set_.name));
     ATELIER_RETURN_IF_ERROR(keeper_.CheckMade(made, &present, upload));
@@ -278,7 +288,7 @@ absl::StatusOr<fs::path> DatasetKeeper::Replace(const fs::path& made,
 }
 
 std::uint64_t DatasetKeeper::UsedBytes(const std::string& but_for_upload) const {
-  std::uint64_t bytes = 0;
+  std::uint64_t bytes = promised_;
   for (const Dataset& set : catalog().List()) {
     bytes += set.facts.has_value() ? set.bytes : 0;
   }

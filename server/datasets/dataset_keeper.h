@@ -2,6 +2,7 @@
 // <data-dir>/datasets with a dataset.json in it; what is hidden there is this room's own.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -21,6 +22,7 @@
 #include "common/clock.h"
 #include "server/datasets/dataset_catalog.h"
 #include "server/datasets/dataset_limits.h"
+#include "server/store/disk_room.h"
 
 namespace atelier::server {
 
@@ -40,6 +42,8 @@ class DatasetKeeper final {
     std::filesystem::path directory;          // <data-dir>/datasets; exists
     DatasetLimits limits;
     FindDatasetUses uses;
+    // Of the disk of `directory`; outlives the object. Null: nobody else takes room there.
+    DiskRoom* room = nullptr;
     Clock* clock = &SystemClock();  // outlives the object
   };
 
@@ -63,6 +67,25 @@ class DatasetKeeper final {
   // learns from it.
   absl::StatusOr<Dataset> FindChangeable(std::string_view name) const;
 
+  // Room for new pictures that is nobody else's until it is destroyed.
+  class Promise final {
+   public:
+    ~Promise() { keeper_.promised_ -= bytes_; }
+    Promise(const Promise&) = delete;
+    Promise& operator=(const Promise&) = delete;
+
+    std::uint64_t bytes() const { return bytes_; }
+
+   private:
+    friend class DatasetKeeper;
+    Promise(DatasetKeeper& keeper, std::uint64_t bytes) : keeper_(keeper), bytes_(bytes) {}
+
+    DatasetKeeper& keeper_;
+    const std::uint64_t bytes_;
+  };
+  // For `bytes`, or for as many as limits().max_total_bytes leaves.
+  std::unique_ptr<Promise> PromiseUpTo(std::uint64_t bytes) ABSL_LOCKS_EXCLUDED(names_mutex_);
+
   // The only one that changes a set until it is destroyed.
   class Change final {
    public:
@@ -74,9 +97,11 @@ class DatasetKeeper final {
     // Puts the folder `made`, on the same file system, in the set's place, in one step: whoever
     // opens a file of the set finds all of the old or all of the new ones. `upload`: the key of
     // the upload that it comes from, whose promised bytes are given up for it; empty: none.
+    // `promise`: what else was promised for it, likewise; null: nothing.
     // FAILED_PRECONDITION: a job that learns from it has begun meanwhile; LimitReached: others took
     // the room meanwhile; errors of DiskStatus.
-    absl::StatusOr<Dataset> Publish(const std::filesystem::path& made, const std::string& upload);
+    absl::StatusOr<Dataset> Publish(const std::filesystem::path& made, const std::string& upload,
+                                    std::unique_ptr<Promise> promise = nullptr);
 
    private:
     friend class DatasetKeeper;
@@ -94,15 +119,18 @@ class DatasetKeeper final {
   const DatasetCatalog& catalog() const { return *options_.catalog; }
   const DatasetLimits& limits() const { return options_.limits; }
   // What counts for limits().max_total_bytes: the pictures of all sets that were made here, and
-  // what uploads that are not done were promised, but for the upload of this key.
+  // what uploads that are not done, but for the upload of this key, and Promises were promised.
   std::uint64_t UsedBytes(const std::string& but_for_upload) const;
+  // The disk's room.
+  DiskRoom& room() { return options_.room == nullptr ? own_room_ : *options_.room; }
   // Calls `make`, which promises `bytes` to an upload by making its folder, if all sets have room
   // for them. LimitReached; errors of `make`.
   absl::Status Reserve(std::uint64_t bytes, absl::FunctionRef<absl::Status()> make)
       ABSL_LOCKS_EXCLUDED(names_mutex_);
 
  private:
-  explicit DatasetKeeper(Options options) : options_(std::move(options)) {}
+  explicit DatasetKeeper(Options options)
+      : options_(std::move(options)), own_room_(options_.directory) {}
 
   absl::Status Recover() const;
   std::filesystem::path Work() const { return options_.directory / ".work"; }
@@ -120,6 +148,8 @@ class DatasetKeeper final {
   void EndChange(const std::string& name) ABSL_LOCKS_EXCLUDED(mutex_);
 
   const Options options_;
+  DiskRoom own_room_;
+  std::atomic<std::uint64_t> promised_ = 0;
   absl::Mutex mutex_;
   // Held while sets come, change and go, and while room is promised.
   absl::Mutex names_mutex_ ABSL_ACQUIRED_BEFORE(mutex_);

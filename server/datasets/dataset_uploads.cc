@@ -1,5 +1,6 @@
 #include "server/datasets/dataset_uploads.h"
 
+#include <algorithm>
 #include <random>
 #include <system_error>
 
@@ -20,7 +21,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr absl::Duration kQuotaRetryDelay = absl::Minutes(1);
-constexpr std::uint64_t kSpareDisk = 16ULL << 20U;
+// Entries of a folder whose sizes are added up before it is imported; one with more is refused.
+constexpr std::uint64_t kMaxMeasured = 1'000'000;
 // Names have no dots, which keeps keys apart.
 constexpr char kDot = '.';
 // Folders of calls that have no upload.
@@ -142,25 +144,29 @@ absl::Status DatasetUploads::CheckRoom(const v1::UploadDatasetHeader& header,
                                                      " uploads are open already; finish or "
                                                      "delete one"));
   }
-  std::error_code error;
-  const fs::space_info space = fs::space(options_.directory, error);
-  ATELIER_RETURN_IF_ERROR(DiskStatus(error));
+  return absl::OkStatus();
+}
+
+absl::Status DatasetUploads::TakeDiskRoom(const v1::UploadDatasetHeader& header,
+                                          std::uint64_t received, Owner& owner) {
+  owner.room.reset();  // of a stream before this one
   // An archive lies there twice for a while: packed and unpacked.
-  const std::uint64_t needed = (archive ? 2 : 1) * header.bytes() + kSpareDisk;
-  if (space.available < needed) {
-    return RetryLater(kQuotaRetryDelay, absl::StrCat("The server's disk has no room for this: it "
-                                                     "needs ",
-                                                     needed >> 20U, " MiB."));
-  }
+  const std::uint64_t copies = header.kind() == v1::DATASET_UPLOAD_KIND_ARCHIVE ? 2 : 1;
+  owner.received = std::make_shared<std::atomic<std::uint64_t>>(0);
+  ATELIER_ASSIGN_OR_RETURN(
+      owner.room,
+      options_.keeper->room().Take(copies * header.bytes() - received,
+                                   [received = owner.received] { return received->load(); }));
   return absl::OkStatus();
 }
 
 absl::StatusOr<std::unique_ptr<UploadFolder>> DatasetUploads::OpenOrCreate(
-    const v1::UploadDatasetHeader& header, const std::string& key) {
+    const v1::UploadDatasetHeader& header, const std::string& key, Owner& owner) {
   ATELIER_ASSIGN_OR_RETURN(const Dataset set, options_.keeper->FindChangeable(header.dataset()));
   auto folder = UploadFolder::Open(PathOf(key));
   if (absl::IsNotFound(folder.status())) {
     ATELIER_RETURN_IF_ERROR(CheckRoom(header, set));
+    ATELIER_RETURN_IF_ERROR(TakeDiskRoom(header, /*received=*/0, owner));
     ATELIER_RETURN_IF_ERROR(options_.keeper->Reserve(header.bytes(), [&] {
       folder = UploadFolder::Create(PathOf(key), {.kind = header.kind(),
                                                   .files = header.files(),
@@ -178,6 +184,10 @@ absl::StatusOr<std::unique_ptr<UploadFolder>> DatasetUploads::OpenOrCreate(
                                     "\" has another upload \"" + header.upload_id() +
                                     "\" already; choose another id, or delete that one");
   }
+  if (!facts.done.has_value()) {
+    const std::uint64_t received = (*folder)->bytes_received() + (*folder)->part_bytes();
+    ATELIER_RETURN_IF_ERROR(TakeDiskRoom(header, std::min(received, header.bytes()), owner));
+  }
   return folder;
 }
 
@@ -194,9 +204,15 @@ absl::StatusOr<std::unique_ptr<DatasetUploads::Stream>> DatasetUploads::Begin(
   if (owner->checking) {
     return absl::AbortedError("the pictures of this upload are just being added; ask GetUpload");
   }
-  ATELIER_ASSIGN_OR_RETURN(auto folder, OpenOrCreate(header, key));
+  absl::StatusOr<std::unique_ptr<UploadFolder>> opened = OpenOrCreate(header, key, *owner);
+  if (!opened.ok()) {
+    owner->LeaveUnlessOpen();
+    return opened.status();
+  }
+  std::unique_ptr<UploadFolder> folder = *std::move(opened);
   const bool done = folder->facts().done.has_value();
   if (!done && folder->files_received() != header.first_file()) {
+    owner->LeaveUnlessOpen();
     return OutOfStep(absl::StrCat("header.first_file is ", header.first_file(),
                                   ", but the server has ", folder->files_received(),
                                   " files of this upload"));
@@ -277,6 +293,7 @@ absl::Status DatasetUploads::Remove(const std::string& key) {
   }
   ++owner->stream;  // whoever still sends is told ABORTED
   owner->open = false;
+  owner->room.reset();
   std::error_code error;
   fs::remove_all(PathOf(key), error);
   return DiskStatus(error);
@@ -316,7 +333,8 @@ absl::StatusOr<PictureGatherer::Result> DatasetUploads::Import(
                                     .from = root,
                                     .below = request.folder(),
                                     .skip_bad = request.skip_bad(),
-                                    .upload = ""},
+                                    .upload = "",
+                                    .bytes = PictureBytesIn(root / request.folder(), kMaxMeasured)},
                                    FreshWork(), stop);
 }
 

@@ -2,6 +2,7 @@
 // pictures are in the set, all or none.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -80,6 +81,16 @@ class DatasetUploads final {
     std::uint64_t stream ABSL_GUARDED_BY(mutex) = 0;  // the newest one; counts up
     bool open ABSL_GUARDED_BY(mutex) = false;         // it has not ended
     bool checking ABSL_GUARDED_BY(mutex) = false;
+    // While it is open: for what is still to come, and how much of that has come.
+    std::unique_ptr<DiskRoom::Hold> room ABSL_GUARDED_BY(mutex);
+    std::shared_ptr<std::atomic<std::uint64_t>> received ABSL_GUARDED_BY(mutex);
+
+    // For a stream that does not begin after all.
+    void LeaveUnlessOpen() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+      if (!open) {
+        room.reset();
+      }
+    }
   };
 
   explicit DatasetUploads(Options options) : options_(std::move(options)) {}
@@ -89,12 +100,15 @@ class DatasetUploads final {
   absl::StatusOr<v1::DatasetUpload> Describe(const std::string& key)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void ForgetExpired() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // But for the limit of all sets.
+  // But for the limit of all sets, and the disk.
   absl::Status CheckRoom(const v1::UploadDatasetHeader& header, const Dataset& set) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Promises it to the upload's newest stream.
+  absl::Status TakeDiskRoom(const v1::UploadDatasetHeader& header, std::uint64_t received,
+                            Owner& owner) ABSL_EXCLUSIVE_LOCKS_REQUIRED(owner.mutex);
   absl::StatusOr<std::unique_ptr<UploadFolder>> OpenOrCreate(const v1::UploadDatasetHeader& header,
-                                                             const std::string& key)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+                                                             const std::string& key, Owner& owner)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_, owner.mutex);
   std::filesystem::path FreshWork();
   absl::Status Remove(const std::string& key) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 

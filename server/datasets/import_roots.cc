@@ -4,6 +4,7 @@
 #include <system_error>
 
 #include "common/errors.h"
+#include "common/image_header.h"
 #include "common/picture_path.h"
 #include "common/status_macros.h"
 
@@ -48,6 +49,25 @@ absl::StatusOr<fs::path> FindImportRoot(const std::vector<fs::path>& roots,
   }
   return NotFoundResource("folder", folder,
                           "no import root of this server has the folder " + QuotedName(folder));
+}
+
+std::uint64_t PictureBytesIn(const fs::path& folder, std::uint64_t max_files) {
+  std::uint64_t bytes = 0;
+  std::uint64_t entries = 0;
+  std::error_code error;
+  for (fs::recursive_directory_iterator it(folder, error), end;
+       !error && it != end && entries < max_files; it.increment(error)) {
+    ++entries;
+    std::error_code gone;
+    if (it.depth() > 0) {
+      it.disable_recursion_pending();
+    }
+    if (HasPictureExtension(it->path()) && fs::is_regular_file(it->symlink_status(gone))) {
+      const std::uintmax_t size = it->file_size(gone);
+      bytes += gone ? 0 : size;
+    }
+  }
+  return bytes;
 }
 
 }  // namespace atelier::server

@@ -1,6 +1,7 @@
 // The folders of the server's machine from which clients may have data sets filled.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <string_view>
 #include <vector>
@@ -16,5 +17,9 @@ namespace atelier::server {
 // the disk.
 absl::StatusOr<std::filesystem::path> FindImportRoot(
     const std::vector<std::filesystem::path>& roots, std::string_view folder);
+
+// The size of the pictures in a folder and in its folders, one level; a guess for who promises room
+// to them. Follows no link to a folder, looks at `max_files` entries at most. Unit: bytes.
+std::uint64_t PictureBytesIn(const std::filesystem::path& folder, std::uint64_t max_files);
 
 }  // namespace atelier::server

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -35,6 +37,9 @@ class PictureGatherer final {
     std::filesystem::path below;
     bool skip_bad = false;
     std::string upload;  // its key, for DatasetKeeper::UsedBytes; empty: it is none
+    // What all its pictures come to. Set: room for so much is promised to it alone, as far as there
+    // is, and it adds no more.
+    std::optional<std::uint64_t> bytes;
   };
   struct Result {
     Dataset set;  // as it is now
@@ -53,6 +58,13 @@ class PictureGatherer final {
                                          const std::stop_token& stop);
 
  private:
+  // What was promised to one Gather.
+  struct Room {
+    std::unique_ptr<DatasetKeeper::Promise> quota;
+    std::unique_ptr<DiskRoom::Hold> disk;
+    std::uint64_t bytes = 0;  // the less of both
+  };
+  absl::StatusOr<Room> TakeRoom(const Input& input, const std::filesystem::path& work);
   absl::Status Run(const std::filesystem::path& work, PictureTask task,
                    const std::stop_token& stop);
 

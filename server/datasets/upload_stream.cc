@@ -29,6 +29,7 @@ DatasetUploads::Stream::~Stream() {
     return;
   }
   owner_->open = false;
+  owner_->room.reset();
   // From now on it waits to be continued. Not the end of the world if the disk fails: then it
   // expires a little earlier.
   if (!done_.has_value() && UploadFolder::ReadFacts(folder_->path()).has_value()) {
@@ -99,6 +100,7 @@ absl::Status DatasetUploads::Stream::Append(std::string_view chunk) {
     const absl::MutexLock lock(&owner_->mutex);
     ATELIER_RETURN_IF_ERROR(CheckOwner());
     ATELIER_RETURN_IF_ERROR(folder_->Append(chunk));
+    *owner_->received += chunk.size();
     if (folder_->part_bytes() == file_->size) {
       ended = EndFile();
     }

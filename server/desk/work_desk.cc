@@ -8,6 +8,7 @@
 #include <utility>
 #include <variant>
 
+#include "common/errors.h"
 #include "server/models/identity_model.h"
 
 namespace atelier::server {
@@ -16,6 +17,9 @@ namespace {
 // Work that is cancelled this close to its deadline was cancelled by it: the caller's clock is a
 // little ahead, by the time that the request was on its way.
 constexpr absl::Duration kDeadlineSlack = absl::Milliseconds(250);
+
+// After which whoever was refused for want of memory in a worker may try again.
+constexpr absl::Duration kRetryDelay = absl::Seconds(1);
 
 std::pair<std::string, std::uint32_t> VersionOf(const IdentityWork& /*work*/) {
   return {kIdentityModel, kIdentityVersion};
@@ -34,7 +38,8 @@ struct WorkDesk::Pending {
   std::uint32_t version = 0;
   std::string request_id;
   std::size_t pictures = 1;
-  std::string cache_key;  // empty: not to be kept
+  std::uint64_t fingerprint = 0;
+  std::shared_ptr<const Work> to_keep;  // null: its answer is not to be kept
   absl::Time deadline;
   absl::Time accepted_at;
   Done done;
@@ -49,15 +54,20 @@ void WorkDesk::Submit(RequestId id, Work work, const WorkTerms& terms, Done done
   pending->deadline = terms.deadline;
   pending->accepted_at = clock_.Now();
   pending->done = std::move(done);
+  RequestTraits traits = TraitsOf(work, terms);
+  pending->fingerprint = traits.fingerprint;
   if (AnswerFromCache(work, *pending)) {
     return;
   }
-  RequestTraits traits = TraitsOf(work, terms);
+  const bool keep = cache_.enabled() && std::holds_alternative<StylizeWork>(work);
   auto request =
       std::make_unique<Request>(id, std::move(work), std::move(traits), terms.deadline,
                                 [this, pending](absl::StatusOr<Outcome> outcome) {
                                   Finish(*pending, std::move(outcome), WorkAnswer::From::kWorker);
                                 });
+  if (keep) {
+    pending->to_keep = request->work();
+  }
   if (absl::Status status = queue_.Enqueue(request); !status.ok()) {
     Finish(*pending, std::move(status), WorkAnswer::From::kRefusal);
   }
@@ -68,8 +78,7 @@ bool WorkDesk::AnswerFromCache(const Work& work, Pending& pending) {
   if (stylize == nullptr || !cache_.enabled()) {
     return false;
   }
-  pending.cache_key = CacheKey(*stylize);
-  std::optional<StylizeOutcome> kept = cache_.Find(pending.cache_key);
+  std::optional<StylizeOutcome> kept = cache_.Find(pending.fingerprint, *stylize);
   if (!kept.has_value()) {
     statistics_.CacheMissed(pending.name, pending.version, clock_.Now() - pending.accepted_at);
     return false;
@@ -80,12 +89,19 @@ bool WorkDesk::AnswerFromCache(const Work& work, Pending& pending) {
 
 void WorkDesk::Finish(Pending& pending, absl::StatusOr<Outcome> outcome, WorkAnswer::From from) {
   const absl::Time now = clock_.Now();
+  if (absl::IsResourceExhausted(outcome.status()) && !RetryDelayOf(outcome.status()).has_value()) {
+    // A worker that has no memory, which tells no delay: clients try this code again as they are
+    // told, or at once.
+    outcome = RetryLater(kRetryDelay, std::string(outcome.status().message()));
+  }
   WorkAnswer answer{
       .outcome = std::move(outcome), .from = from, .total = now - pending.accepted_at};
   Record(pending, answer, now);
-  if (answer.outcome.ok() && from == WorkAnswer::From::kWorker && !pending.cache_key.empty()) {
-    cache_.Keep(pending.cache_key, std::get<StylizeOutcome>(*answer.outcome));
+  if (answer.outcome.ok() && from == WorkAnswer::From::kWorker && pending.to_keep != nullptr) {
+    cache_.Keep(pending.fingerprint, std::move(pending.to_keep),
+                std::get<StylizeOutcome>(*answer.outcome));
   }
+  pending.to_keep.reset();
   std::move(pending.done)(std::move(answer));
 }
 

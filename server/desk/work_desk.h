@@ -10,6 +10,7 @@
 #include "absl/time/time.h"
 #include "common/clock.h"
 #include "server/cache/response_cache.h"
+#include "server/desk/open_answers.h"
 #include "server/desk/work_traits.h"
 #include "server/feedback/recent_requests.h"
 #include "server/models/model_statistics.h"
@@ -37,7 +38,12 @@ class WorkDesk {
   // which request; may be null.
   WorkDesk(RequestQueue& queue, ResponseCache& cache, ModelStatisticsTable& statistics,
            Clock& clock, RecentRequests* recent = nullptr)
-      : queue_(queue), cache_(cache), statistics_(statistics), clock_(clock), recent_(recent) {}
+      : queue_(queue),
+        cache_(cache),
+        statistics_(statistics),
+        clock_(clock),
+        recent_(recent),
+        answers_(queue, clock) {}
 
   // Called once, on any thread, also before Submit returns. Must not block.
   using Done = absl::AnyInvocable<void(WorkAnswer) &&>;
@@ -52,6 +58,10 @@ class WorkDesk {
   // cancel meanwhile asks once more after Submit.
   void Cancel(RequestId id) { queue_.Cancel(id); }
 
+  // What becomes of answers after `Done`: whoever submits opens one before, and ends it when
+  // nothing of the answer is left to send.
+  OpenAnswers& answers() { return answers_; }
+
  private:
   struct Pending;
 
@@ -64,6 +74,7 @@ class WorkDesk {
   ModelStatisticsTable& statistics_;
   Clock& clock_;
   RecentRequests* const recent_;
+  OpenAnswers answers_;
 };
 
 }  // namespace atelier::server

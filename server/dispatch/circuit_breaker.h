@@ -6,7 +6,9 @@
 //                                             └───────(a trial fails)──────┘
 //
 // The backoff is 1 s, doubled by each trial that fails, up to 60 s. One request that fails again
-// and again counts once, so that a single picture cannot take a worker away from everybody.
+// and again counts once, so that a single picture cannot take a worker away from everybody; nor can
+// a single model: what failed at requests counts only while no model works there, that is while
+// none was computed well within the minute and has not failed since.
 #pragma once
 
 #include <cstdint>
@@ -36,8 +38,13 @@ class CircuitBreaker {
   absl::Time open_until() const { return open_until_; }
 
   // The worker was lost, or failed at a request. `cause`: the request's fingerprint; 0: not known.
+  // `model`: which one failed; empty: it was no model's fault, which counts in any case.
   // Has no effect while open: these are the remains of what led there.
-  void Failed(std::uint64_t cause, absl::Time now);
+  void Failed(std::uint64_t cause, absl::Time now, const std::string& model = "");
+  // Opens now, or opens longer, whatever was before.
+  void Trip(absl::Time now);
+  // A request of this model was done well.
+  void Worked(const std::string& model, absl::Time now);
   // A trial, that is a request given to it while half open, succeeded.
   void Succeeded();
 
@@ -48,12 +55,14 @@ class CircuitBreaker {
   struct Failure {
     absl::Time at;
     std::uint64_t cause = 0;
+    std::string model;
   };
 
-  void ForgetFailures(absl::Time now);
+  void ForgetOld(absl::Time now);
 
   const Options options_;
-  std::deque<Failure> failures_;  // while closed, the oldest first
+  std::deque<Failure> failures_;              // while closed, the oldest first
+  std::map<std::string, absl::Time> worked_;  // models that did not fail since
   absl::Time open_until_ = absl::InfinitePast();
   absl::Duration backoff_ = absl::ZeroDuration();  // of the present opening
 };
@@ -72,8 +81,12 @@ class BreakerTable {
   // These are about connected workers.
   BreakerState state(const std::string& worker, absl::Time now) const;
   void BeginTrial(const std::string& worker);
-  void Failed(const std::string& worker, std::uint64_t cause, absl::Time now);
+  void Failed(const std::string& worker, std::uint64_t cause, absl::Time now,
+              const std::string& model = "");
+  void Worked(const std::string& worker, const std::string& model, absl::Time now);
   void Succeeded(const std::string& worker);
+  // When it is half open; InfinitePast while it is closed.
+  absl::Time OpenUntil(const std::string& worker) const;
 
   // The earliest moment after `after` at which a worker may be tried again; InfiniteFuture: none.
   absl::Time NextTrial(absl::Time after) const;

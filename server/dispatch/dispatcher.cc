@@ -5,6 +5,7 @@
 
 #include "common/check.h"
 #include "common/status_macros.h"
+#include "server/queue/load_failure.h"
 
 namespace atelier::server {
 
@@ -17,6 +18,8 @@ Dispatcher::Dispatcher(RequestQueue& queue, Clock& clock, DispatchProbe& probe,
       absent_since_(clock.Now()),
       waker_([this] { WakeLoop(); }) {
   queue_.SetListener(this);
+  const absl::MutexLock lock(&mutex_);
+  TellOutage(absent_since_);
 }
 
 Dispatcher::~Dispatcher() {
@@ -37,11 +40,14 @@ void Dispatcher::AddWorker(WorkerId id, std::uint32_t slots, std::shared_ptr<Wor
   worker.port = std::move(port);
   worker.name = std::move(name);
   worker.slots = slots;
-  breakers_.Connected(worker.name, clock_.Now());
+  const absl::Time now = clock_.Now();
+  breakers_.Connected(worker.name, now);
   const bool inserted = workers_.emplace(id, std::move(worker)).second;
   ATELIER_CHECK(inserted);
   TellSlots();
-  changed_.SignalAll();  // it may have come back with an open breaker
+  TellOutage(now);
+  queue_.UnblockModels();  // it may load what others cannot
+  changed_.SignalAll();    // it may have come back with an open breaker
 }
 
 void Dispatcher::TellSlots() {
@@ -60,6 +66,9 @@ void Dispatcher::OnModelState(WorkerId id, const std::string& weights_sha256, bo
   }
   if (loaded) {
     worker->second.loaded.insert(weights_sha256);
+    for (const std::string& model : worker->second.faults.Loaded(weights_sha256)) {
+      queue_.UnblockModel(model);
+    }
   } else {
     worker->second.loaded.erase(weights_sha256);
   }
@@ -90,6 +99,7 @@ absl::Status Dispatcher::Grant(ServingWorker& worker, std::uint32_t tasks) {
 absl::Status Dispatcher::OnResult(WorkerId id, RequestId task, absl::StatusOr<Outcome> outcome,
                                   std::uint32_t credit) {
   bool wanted = true;
+  bool declined = absl::IsUnavailable(outcome.status()) || absl::IsCancelled(outcome.status());
   {
     absl::MutexLock lock(&mutex_);
     auto found = workers_.find(id);
@@ -98,9 +108,10 @@ absl::Status Dispatcher::OnResult(WorkerId id, RequestId task, absl::StatusOr<Ou
     }
     ServingWorker& worker = found->second;
     ATELIER_RETURN_IF_ERROR(Grant(worker, credit));
+    ServingWorker::Cause cause;
     if (auto gone = worker.abandoned.extract(task)) {
       wanted = false;
-      TaskEnded(worker, gone.mapped(), outcome.status());
+      cause = std::move(gone.mapped());
     } else {
       const auto held = worker.in_work.find(task);
       if (held == worker.in_work.end()) {
@@ -115,33 +126,92 @@ absl::Status Dispatcher::OnResult(WorkerId id, RequestId task, absl::StatusOr<Ou
         const std::size_t pictures = PicturesOf(*held->second.work);
         probe_.Done(std::max<std::size_t>(FactsOf(*outcome).batch_size, pictures));
       }
-      const std::uint64_t fingerprint = held->second.fingerprint;
+      cause = std::move(held->second.cause);
       worker.in_work.erase(held);
-      TaskEnded(worker, fingerprint, outcome.status());
     }
+    TaskEnded(worker, cause, outcome.status());
+    declined = declined ||
+               (IsLoadFailure(outcome.status()) && WorkerFor(cause.model, clock_.Now()) != nullptr);
   }
-  if (wanted && (absl::IsUnavailable(outcome.status()) || absl::IsCancelled(outcome.status()))) {
-    queue_.Requeue(task, RequestQueue::Loss::kDeclined);
-  } else if (wanted) {
-    queue_.Complete(task, std::move(outcome));
+  if (wanted) {
+    Conclude(task, std::move(outcome), declined);
   }
+  queue_.RefuseHopeless();
   Pump();
   return absl::OkStatus();
 }
 
-void Dispatcher::TaskEnded(ServingWorker& worker, std::uint64_t fingerprint,
+void Dispatcher::Conclude(RequestId task, absl::StatusOr<Outcome> outcome, bool declined) {
+  if (declined) {
+    queue_.Requeue(task, RequestQueue::Loss::kDeclined);
+  } else {
+    queue_.Complete(task, std::move(outcome));
+  }
+}
+
+void Dispatcher::TaskEnded(ServingWorker& worker, const ServingWorker::Cause& cause,
                            const absl::Status& status) {
-  if (absl::IsInternal(status)) {
-    breakers_.Failed(worker.name, fingerprint, clock_.Now());
+  const absl::Time now = clock_.Now();
+  if (IsLoadFailure(status)) {
+    worker.faults.LoadFailed(cause.model, cause.weights, now);
+    TellBlocked(cause.model, status, now);
+  } else if (absl::IsInternal(status)) {
+    worker.faults.Failed(cause.model, cause.fingerprint, now);
+    breakers_.Failed(worker.name, cause.fingerprint, now, cause.model);
+    TellOutage(now);
     changed_.SignalAll();
-  } else if (worker.trial && (status.ok() || absl::IsInvalidArgument(status))) {
+  } else if (status.ok()) {
+    breakers_.Worked(worker.name, cause.model, now);
+    if (worker.faults.Worked(cause.model)) {
+      queue_.UnblockModel(cause.model);
+    }
+  }
+  if (worker.trial && (status.ok() || absl::IsInvalidArgument(status))) {
     // A picture that it can tell to be bad shows that it works; other errors tell neither way.
     breakers_.Succeeded(worker.name);
+    TellOutage(now);
   }
   if (worker.idle()) {
     worker.exclusive = false;
     worker.trial = false;
   }
+}
+
+ServingWorker* Dispatcher::WorkerFor(const std::string& model, absl::Time now) {
+  ServingWorker* best = nullptr;
+  for (auto& [id, worker] : workers_) {
+    if (worker.faults.Avoids(model, now) ||
+        breakers_.state(worker.name, now) != BreakerState::kClosed) {
+      continue;
+    }
+    if (!worker.reserved.has_value()) {
+      return &worker;
+    }
+    best = &worker;
+  }
+  return best;
+}
+
+void Dispatcher::TellBlocked(const std::string& model, const absl::Status& why, absl::Time now) {
+  absl::Time until = absl::InfiniteFuture();
+  for (const auto& [id, worker] : workers_) {
+    until = std::min(until, worker.faults.NoLoadBefore(model, now));
+  }
+  if (until > now) {
+    queue_.BlockModel(model, why, until);
+  }
+}
+
+void Dispatcher::TellOutage(absl::Time now) {
+  if (workers_.empty()) {
+    return queue_.SetNoWorker(Outages::NoWorker{.from = absent_since_ + kWorkerGrace});
+  }
+  absl::Time until = absl::InfiniteFuture();
+  for (const auto& [id, worker] : workers_) {
+    until = std::min(until, breakers_.OpenUntil(worker.name));
+  }
+  // In the past where a breaker is closed or half open.
+  queue_.SetNoWorker(until > now ? std::optional(Outages::NoWorker{.until = until}) : std::nullopt);
 }
 
 void Dispatcher::RemoveWorker(WorkerId id, WorkerEnd end) {
@@ -163,16 +233,18 @@ void Dispatcher::RemoveWorker(WorkerId id, WorkerEnd end) {
     if (workers_.empty()) {
       absent_since_ = now;
     }
+    TellOutage(now);
   }
   HandBack(worker, end);
+  queue_.RefuseHopeless();
   Pump();
 }
 
 void Dispatcher::HandBack(const ServingWorker& worker, WorkerEnd end) {
   const bool lost = end == WorkerEnd::kLost;
   if (lost && worker.tasks() == 1) {
-    queue_.Strike(worker.in_work.empty() ? worker.abandoned.begin()->second
-                                         : worker.in_work.begin()->second.fingerprint);
+    queue_.Strike(worker.in_work.empty() ? worker.abandoned.begin()->second.fingerprint
+                                         : worker.in_work.begin()->second.cause.fingerprint);
   }
   for (const auto& [orphan, task] : worker.in_work) {
     queue_.Requeue(orphan, lost ? RequestQueue::Loss::kDied : RequestQueue::Loss::kDeclined);
@@ -197,7 +269,7 @@ void Dispatcher::Abandoned(RequestId id) {
     absl::MutexLock lock(&mutex_);
     for (auto& [worker_id, worker] : workers_) {
       if (auto task = worker.in_work.extract(id)) {
-        worker.abandoned.emplace(id, task.mapped().fingerprint);
+        worker.abandoned.emplace(id, std::move(task.mapped().cause));
         worker.port->SendCancel(id);
         return;
       }
@@ -231,7 +303,8 @@ void Dispatcher::AssignAll() {
     if (breakers_.state(worker.name, now) == BreakerState::kOpen) {
       queue_.Requeue(std::exchange(worker.reserved, std::nullopt)->id,
                      RequestQueue::Loss::kNotBegun);
-    } else if (worker.idle() && worker.credit > 0) {
+    } else if (worker.credit > 0 &&
+               (worker.idle() || !(worker.reserved->alone || worker.exclusive))) {
       Send(worker, *std::exchange(worker.reserved, std::nullopt), now);
     }
   }
@@ -240,8 +313,19 @@ void Dispatcher::AssignAll() {
     if (!next.has_value()) {
       return;
     }
-    ServingWorker& worker = *ChooseWorker(takers, *next);
-    Assign(worker, *std::move(next), now);
+    ServingWorker* worker = ChooseWorker(takers, *next, now);
+    if (ServingWorker* other =
+            worker->faults.Avoids(next->model, now) ? WorkerFor(next->model, now) : nullptr;
+        other != nullptr) {
+      // It waits for the one that can do it, and what comes after it need not.
+      if (other->reserved.has_value()) {
+        queue_.Requeue(next->id, RequestQueue::Loss::kNotBegun);
+        return;
+      }
+      other->reserved = *std::move(next);
+      continue;
+    }
+    Assign(*worker, *std::move(next), now);
   }
 }
 
@@ -276,8 +360,9 @@ void Dispatcher::Send(ServingWorker& worker, const RequestQueue::Assignment& nex
   }
   --worker.credit;
   worker.in_work.emplace(next.id, ServingWorker::Task{.work = next.work,
-                                                      .weights = WeightsOf(*next.work),
-                                                      .fingerprint = next.fingerprint});
+                                                      .cause = {.model = next.model,
+                                                                .weights = WeightsOf(*next.work),
+                                                                .fingerprint = next.fingerprint}});
   outbox_.push_back({worker.port, next.id, next.work, next.deadline});
   probe_.Dispatched();
 }

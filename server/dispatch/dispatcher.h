@@ -1,7 +1,9 @@
 // Hands waiting requests to serving workers: to the least loaded one that has the model (see
 // serving_worker.h), never more than the credit it has granted, and again, once, when a worker is
-// lost. A worker that keeps failing gets none for a while (see circuit_breaker.h). Holds no request
-// itself; the queue owns them.
+// lost. A worker that keeps failing gets none for a while (see circuit_breaker.h), and none of a
+// model that it cannot load (see model_faults.h). When no worker may take any work, or none can
+// load a model, the queue is told so and refuses (see queue/outages.h). Holds no request itself;
+// the queue owns them.
 //
 // A request that was on a worker that died may have been the cause. It goes on alone: its worker
 // has nothing else in work until it is done. If that worker dies too, nobody else can have been the
@@ -59,7 +61,8 @@ class Dispatcher final : public QueueListener {
   absl::Status AddCredit(WorkerId id, std::uint32_t tasks);
 
   // The result of `task`; a late one, of a request that was cancelled or has expired, is dropped.
-  // UNAVAILABLE and CANCELLED mean that the worker could not do it: another gets it, once.
+  // UNAVAILABLE and CANCELLED mean that the worker could not do it: another gets it, as does one
+  // that another can load the model for (queue/load_failure.h).
   // FAILED_PRECONDITION when the worker does not hold this task, or answers another question than
   // the task asks; the task then stays with it until RemoveWorker. `credit`: what the worker grants
   // with it, as AddCredit does.
@@ -76,6 +79,9 @@ class Dispatcher final : public QueueListener {
   void Abandoned(RequestId id) override;
 
   static constexpr std::uint32_t kMaxCredit = 1024;
+  // How long requests wait for a worker to come (back) before they are refused: as long as the
+  // server counts as ready without one.
+  static constexpr absl::Duration kWorkerGrace = absl::Seconds(30);
 
  private:
   // A task that is its worker's already and must still be sent.
@@ -99,9 +105,22 @@ class Dispatcher final : public QueueListener {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Send(ServingWorker& worker, const RequestQueue::Assignment& next, absl::Time now)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // A task with this fingerprint is no longer in work there.
-  void TaskEnded(ServingWorker& worker, std::uint64_t fingerprint, const absl::Status& status)
+  // A task of this cause is no longer in work there.
+  void TaskEnded(ServingWorker& worker, const ServingWorker::Cause& cause,
+                 const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // One that works and has not just failed at the model, best one with nothing reserved; nullptr:
+  // there is none.
+  ServingWorker* WorkerFor(const std::string& model, absl::Time now)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Tells the queue that no worker can load the model now, if that is so.
+  void TellBlocked(const std::string& model, const absl::Status& why, absl::Time now)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Tells the queue whether any worker may take work.
+  void TellOutage(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Answers a task of a live worker, or has it done by another. `declined`: it was not done, and
+  // may be by another.
+  void Conclude(RequestId task, absl::StatusOr<Outcome> outcome, bool declined)
+      ABSL_LOCKS_EXCLUDED(mutex_);
   void HandBack(const ServingWorker& worker, WorkerEnd end) ABSL_LOCKS_EXCLUDED(mutex_);
   void TellSlots() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void WakeLoop() ABSL_LOCKS_EXCLUDED(mutex_);

@@ -131,11 +131,15 @@ ModelLoads::Ticket ModelLoader::Load(const ModelVersion& model, Done done) {
   {
     const absl::MutexLock lock(&mutex_);
     ticket = next_ticket_++;
+    if (Operation* equal = FindEqual(model); equal != nullptr) {
+      equal->waiters.emplace(ticket, std::move(done));
+      return ticket;
+    }
     if (!workers_.empty()) {
       Operation& operation = operations_[ticket];
       operation.model = model;
       operation.key = KeyOf(model);
-      operation.done = std::move(done);
+      operation.waiters.emplace(ticket, std::move(done));
       for (auto& [id, worker] : workers_) {
         operation.waiting.insert(id);
         if (!worker.loaded.contains(operation.key)) {
@@ -150,17 +154,37 @@ ModelLoads::Ticket ModelLoader::Load(const ModelVersion& model, Done done) {
   return ticket;
 }
 
+ModelLoader::Operation* ModelLoader::FindEqual(const ModelVersion& model) {
+  const ModelKey key = KeyOf(model);
+  for (auto& [number, operation] : operations_) {
+    const std::vector<std::uint32_t>& warms = operation.model.warmup_sizes;
+    const bool all = model.warmup_sizes == warms ||
+                     (!model.warmup_sizes.empty() &&
+                      std::ranges::all_of(model.warmup_sizes, [&](std::uint32_t size) {
+                        return std::ranges::find(warms, size) != warms.end();
+                      }));
+    if (operation.loads && operation.open && operation.key == key && all) {
+      return &operation;
+    }
+  }
+  return nullptr;
+}
+
 ModelLoads::Ticket ModelLoader::Unload(const ModelVersion& model, Done done) {
   Ticket ticket = 0;
   {
     const absl::MutexLock lock(&mutex_);
     ticket = next_ticket_++;
     if (!workers_.empty()) {
+      const ModelKey key = KeyOf(model);
+      for (auto& [number, earlier] : operations_) {
+        earlier.open = earlier.open && earlier.key != key;
+      }
       Operation& operation = operations_[ticket];
       operation.loads = false;
       operation.model = model;
-      operation.key = KeyOf(model);
-      operation.done = std::move(done);
+      operation.key = key;
+      operation.waiters.emplace(ticket, std::move(done));
       for (auto& [id, worker] : workers_) {
         operation.waiting.insert(id);
         worker.port->SendUnload(model);
@@ -175,10 +199,36 @@ ModelLoads::Ticket ModelLoader::Unload(const ModelVersion& model, Done done) {
 void ModelLoader::Forget(Ticket ticket) {
   Done dropped;  // what it holds goes without the lock
   const absl::MutexLock lock(&mutex_);
-  if (const auto operation = operations_.find(ticket); operation != operations_.end()) {
-    dropped = std::move(operation->second.done);
-    operations_.erase(operation);
+  dropped = Leave(ticket, /*goes_on=*/true);
+}
+
+void ModelLoader::Withdraw(Ticket ticket) {
+  Done dropped;
+  const absl::MutexLock lock(&mutex_);
+  dropped = Leave(ticket, /*goes_on=*/false);
+}
+
+ModelLoads::Done ModelLoader::Leave(Ticket ticket, bool goes_on) {
+  for (auto& [number, operation] : operations_) {
+    const auto waiter = operation.waiters.find(ticket);
+    if (waiter == operation.waiters.end()) {
+      continue;
+    }
+    Done done = std::move(waiter->second);
+    operation.waiters.erase(waiter);
+    operation.goes_on = operation.goes_on || goes_on || !operation.loads;
+    if (!operation.waiters.empty()) {
+      return done;
+    }
+    if (!operation.goes_on) {
+      for (const WorkerId id : operation.waiting) {
+        workers_.at(id).port->SendCancelLoad(number);
+      }
+    }
+    operations_.erase(number);
+    return done;
   }
+  return nullptr;
 }
 
 std::uint32_t ModelLoader::Workers() const {
@@ -205,8 +255,11 @@ std::set<std::string> ModelLoader::LoadedBy(WorkerId id) const {
 }
 
 ModelLoader::Operations::iterator ModelLoader::Finish(Operations::iterator operation,
-                                                      absl::Status status, Answers& answers) {
-  answers.push_back({std::move(operation->second.done), std::move(status)});
+                                                      const absl::Status& status,
+                                                      Answers& answers) {
+  for (auto& [ticket, done] : operation->second.waiters) {
+    answers.push_back({std::move(done), status});
+  }
   return operations_.erase(operation);
 }
 

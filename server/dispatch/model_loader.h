@@ -54,6 +54,8 @@ class ModelPort {
   // The first message of all: the worker loads and warms these before it grants credit.
   virtual void SendWelcome(const std::vector<LoadOrder>& preload) = 0;
   virtual void SendLoad(const LoadOrder& order) = 0;
+  // Nobody waits for the load of this number any more.
+  virtual void SendCancelLoad(std::uint64_t number) = 0;
   virtual void SendUnload(const ModelVersion& model) = 0;
 };
 
@@ -80,6 +82,7 @@ class ModelLoader final : public ModelLoads {
   Ticket Load(const ModelVersion& model, Done done) override ABSL_LOCKS_EXCLUDED(mutex_);
   Ticket Unload(const ModelVersion& model, Done done) override ABSL_LOCKS_EXCLUDED(mutex_);
   void Forget(Ticket ticket) override ABSL_LOCKS_EXCLUDED(mutex_);
+  void Withdraw(Ticket ticket) override ABSL_LOCKS_EXCLUDED(mutex_);
   std::uint32_t Workers() const override ABSL_LOCKS_EXCLUDED(mutex_);
   std::uint32_t LoadedWorkers(const ModelVersion& model) const override ABSL_LOCKS_EXCLUDED(mutex_);
 
@@ -99,9 +102,11 @@ class ModelLoader final : public ModelLoads {
     std::set<WorkerId> waiting;  // have not answered
     std::set<WorkerId> fresh;    // were sent the load without having the model
     bool succeeded = false;      // in one worker at least
-    Done done;
+    bool open = true;            // for equal loads; no unload came since
+    bool goes_on = false;        // also when nobody waits for it any more
+    std::map<Ticket, Done> waiters;
   };
-  using Operations = std::map<Ticket, Operation>;
+  using Operations = std::map<Ticket, Operation>;  // by the ticket of the first that asked
 
   // An answer that is owed once the lock is released.
   struct Answer {
@@ -117,8 +122,12 @@ class ModelLoader final : public ModelLoads {
   // the model ready for a task, and not be warm yet. A failure ends it.
   void Advance(WorkerId id, const ModelReport& report, Answers& answers)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  Operations::iterator Finish(Operations::iterator operation, absl::Status status, Answers& answers)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  Operations::iterator Finish(Operations::iterator operation, const absl::Status& status,
+                              Answers& answers) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // A load under way that does all that this one would; nullptr: there is none.
+  Operation* FindEqual(const ModelVersion& model) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Takes the ticket's waiter out; the operation goes with the last one.
+  Done Leave(Ticket ticket, bool goes_on) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Takes a failed load back where it changed something, unless another load wants the same.
   void TakeBack(const Operation& failed) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 

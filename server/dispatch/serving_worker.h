@@ -10,6 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "absl/time/time.h"
+#include "server/dispatch/model_faults.h"
 #include "server/dispatch/worker_port.h"
 #include "server/queue/request_queue.h"
 
@@ -19,10 +21,15 @@ namespace atelier::server {
 std::string WeightsOf(const Work& work);
 
 struct ServingWorker {
-  struct Task {
-    std::shared_ptr<const Work> work;
+  // What a task is remembered by when it fails.
+  struct Cause {
+    std::string model;  // "name@version"
     std::string weights;
     std::uint64_t fingerprint = 0;
+  };
+  struct Task {
+    std::shared_ptr<const Work> work;
+    Cause cause;
   };
 
   std::shared_ptr<WorkerPort> port;
@@ -31,10 +38,12 @@ struct ServingWorker {
   std::uint32_t credit = 0;
   std::set<std::string> loaded;  // weights in its memory
   std::map<RequestId, Task> in_work;
-  // Still in work there, but nobody waits any more; their fingerprints.
-  std::map<RequestId, std::uint64_t> abandoned;
-  // Comes next, once nothing else is in work; it gets nothing else until then.
+  // Still in work there, but nobody waits any more.
+  std::map<RequestId, Cause> abandoned;
+  // Comes next, once it has credit and, for one that must be alone, nothing else is in work; it
+  // gets nothing else until then.
   std::optional<RequestQueue::Assignment> reserved;
+  ModelFaults faults;
   bool exclusive = false;         // what is in work is to stay alone
   bool trial = false;             // what is in work decides about its breaker
   std::uint64_t last_picked = 0;  // counts up; equal load: the one that has waited longest
@@ -51,8 +60,9 @@ struct ServingWorker {
 // so that a worker that has the model is preferred unless it is busier by more than one full set of
 // slots: then it pays to load the model on another. At equal sums it is the one that has the model,
 // so that requests of one model come together and can be computed as a batch, then the one that has
-// waited longest for work. A request that must be alone goes to an idle worker, if there is one.
+// waited longest for work. A request that must be alone goes to an idle worker, if there is one. No
+// worker that has just failed at the model gets it while another one is among them.
 ServingWorker* ChooseWorker(const std::vector<ServingWorker*>& workers,
-                            const RequestQueue::Assignment& next);
+                            const RequestQueue::Assignment& next, absl::Time now);
 
 }  // namespace atelier::server

@@ -28,7 +28,7 @@ void AddOutput(const char* name, const char* datatype, const std::vector<std::in
 absl::Status CheckSize(std::size_t bytes) {
   return bytes <= kMaxOutput
              ? absl::OkStatus()
-             : absl::ResourceExhaustedError(
+             : absl::OutOfRangeError(
                    "The pictures of this batch are together larger than a message may be, which is "
                    "64 MiB. Ask for fewer in one request.");
 }

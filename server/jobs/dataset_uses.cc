@@ -6,6 +6,7 @@
 #include <string>
 
 #include "common/status_macros.h"
+#include "server/jobs/job_state.h"
 
 namespace atelier::server {
 namespace {
@@ -63,9 +64,7 @@ absl::StatusOr<std::vector<DatasetUse>> FindJobsThatUse(store::Store& store,
   std::vector<DatasetUse> uses;
   ATELIER_RETURN_IF_ERROR(store.Read([&](store::Reader& reader) -> absl::Status {
     ATELIER_ASSIGN_OR_RETURN(const std::vector<store::JobRecord> jobs,
-                             reader.JobsInStates({v1::JOB_STATE_QUEUED, v1::JOB_STATE_STARTING,
-                                                  v1::JOB_STATE_RUNNING, v1::JOB_STATE_PAUSING,
-                                                  v1::JOB_STATE_PAUSED, v1::JOB_STATE_CANCELLING}));
+                             reader.JobsInStates(UnfinishedStates()));
     for (const store::JobRecord& record : jobs) {
       if (NamesDataset(record.job.spec(), dataset)) {
         uses.push_back({.job_id = record.job.spec().job_id(), .begun = record.fence > 0});

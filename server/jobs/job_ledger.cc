@@ -50,6 +50,13 @@ void GoBackToCheckpoint(store::JobRecord& record) {
   *record.job.mutable_progress() = progress;
 }
 
+// The job has got further than ever.
+void Advance(store::JobRecord& record, std::uint64_t step) {
+  record.checkpoint_step = step;
+  record.fruitless_attempts = 0;
+  record.server_deaths = 0;
+}
+
 // Why the job cannot go on after one more crash; empty: it can.
 std::string CountCrash(store::JobRecord& record, const AttemptEnd& end) {
   const std::uint64_t stretch =
@@ -74,6 +81,14 @@ std::string CountCrash(store::JobRecord& record, const AttemptEnd& end) {
 // The attempt was none: it ended because the server wanted it to.
 void UncountAttempt(store::JobRecord& record) {
   record.fruitless_attempts -= record.fruitless_attempts > 0 ? 1 : 0;
+}
+
+// A server that dies takes the news of its last moments along; the checkpoint tells them.
+void CountServerDeath(store::JobRecord& record, const AttemptEnd& end) {
+  if (end.resume_step > record.checkpoint_step) {
+    Advance(record, end.resume_step);
+  }
+  ++record.server_deaths;
 }
 
 // A trainer has done all it was to do: RUNNING, unless the job is not to end so.
@@ -115,6 +130,7 @@ absl::Status CreateRecord(store::Writer& writer, const v1::JobSpec& spec, absl::
 absl::Status BeginAttempt(store::Writer& writer, store::JobRecord& record, absl::Time now) {
   ++record.fence;
   ++record.fruitless_attempts;
+  record.drained = false;
   record.job.set_attempts(record.job.attempts() + 1);
   GoBackToCheckpoint(record);
   return MoveJob(writer, record, v1::JOB_STATE_STARTING, "", now);
@@ -138,8 +154,7 @@ absl::Status AddSample(store::Writer& writer, store::JobRecord& record, const v1
 absl::Status AddCheckpoint(store::Writer& writer, store::JobRecord& record, std::uint64_t step,
                            absl::Time now) {
   if (step > record.checkpoint_step) {
-    record.checkpoint_step = step;
-    record.fruitless_attempts = 0;
+    Advance(record, step);
   }
   v1::JobEvent event = EventAt(now);
   event.mutable_checkpoint()->set_step(step);
@@ -167,6 +182,9 @@ absl::Status EndAttempt(store::Writer& writer, store::JobRecord& record, const A
   if (record.job.state() == v1::JOB_STATE_QUEUED) {
     return absl::OkStatus();
   }
+  if (end.server_died) {
+    CountServerDeath(record, end);
+  }
   const std::string going_on = "; going on from step " + std::to_string(end.resume_step);
   if (record.job.state() == v1::JOB_STATE_PAUSING) {
     UncountAttempt(record);
@@ -176,6 +194,14 @@ absl::Status EndAttempt(store::Writer& writer, store::JobRecord& record, const A
   }
   if (!end.counts) {
     UncountAttempt(record);
+    if (end.server_died && record.server_deaths >= end.max_server_deaths) {
+      const std::string why = "the server died " + std::to_string(record.server_deaths) +
+                              " times in a row while the job was at work, without a new "
+                              "checkpoint after step " +
+                              std::to_string(record.checkpoint_step) +
+                              "; the job may be what takes the machine down";
+      return MoveJob(writer, record, v1::JOB_STATE_FAILED, why, now);
+    }
     return MoveJob(writer, record, v1::JOB_STATE_QUEUED, end.reason + going_on, now,
                    end.replaced_by);
   }

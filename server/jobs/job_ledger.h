@@ -32,7 +32,8 @@ absl::Status AddProgress(store::Writer& writer, store::JobRecord& record,
                          const v1::JobProgress& progress, absl::Time now);
 absl::Status AddSample(store::Writer& writer, store::JobRecord& record, const v1::JobSample& sample,
                        absl::Time now);
-// A step beyond all saved before makes the attempts since then no longer fruitless.
+// A step beyond all saved before makes the attempts since then no longer fruitless, and forgets the
+// servers that died.
 absl::Status AddCheckpoint(store::Writer& writer, store::JobRecord& record, std::uint64_t step,
                            absl::Time now);
 // Tells a sentence that the job keeps already no second time.
@@ -49,14 +50,18 @@ struct AttemptEnd {
   // Whoever runs the trainer's machine ended it, in order: never fruitless, and one of max_crashes
   // only if it saved nothing new.
   bool stopped = false;
+  // The server ended with it, and not in order: one of max_server_deaths.
+  bool server_died = false;
   std::string replaced_by;  // the job that takes its place; empty: none does
   std::uint32_t max_fruitless_attempts = 3;
   std::uint32_t max_crashes = 10;
+  std::uint32_t max_server_deaths = 10;
 };
 
 // The trainer is gone before the job was done: CANCELLED or PAUSED if that was wanted, FAILED after
-// too many fruitless attempts or crashes, else QUEUED, as it stays if it is that already (resumed
-// while it was pausing). Job.warnings keeps the reason of an attempt that counts.
+// too many fruitless attempts, crashes or deaths of the server, else QUEUED, as it stays if it is
+// that already (resumed while it was pausing). Job.warnings keeps the reason of an attempt that
+// counts.
 absl::Status EndAttempt(store::Writer& writer, store::JobRecord& record, const AttemptEnd& end,
                         absl::Time now);
 

@@ -8,6 +8,7 @@
 #include "common/status_macros.h"
 #include "server/jobs/attempt_files.h"
 #include "server/jobs/init_source.h"
+#include "server/jobs/job_bin.h"
 #include "server/jobs/job_ledger.h"
 #include "server/jobs/job_runner.h"
 #include "server/jobs/job_state.h"
@@ -20,16 +21,30 @@ namespace {
 
 constexpr absl::Duration kQueueRetry = absl::Seconds(30);
 constexpr absl::Duration kDiskRetry = absl::Seconds(60);
+constexpr absl::Duration kTrainerEnds = absl::Seconds(1);
 
 absl::Status Draining() {
   return absl::UnavailableError("the server is shutting down; try again in a moment");
 }
 
+// Versions name the job that made them, and a job publishes each of its results once: a new job
+// must not be taken for a deleted one.
+absl::Status CheckIdIsFree(store::Reader& reader, const std::string& job_id) {
+  ATELIER_ASSIGN_OR_RETURN(const std::optional<store::ModelRecord> model,
+                           reader.FindAnyModelOfJob(job_id));
+  return model.has_value()
+             ? absl::AlreadyExistsError("an earlier job \"" + job_id +
+                                        "\", which was deleted, made " + model->name + "@" +
+                                        std::to_string(model->version) + "; choose another job_id")
+             : absl::OkStatus();
+}
+
 // The job that exists under the spec's id: itself if the specs are equal, else ALREADY_EXISTS;
-// nullopt if there is none.
+// nullopt if there is none and the id is free.
 absl::StatusOr<std::optional<v1::Job>> FindTwin(store::Reader& reader, const v1::JobSpec& spec) {
   absl::StatusOr<store::JobRecord> existing = reader.GetJob(spec.job_id());
   if (absl::IsNotFound(existing.status())) {
+    ATELIER_RETURN_IF_ERROR(CheckIdIsFree(reader, spec.job_id()));
     return std::nullopt;
   }
   ATELIER_RETURN_IF_ERROR(existing.status());
@@ -127,12 +142,15 @@ absl::StatusOr<std::unique_ptr<JobManager>> JobManager::Create(const Options& op
 
 JobManager::JobManager(const Options& options)
     : options_(options),
-      hub_(std::make_unique<WatchHub>()),
-      runner_(std::make_unique<JobRunner>(options, *hub_)) {}
+      hub_(std::make_unique<WatchHub>(
+          WatchHub::Limits{.all = options.max_watches, .client = options.client_max_watches})),
+      bin_(std::make_unique<JobBin>(*options.store, options.jobs_directory)),
+      runner_(std::make_unique<JobRunner>(options, *hub_, *bin_)) {}
 
 JobManager::~JobManager() { Stop(); }
 
 absl::Status JobManager::Recover() {
+  ATELIER_RETURN_IF_ERROR(bin_->Recover());
   std::vector<std::string> unpublished;
   ATELIER_RETURN_IF_ERROR(options_.store->Write([&](store::Writer& writer) -> absl::Status {
     ATELIER_ASSIGN_OR_RETURN(
@@ -147,7 +165,9 @@ absl::Status JobManager::Recover() {
       }
       const AttemptEnd end = {.reason = "the server was restarted",
                               .resume_step = ResumeStep(options_, record),
-                              .counts = false};
+                              .counts = false,
+                              .server_died = !record.drained,
+                              .max_server_deaths = options_.max_server_deaths};
       ATELIER_RETURN_IF_ERROR(EndAttempt(writer, record, end, options_.clock->Now()));
     }
     return absl::OkStatus();
@@ -314,14 +334,26 @@ absl::StatusOr<v1::Job> JobManager::ResumeJob(std::string_view job_id) {
                         absl::ZeroDuration());
 }
 
+absl::Status JobManager::DeleteJob(std::string_view job_id) {
+  ATELIER_ASSIGN_OR_RETURN(const v1::Job job, GetJob(job_id));
+  if (IsFinal(job.state()) && runner_->Holds(job_id)) {
+    return RetryLater(kTrainerEnds, "the job's trainer is just ending; delete it in a moment");
+  }
+  ATELIER_RETURN_IF_ERROR(bin_->Delete(job.spec().job_id()));
+  hub_->Notify(job.spec().job_id());
+  runner_->Wake();
+  return absl::OkStatus();
+}
+
 absl::StatusOr<std::unique_ptr<JobWatch>> JobManager::Watch(std::string_view job_id,
                                                             std::uint64_t from_sequence,
-                                                            std::function<void()> wake) {
+                                                            std::function<void()> wake,
+                                                            std::string_view client) {
   ATELIER_RETURN_IF_ERROR(CheckName("job_id", job_id));
   if (runner_->draining()) {
     return Draining();
   }
-  return JobWatch::Open(*options_.store, *hub_, job_id, from_sequence, std::move(wake));
+  return JobWatch::Open(*options_.store, *hub_, job_id, from_sequence, std::move(wake), client);
 }
 
 absl::StatusOr<internal::v1::StartJob> JobManager::TrainerConnected(std::string_view job_id,

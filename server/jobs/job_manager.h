@@ -19,6 +19,7 @@
 
 namespace atelier::server {
 
+class JobBin;
 class JobRunner;
 
 // Thread-safe. Methods block on the store only (milliseconds), except Drain and Stop.
@@ -31,9 +32,8 @@ class JobManager final : public JobSink {
   using Options = JobOptions;
 
   // Puts jobs that an earlier server left behind where they belong: STARTING and RUNNING → QUEUED
-  // (they go on from their last checkpoint), PAUSING → PAUSED, CANCELLING → CANCELLED. Nothing runs
-  // before Start.
-  // Errors of the store.
+  // (they go on from their last checkpoint; FAILED when too many servers died beneath them),
+  // PAUSING → PAUSED, CANCELLING → CANCELLED. Nothing runs before Start. Errors of the store.
   static absl::StatusOr<std::unique_ptr<JobManager>> Create(const Options& options);
   ~JobManager() override;
   JobManager(const JobManager&) = delete;
@@ -58,6 +58,7 @@ class JobManager final : public JobSink {
   absl::StatusOr<v1::Job> CancelJob(std::string_view job_id);
   absl::StatusOr<v1::Job> PauseJob(std::string_view job_id);
   absl::StatusOr<v1::Job> ResumeJob(std::string_view job_id);
+  absl::Status DeleteJob(std::string_view job_id);
 
   struct Page {
     std::vector<v1::Job> jobs;  // the newest first
@@ -67,10 +68,12 @@ class JobManager final : public JobSink {
   absl::StatusOr<Page> ListJobs(std::uint64_t before, std::uint32_t limit) const;
 
   // `wake` is called, from any thread, whenever JobWatch::Next may have more; it must not block.
-  // NOT_FOUND; OUT_OF_RANGE; UNAVAILABLE when draining.
+  // `client`: who watches, of whom there is a limit. NOT_FOUND; OUT_OF_RANGE; RESOURCE_EXHAUSTED
+  // with a delay: enough watch; UNAVAILABLE when draining.
   absl::StatusOr<std::unique_ptr<JobWatch>> Watch(std::string_view job_id,
                                                   std::uint64_t from_sequence,
-                                                  std::function<void()> wake);
+                                                  std::function<void()> wake,
+                                                  std::string_view client = "");
 
   // JobSink. Updates are queued and applied in order by the manager's thread, so that the link
   // never waits for the disk.
@@ -98,6 +101,7 @@ class JobManager final : public JobSink {
 
   const Options options_;
   const std::unique_ptr<WatchHub> hub_;
+  const std::unique_ptr<JobBin> bin_;
   const std::unique_ptr<JobRunner> runner_;
 };
 

@@ -34,6 +34,14 @@ struct JobOptions {
   // The same after this many lost trainers within a tenth of its steps: it crawls from crash to
   // crash.
   std::uint32_t max_crashes = 10;
+  // The same after this many servers in a row that died while it was at work, without a new
+  // checkpoint. More than of trainers, since a server may die of much besides this job.
+  std::uint32_t max_server_deaths = 10;
+  // Jobs that have ended and are kept, the newest first; those before them are deleted. 0: all are.
+  std::uint32_t keep_finished = 0;
+  // Watches at a time, in all and of one client.
+  std::uint32_t max_watches = 1000;
+  std::uint32_t client_max_watches = 200;
   // A trainer that has not dialled in after this long is killed: it hangs. A machine under load may
   // need most of a minute to load LibTorch at a high niceness.
   absl::Duration start_timeout = absl::Minutes(5);

@@ -7,6 +7,7 @@
 
 #include "common/check.h"
 #include "common/status_macros.h"
+#include "server/jobs/job_state.h"
 #include "spdlog/spdlog.h"
 
 namespace atelier::server {
@@ -26,8 +27,8 @@ constexpr absl::Duration kDrainMargin = absl::Seconds(1);
 
 }  // namespace
 
-JobRunner::JobRunner(const JobOptions& options, WatchHub& hub)
-    : options_(options), hub_(hub), pacer_(options.progress_interval) {}
+JobRunner::JobRunner(const JobOptions& options, WatchHub& hub, JobBin& bin)
+    : options_(options), hub_(hub), bin_(bin), pacer_(options.progress_interval) {}
 
 JobRunner::~JobRunner() { Stop(); }
 
@@ -88,9 +89,28 @@ void JobRunner::Drain(absl::Duration bound) {
   for (const LeaseName& lease : leases_.All()) {
     StopTrainer(lease.job_id, lease.fence, order);
   }
+  NoteDrain();
   const absl::MutexLock lock(&mutex_);
   while (!Settled() && options_.clock->Now() < deadline) {
     options_.clock->WaitUntil(changed_, mutex_, deadline);
+  }
+}
+
+void JobRunner::NoteDrain() {
+  const absl::Status noted = options_.store->Write([&](store::Writer& writer) -> absl::Status {
+    ATELIER_ASSIGN_OR_RETURN(std::vector<store::JobRecord> records,
+                             writer.JobsInStates({v1::JOB_STATE_STARTING, v1::JOB_STATE_RUNNING,
+                                                  v1::JOB_STATE_PAUSING}));
+    for (store::JobRecord& record : records) {
+      record.drained = true;
+      ATELIER_RETURN_IF_ERROR(writer.UpdateJob(record));
+    }
+    return absl::OkStatus();
+  });
+  if (!noted.ok()) {
+    spdlog::warn(
+        "a job that does not stop in time will count this end as a death of the server: {}",
+        std::string(noted.message()));
   }
 }
 
@@ -154,14 +174,15 @@ void JobRunner::Loop() {
     Schedule();
     KillOverdue();
     RefreshCounts();
+    TidyUp();
   }
 }
 
 bool JobRunner::WaitForWork() {
   const absl::Time now = options_.clock->Now();
-  absl::Time next = leases_.NextDialDeadline();
-  for (const absl::Time blocked :
-       {facts_blocked_until_, publishing_blocked_until_, starting_blocked_until_}) {
+  absl::Time next = untidy_ ? now : leases_.NextDialDeadline();
+  for (const absl::Time blocked : {facts_blocked_until_, publishing_blocked_until_,
+                                   starting_blocked_until_, deleting_blocked_until_}) {
     if (blocked > now) {
       next = std::min(next, blocked);
     }
@@ -230,8 +251,13 @@ void JobRunner::RefreshCounts() {
     ATELIER_ASSIGN_OR_RETURN(counts, reader.CountJobs());
     return absl::OkStatus();
   });
-  if (read.ok()) {
-    options_.probe->SetCounts(counts);
+  if (!read.ok()) {
+    return;
+  }
+  options_.probe->SetCounts(counts);
+  finished_ = 0;
+  for (const v1::JobState state : FinalStates()) {
+    finished_ += counts[state];
   }
 }
 

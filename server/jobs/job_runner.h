@@ -19,6 +19,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "server/jobs/job_bin.h"
 #include "server/jobs/job_options.h"
 #include "server/jobs/job_watch.h"
 #include "server/jobs/lease_table.h"
@@ -35,8 +36,8 @@ class JobRunner {
   static constexpr std::size_t kMaxFacts = 1000;
   static constexpr std::size_t kMaxFactBytes = 16 << 20;
 
-  // `hub` outlives the runner.
-  JobRunner(const JobOptions& options, WatchHub& hub);
+  // `hub` and `bin` outlive the runner.
+  JobRunner(const JobOptions& options, WatchHub& hub, JobBin& bin);
   ~JobRunner();
   JobRunner(const JobRunner&) = delete;
   JobRunner& operator=(const JobRunner&) = delete;
@@ -66,6 +67,8 @@ class JobRunner {
   bool Holds(std::string_view job_id, std::uint64_t fence) const {
     return leases_.Holds(job_id, fence);
   }
+  // Whether any trainer of it is alive.
+  bool Holds(std::string_view job_id) const { return leases_.Holds(job_id); }
 
  private:
   struct TrainerGone {
@@ -79,6 +82,8 @@ class JobRunner {
   // Waits for something to do and moves new facts to the backlog. False: the end.
   bool WaitForWork() ABSL_LOCKS_EXCLUDED(mutex_);
   void Push(Fact fact, std::size_t bytes) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Before this server may be killed: an end that comes now is in order.
+  void NoteDrain();
   bool Settled() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   // The rest runs on the thread.
@@ -113,12 +118,18 @@ class JobRunner {
   absl::StatusOr<internal::v1::StartJob> Prepare(const store::JobRecord& queued) const;
   void KillOverdue();
   void RefreshCounts();
+  // Removes what was deleted, and deletes jobs that ended before the newest `keep_finished`; a part
+  // of both each time, so that trainers do not wait for it.
+  void TidyUp();
+  // True: there may be more.
+  bool DeleteOldest();
   // One transaction on a job's present record; wakes its watchers.
   absl::Status Change(const std::string& job_id,
                       absl::FunctionRef<absl::Status(store::Writer&, store::JobRecord&)> body);
 
   const JobOptions options_;
   WatchHub& hub_;
+  JobBin& bin_;
   LeaseTable leases_;
 
   mutable absl::Mutex mutex_;
@@ -139,10 +150,13 @@ class JobRunner {
   std::deque<std::string> to_publish_;
   std::set<std::pair<std::string, std::string>> warned_;  // job, sentence
   ProgressPacer pacer_;
+  std::uint64_t finished_ = 0;  // jobs that have ended
+  bool untidy_ = false;         // TidyUp has more to do
   // What failed is left alone until then.
   absl::Time facts_blocked_until_ = absl::InfinitePast();
   absl::Time publishing_blocked_until_ = absl::InfinitePast();
   absl::Time starting_blocked_until_ = absl::InfinitePast();
+  absl::Time deleting_blocked_until_ = absl::InfinitePast();
 
   std::thread thread_;
 };

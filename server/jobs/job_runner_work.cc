@@ -16,6 +16,10 @@
 namespace atelier::server {
 namespace {
 
+// Jobs that are deleted before trainers are listened to again.
+constexpr std::size_t kMostDeletions = 20;
+constexpr absl::Duration kDeletionPause = absl::Minutes(1);
+
 // Errors that free space, or a healthy moment, makes go away: finished work must not be lost to
 // them.
 bool MayPass(const absl::Status& status) {
@@ -314,6 +318,54 @@ bool JobRunner::DropResult(const store::JobRecord& record) {
     RemoveResult(options_.jobs_directory, record);
   }
   return told.ok();
+}
+
+void JobRunner::TidyUp() {
+  untidy_ = false;
+  if (draining()) {
+    return;
+  }
+  const bool emptied = bin_.Empty();
+  const bool deleted = DeleteOldest();
+  untidy_ = emptied || deleted;
+}
+
+bool JobRunner::DeleteOldest() {
+  if (options_.keep_finished == 0 || finished_ <= options_.keep_finished ||
+      options_.clock->Now() < deleting_blocked_until_) {
+    return false;
+  }
+  std::vector<store::JobRecord> ended;
+  const absl::Status read = options_.store->Read([&](store::Reader& reader) -> absl::Status {
+    ATELIER_ASSIGN_OR_RETURN(ended, reader.JobsInStates(FinalStates()));
+    return absl::OkStatus();
+  });
+  std::ranges::stable_sort(ended, {}, [](const store::JobRecord& record) {
+    return std::pair(record.job.end_time().seconds(), record.job.end_time().nanos());
+  });
+  ended.resize(ended.size() - std::min<std::size_t>(ended.size(), options_.keep_finished));
+  std::size_t deleted = 0;
+  for (const store::JobRecord& record : ended) {
+    const std::string& job_id = record.job.spec().job_id();
+    if (leases_.Holds(job_id)) {
+      continue;
+    }
+    if (const absl::Status gone = bin_.Delete(job_id); gone.ok()) {
+      spdlog::info("job {} is deleted: {} jobs have ended after it", job_id,
+                   options_.keep_finished);
+      hub_.Notify(job_id);
+      if (++deleted == kMostDeletions) {
+        return true;
+      }
+    } else if (!absl::IsFailedPrecondition(gone) && !absl::IsNotFound(gone)) {
+      spdlog::warn("job {} cannot be deleted: {}", job_id, std::string(gone.message()));
+      break;
+    }
+  }
+  if (deleted < ended.size()) {
+    deleting_blocked_until_ = options_.clock->Now() + kDeletionPause;  // what is needed now
+  }
+  return deleted > 0;
 }
 
 void JobRunner::WarnOnce(const std::string& job_id, const std::string& sentence) {

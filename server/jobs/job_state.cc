@@ -64,6 +64,15 @@ bool IsFinal(JobState state) {
   return state == JOB_STATE_CANCELLED || state == JOB_STATE_SUCCEEDED || state == JOB_STATE_FAILED;
 }
 
+std::vector<JobState> FinalStates() {
+  return {JOB_STATE_CANCELLED, JOB_STATE_SUCCEEDED, JOB_STATE_FAILED};
+}
+
+std::vector<JobState> UnfinishedStates() {
+  return {JOB_STATE_QUEUED,  JOB_STATE_STARTING, JOB_STATE_RUNNING,
+          JOB_STATE_PAUSING, JOB_STATE_PAUSED,   JOB_STATE_CANCELLING};
+}
+
 bool MayMove(JobState from, JobState to) {
   return std::find(kMoves.begin(), kMoves.end(), std::pair(from, to)) != kMoves.end();
 }

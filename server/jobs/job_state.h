@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
@@ -12,6 +13,9 @@ namespace atelier::server {
 
 // CANCELLED, SUCCEEDED, FAILED: nothing happens to the job after it.
 bool IsFinal(v1::JobState state);
+std::vector<v1::JobState> FinalStates();
+// All others, but for UNSPECIFIED, in which no job is stored.
+std::vector<v1::JobState> UnfinishedStates();
 
 // Whether the table of moves has this one.
 bool MayMove(v1::JobState from, v1::JobState to);

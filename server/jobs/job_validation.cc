@@ -49,6 +49,9 @@ absl::StatusOr<std::string> KindJson(const v1::JobSpec& spec) {
   const JobKind kind = KindOf(spec);
   google::protobuf::util::JsonPrintOptions options;
   options.preserve_proto_field_names = true;
+  // As the trainer reads it (common/rpc/proto_json.h), so that a section without a word in it is
+  // refused here and not there.
+  options.always_print_primitive_fields = true;
   std::string json;
   if (!google::protobuf::util::MessageToJsonString(*kind.message, &json, options).ok()) {
     return InvalidField(kind.name, "a text in it is not UTF-8");

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/time/time.h"
+#include "common/errors.h"
 #include "common/status_macros.h"
 #include "server/jobs/job_state.h"
 
@@ -13,6 +15,8 @@ namespace {
 // reader.
 constexpr std::uint32_t kBatchEvents = 64;
 constexpr std::uint64_t kBatchBytes = 1 << 20;
+// When a watch that found no place may come again.
+constexpr absl::Duration kWatchRetry = absl::Seconds(10);
 
 absl::Status NoLongerKept(std::uint64_t wanted, std::uint64_t oldest) {
   return absl::OutOfRangeError("event " + std::to_string(wanted) +
@@ -40,6 +44,35 @@ WatchHub::Subscription::~Subscription() {
   if (wakes->second.empty()) {
     hub_.wakes_.erase(wakes);
   }
+}
+
+WatchHub::Place::~Place() {
+  const absl::MutexLock lock(&hub_.mutex_);
+  --hub_.places_;
+  const auto found = hub_.client_places_.find(client_);
+  if (--found->second == 0) {
+    hub_.client_places_.erase(found);
+  }
+}
+
+absl::StatusOr<std::unique_ptr<WatchHub::Place>> WatchHub::Take(std::string_view client) {
+  const absl::MutexLock lock(&mutex_);
+  if (places_ >= limits_.all) {
+    return RetryLater(kWatchRetry,
+                      std::to_string(places_) +
+                          " jobs are watched already, which is the most at a time "
+                          "(jobs.max_watches); end a watch, or ask with GetJob now and then");
+  }
+  std::uint32_t& taken = client_places_[std::string(client)];
+  if (taken >= limits_.client) {
+    return RetryLater(kWatchRetry,
+                      "this client (" + std::string(client) + ") watches " + std::to_string(taken) +
+                          " jobs already, which is the most at a time (jobs.client_max_watches); "
+                          "end a watch, or ask with GetJob now and then");
+  }
+  ++taken;
+  ++places_;
+  return std::unique_ptr<Place>(new Place(*this, std::string(client)));
 }
 
 void WatchHub::Notify(const std::string& job_id) {
@@ -78,7 +111,8 @@ absl::Status WatchHub::closed() const {
 absl::StatusOr<std::unique_ptr<JobWatch>> JobWatch::Open(store::Store& store, WatchHub& hub,
                                                          std::string_view job_id,
                                                          std::uint64_t from_sequence,
-                                                         WatchHub::Wake wake) {
+                                                         WatchHub::Wake wake,
+                                                         std::string_view client) {
   const std::uint64_t cursor = std::max<std::uint64_t>(from_sequence, 1);
   std::uint64_t last = 0;
   ATELIER_RETURN_IF_ERROR(store.Read([&](store::Reader& reader) -> absl::Status {
@@ -93,14 +127,16 @@ absl::StatusOr<std::unique_ptr<JobWatch>> JobWatch::Open(store::Store& store, Wa
   if (cursor < OldestKept(last)) {
     return NoLongerKept(cursor, OldestKept(last));
   }
+  ATELIER_ASSIGN_OR_RETURN(std::unique_ptr<WatchHub::Place> place, hub.Take(client));
   return std::unique_ptr<JobWatch>(
-      new JobWatch(store, hub, std::string(job_id), cursor, std::move(wake)));
+      new JobWatch(store, hub, std::move(place), std::string(job_id), cursor, std::move(wake)));
 }
 
-JobWatch::JobWatch(store::Store& store, WatchHub& hub, std::string job_id, std::uint64_t cursor,
-                   WatchHub::Wake wake)
+JobWatch::JobWatch(store::Store& store, WatchHub& hub, std::unique_ptr<WatchHub::Place> place,
+                   std::string job_id, std::uint64_t cursor, WatchHub::Wake wake)
     : store_(store),
       hub_(hub),
+      place_(std::move(place)),
       job_id_(job_id),
       cursor_(cursor),
       subscription_(hub, std::move(job_id), std::move(wake)) {}

@@ -104,7 +104,21 @@ absl::StatusOr<std::unique_ptr<ModelCatalog>> ModelCatalog::Create(const Options
   return catalog;
 }
 
-ModelCatalog::ModelCatalog(Options options) : options_(std::move(options)) {}
+ModelCatalog::ModelCatalog(Options options)
+    : options_(std::move(options)), table_(std::make_shared<const ModelTable>()) {}
+
+std::shared_ptr<const ModelTable> ModelCatalog::Table() const {
+  const absl::MutexLock lock(&mutex_);
+  return table_;
+}
+
+void ModelCatalog::Change(absl::FunctionRef<void(ModelTable&)> change) {
+  auto changed = std::make_shared<ModelTable>(*Table());
+  change(*changed);
+  std::shared_ptr<const ModelTable> next = std::move(changed);
+  const absl::MutexLock lock(&mutex_);
+  table_.swap(next);
+}
 
 absl::Status ModelCatalog::Load() {
   std::vector<store::ModelRecord> records;
@@ -129,22 +143,27 @@ absl::Status ModelCatalog::Load() {
                                             [&](const std::string& name, std::uint32_t version) {
                                               return known.count({name, version}) > 0;
                                             }));
-  const absl::MutexLock lock(&mutex_);
-  AddPublished(records);
-  AddShipped();
-  for (const store::LabelRecord& label : labels) {
-    table_.SetLabel(label.name, label.label, {.version = label.version, .traffic = label.traffic});
-  }
-  for (const store::KeptRecord& record : kept) {
-    table_.Keep(record.name, record.version, record.warmup_sizes);
-  }
+  const absl::MutexLock change_lock(&change_mutex_);
+  Change([&](ModelTable& table) {
+    AddPublished(records, table);
+    AddShipped(table);
+    for (const store::LabelRecord& label : labels) {
+      table.SetLabel(label.name, label.label, {.version = label.version, .traffic = label.traffic});
+    }
+    for (const store::KeptRecord& record : kept) {
+      table.Keep(record.name, record.version, record.warmup_sizes);
+    }
+  });
   return absl::OkStatus();
 }
 
-void ModelCatalog::AddPublished(const std::vector<store::ModelRecord>& records) {
+void ModelCatalog::AddPublished(const std::vector<store::ModelRecord>& records, ModelTable& table) {
   for (const store::ModelRecord& record : records) {
-    std::uint32_t& highest = highest_[record.name];
-    highest = std::max(highest, record.version);
+    {
+      const absl::MutexLock lock(&mutex_);
+      std::uint32_t& highest = highest_[record.name];
+      highest = std::max(highest, record.version);
+    }
     if (record.deleted) {
       continue;
     }
@@ -156,11 +175,11 @@ void ModelCatalog::AddPublished(const std::vector<store::ModelRecord>& records) 
                    std::string(spec.status().message()));
       continue;
     }
-    table_.Add(FromRecord(record, *spec, directory));
+    table.Add(FromRecord(record, *spec, directory));
   }
 }
 
-void ModelCatalog::AddShipped() {
+void ModelCatalog::AddShipped(ModelTable& table) const {
   for (const fs::path& name_folder : SubFolders(options_.shipped_directory)) {
     const std::string name = name_folder.filename().string();
     if (!CheckName("name", name).ok()) {
@@ -177,21 +196,21 @@ void ModelCatalog::AddShipped() {
                      std::string(spec.status().message()));
         continue;
       }
-      if (table_.Has(name, *version)) {
+      if (table.Has(name, *version)) {
         spdlog::warn("shipped model {}@{} is skipped: the data directory has that version", name,
                      *version);
         continue;
       }
       ModelVersion model = FromSpec(name, *version, *spec, fs::absolute(folder));
       model.shipped = true;
-      table_.Add(std::move(model));
+      table.Add(std::move(model));
     }
   }
 }
 
 void ModelCatalog::SetSettings(ServingSettings settings) {
-  const absl::MutexLock lock(&mutex_);
-  table_.SetSettings(std::move(settings));
+  const absl::MutexLock change_lock(&change_mutex_);
+  Change([&](ModelTable& table) { table.SetSettings(std::move(settings)); });
 }
 
 void ModelCatalog::SetObserver(PublicationObserver* observer) {
@@ -201,18 +220,13 @@ void ModelCatalog::SetObserver(PublicationObserver* observer) {
 
 absl::StatusOr<ModelVersion> ModelCatalog::Resolve(std::string_view reference,
                                                    std::string_view request_id) const {
-  const absl::MutexLock lock(&mutex_);
-  return table_.Resolve(reference, request_id);
+  return Table()->Resolve(reference, request_id);
 }
 
-std::vector<ModelVersion> ModelCatalog::List() const {
-  const absl::MutexLock lock(&mutex_);
-  return table_.List();
-}
+std::vector<ModelVersion> ModelCatalog::List() const { return Table()->List(); }
 
 std::optional<ModelVersion> ModelCatalog::Meaning(const std::string& name) const {
-  const absl::MutexLock lock(&mutex_);
-  return table_.Meaning(name);
+  return Table()->Meaning(name);
 }
 
 std::uint32_t ModelCatalog::NextVersion(const std::string& name) const {
@@ -221,7 +235,7 @@ std::uint32_t ModelCatalog::NextVersion(const std::string& name) const {
   if (const auto highest = highest_.find(name); highest != highest_.end()) {
     version = highest->second;
   }
-  version = std::max(version, table_.Highest(name));
+  version = std::max(version, table_->Highest(name));
   // A folder that somebody put there by hand is not ours to replace.
   std::error_code ignored;
   do {
@@ -296,9 +310,9 @@ absl::Status ModelCatalog::Record(const ModelVersion& model) {
   const bool held_back = takes_over && observer_ != nullptr && observer_->IsWarm(*present);
   ATELIER_RETURN_IF_ERROR(
       Write([&](store::Writer& writer) { return writer.InsertModel(ToRecord(model)); }));
+  Change([&](ModelTable& table) { table.Add(model, held_back); });
   {
     const absl::MutexLock lock(&mutex_);
-    table_.Add(model, held_back);
     highest_[model.name] = model.version;
   }
   if (held_back) {

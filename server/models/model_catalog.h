@@ -39,9 +39,10 @@ class PublicationObserver {
   virtual void HeldBack(const ModelVersion& next) = 0;
 };
 
-// Thread-safe. Resolve, List and Meaning read memory only and never wait for a change; changes are
-// one at a time and block on the store for milliseconds, Publish also copies and hashes the weights
-// (a fraction of a second). What changes is on the disk before it holds.
+// Thread-safe. Resolve, List and Meaning read memory only and wait neither for a change nor for
+// each other: they read a table that is replaced, not changed, by the next change. Changes are one
+// at a time and block on the store for milliseconds, Publish also copies and hashes the weights (a
+// fraction of a second). What changes is on the disk before it holds.
 //
 // Publishing is whole or not at all: the files are staged in models/<name>/.staging-<version>/ with
 // a marker file, flushed, renamed to models/<name>/<version>/, then named in the store, then the
@@ -127,10 +128,14 @@ class ModelCatalog final : public ModelRegistry {
  private:
   explicit ModelCatalog(Options options);
 
-  absl::Status Load() ABSL_LOCKS_EXCLUDED(mutex_);
-  void AddPublished(const std::vector<store::ModelRecord>& records)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void AddShipped() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status Load() ABSL_LOCKS_EXCLUDED(change_mutex_, mutex_);
+  std::shared_ptr<const ModelTable> Table() const ABSL_LOCKS_EXCLUDED(mutex_);
+  // Puts a changed copy in the place of the table.
+  void Change(absl::FunctionRef<void(ModelTable&)> change)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(change_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
+  void AddPublished(const std::vector<store::ModelRecord>& records, ModelTable& table)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  void AddShipped(ModelTable& table) const;
   // One above every version of `name` that is or ever was.
   std::uint32_t NextVersion(const std::string& name) const ABSL_LOCKS_EXCLUDED(mutex_);
   // Stages, records and finishes a new version of the job, or of none.
@@ -151,7 +156,7 @@ class ModelCatalog final : public ModelRegistry {
   absl::Mutex change_mutex_;
   PublicationObserver* observer_ ABSL_GUARDED_BY(change_mutex_) = nullptr;
   mutable absl::Mutex mutex_;
-  ModelTable table_ ABSL_GUARDED_BY(mutex_);
+  std::shared_ptr<const ModelTable> table_ ABSL_GUARDED_BY(mutex_);
   // The highest version in the store, whether or not its folder is still there.
   std::map<std::string, std::uint32_t> highest_ ABSL_GUARDED_BY(mutex_);
 };

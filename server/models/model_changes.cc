@@ -61,9 +61,10 @@ absl::StatusOr<ModelVersion> ModelCatalog::SetLabel(std::string_view reference,
   ATELIER_RETURN_IF_ERROR(Write([&](store::Writer& writer) {
     return writer.SetLabel({model.name, std::string(label), model.version, traffic});
   }));
-  const absl::MutexLock lock(&mutex_);
-  table_.SetLabel(model.name, std::string(label), {.version = model.version, .traffic = traffic});
-  return table_.Resolve(NameAtVersion(model), {});
+  Change([&](ModelTable& table) {
+    table.SetLabel(model.name, std::string(label), {.version = model.version, .traffic = traffic});
+  });
+  return Resolve(NameAtVersion(model));
 }
 
 absl::StatusOr<ModelVersion> ModelCatalog::RemoveLabel(std::string_view reference,
@@ -73,9 +74,8 @@ absl::StatusOr<ModelVersion> ModelCatalog::RemoveLabel(std::string_view referenc
   ATELIER_ASSIGN_OR_RETURN(const ModelVersion model, Resolve(reference));
   ATELIER_RETURN_IF_ERROR(
       Write([&](store::Writer& writer) { return writer.RemoveLabel(model.name, label); }));
-  const absl::MutexLock lock(&mutex_);
-  table_.RemoveLabel(model.name, std::string(label));
-  return table_.Resolve(NameAtVersion(model), {});
+  Change([&](ModelTable& table) { table.RemoveLabel(model.name, std::string(label)); });
+  return Resolve(NameAtVersion(model));
 }
 
 absl::StatusOr<std::optional<ModelVersion>> ModelCatalog::Promote(const ModelVersion& model) {
@@ -84,14 +84,11 @@ absl::StatusOr<std::optional<ModelVersion>> ModelCatalog::Promote(const ModelVer
   if (previous.has_value() && previous->version == model.version) {
     previous.reset();
   }
-  std::optional<ModelTable::Label> canary;
-  {
-    const absl::MutexLock lock(&mutex_);
-    if (!table_.Has(model.name, model.version)) {
-      return Gone(model);
-    }
-    canary = table_.FindLabel(model.name, kCanaryLabel);
+  const std::shared_ptr<const ModelTable> now = Table();
+  if (!now->Has(model.name, model.version)) {
+    return Gone(model);
   }
+  const std::optional<ModelTable::Label> canary = now->FindLabel(model.name, kCanaryLabel);
   const auto is_canary = [&](const ModelVersion& version) {
     return canary.has_value() && canary->version == version.version;
   };
@@ -110,33 +107,30 @@ absl::StatusOr<std::optional<ModelVersion>> ModelCatalog::Promote(const ModelVer
     }
     return writer.SetKept(ToKept(model));
   }));
-  const absl::MutexLock lock(&mutex_);
-  table_.SetLabel(model.name, kStableLabel, {.version = model.version});
-  if (previous.has_value()) {
-    table_.SetLabel(model.name, kPreviousLabel, {.version = previous->version});
-  }
-  if (releases) {
-    table_.Release(model.name, previous->version);
-  }
-  if (is_canary(model)) {
-    table_.RemoveLabel(model.name, kCanaryLabel);
-  }
-  table_.Keep(model.name, model.version, model.warmup_sizes);
+  Change([&](ModelTable& table) {
+    table.SetLabel(model.name, kStableLabel, {.version = model.version});
+    if (previous.has_value()) {
+      table.SetLabel(model.name, kPreviousLabel, {.version = previous->version});
+    }
+    if (releases) {
+      table.Release(model.name, previous->version);
+    }
+    if (is_canary(model)) {
+      table.RemoveLabel(model.name, kCanaryLabel);
+    }
+    table.Keep(model.name, model.version, model.warmup_sizes);
+  });
   return previous;
 }
 
 absl::Status ModelCatalog::Keep(const ModelVersion& model) {
   const absl::MutexLock change_lock(&change_mutex_);
-  {
-    const absl::MutexLock lock(&mutex_);
-    if (!table_.Has(model.name, model.version)) {
-      return Gone(model);
-    }
+  if (!Table()->Has(model.name, model.version)) {
+    return Gone(model);
   }
   ATELIER_RETURN_IF_ERROR(
       Write([&](store::Writer& writer) { return writer.SetKept(ToKept(model)); }));
-  const absl::MutexLock lock(&mutex_);
-  table_.Keep(model.name, model.version, model.warmup_sizes);
+  Change([&](ModelTable& table) { table.Keep(model.name, model.version, model.warmup_sizes); });
   return absl::OkStatus();
 }
 
@@ -144,20 +138,15 @@ absl::Status ModelCatalog::Release(const ModelVersion& model) {
   const absl::MutexLock change_lock(&change_mutex_);
   ATELIER_RETURN_IF_ERROR(
       Write([&](store::Writer& writer) { return writer.RemoveKept(model.name, model.version); }));
-  const absl::MutexLock lock(&mutex_);
-  table_.Release(model.name, model.version);
+  Change([&](ModelTable& table) { table.Release(model.name, model.version); });
   return absl::OkStatus();
 }
 
 absl::StatusOr<std::optional<ModelVersion>> ModelCatalog::Announce(const ModelVersion& model) {
   const absl::MutexLock change_lock(&change_mutex_);
   std::optional<ModelVersion> before = Meaning(model.name);
-  bool was_kept = false;
-  {
-    const absl::MutexLock lock(&mutex_);
-    table_.Announce(model.name, model.version);
-    was_kept = before.has_value() && table_.IsKept(before->name, before->version);
-  }
+  Change([&](ModelTable& table) { table.Announce(model.name, model.version); });
+  const bool was_kept = before.has_value() && Table()->IsKept(before->name, before->version);
   const std::optional<ModelVersion> after = Meaning(model.name);
   if (!before.has_value() || !after.has_value() || before->version == after->version) {
     return std::nullopt;
@@ -167,9 +156,10 @@ absl::StatusOr<std::optional<ModelVersion>> ModelCatalog::Announce(const ModelVe
       ATELIER_RETURN_IF_ERROR(writer.RemoveKept(before->name, before->version));
       return writer.SetKept(ToKept(*after));
     }));
-    const absl::MutexLock lock(&mutex_);
-    table_.Release(before->name, before->version);
-    table_.Keep(after->name, after->version, after->warmup_sizes);
+    Change([&](ModelTable& table) {
+      table.Release(before->name, before->version);
+      table.Keep(after->name, after->version, after->warmup_sizes);
+    });
   }
   return before;
 }
@@ -183,8 +173,7 @@ absl::StatusOr<ModelVersion> ModelCatalog::Delete(std::string_view reference) {
     ATELIER_RETURN_IF_ERROR(writer.RemoveRatings(model.name, model.version));
     return writer.MarkModelDeleted(model.name, model.version);
   }));
-  const absl::MutexLock lock(&mutex_);
-  table_.Erase(model.name, model.version);
+  Change([&](ModelTable& table) { table.Erase(model.name, model.version); });
   return model;
 }
 

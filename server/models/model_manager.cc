@@ -15,6 +15,8 @@ constexpr std::uint32_t kLeastSide = 16;
 constexpr std::uint32_t kMostSide = 1024;
 // How often a version on its way out is looked at.
 constexpr absl::Duration kDropInterval = absl::Milliseconds(250);
+// How often callers are asked whether they are still there.
+constexpr absl::Duration kGivenUpInterval = absl::Milliseconds(250);
 // How long the files of a deleted version wait for workers that still have it.
 constexpr absl::Duration kLastTasks = absl::Minutes(1);
 
@@ -62,22 +64,27 @@ void ModelManager::Stop() {
 }
 
 void ModelManager::Load(std::string reference, std::vector<std::uint32_t> warmup_sizes,
-                        absl::Time deadline, Reply<ModelVersion> reply) {
+                        absl::Time deadline, Reply<ModelVersion> reply, GivenUp given_up) {
   work_->Add([this, reference = std::move(reference), sizes = std::move(warmup_sizes), deadline,
-              reply = std::move(reply)]() mutable {
+              reply = std::move(reply), given_up = std::move(given_up)]() mutable {
     const absl::StatusOr<ModelVersion> model = Find(reference, std::move(sizes));
     if (!model.ok()) {
       return reply(model.status());
     }
-    Begin(Step::kLoad, *model, deadline,
-          [this, model = *model, reply = std::move(reply)](const absl::Status& loaded) mutable {
-            const absl::Status kept = loaded.ok() ? options_.catalog->Keep(model) : loaded;
-            if (!kept.ok()) {
-              return reply(kept);
-            }
-            LoadWhereMissing(model);
-            reply(Present(model));
-          });
+    if (absl::Status full = RoomFor(*model, /*loads=*/true); !full.ok()) {
+      return reply(std::move(full));
+    }
+    Begin(
+        Step::kLoad, *model, deadline,
+        [this, model = *model, reply = std::move(reply)](const absl::Status& loaded) mutable {
+          const absl::Status kept = loaded.ok() ? options_.catalog->Keep(model) : loaded;
+          if (!kept.ok()) {
+            return reply(kept);
+          }
+          LoadWhereMissing(model);
+          reply(Present(model));
+        },
+        std::move(given_up));
   });
 }
 
@@ -87,6 +94,9 @@ void ModelManager::Unload(std::string reference, absl::Time deadline, Reply<Mode
     const absl::StatusOr<ModelVersion> model = Find(reference, {});
     if (!model.ok()) {
       return reply(model.status());
+    }
+    if (absl::Status full = RoomFor(*model, /*loads=*/false); !full.ok()) {
+      return reply(std::move(full));
     }
     if (const absl::Status released = options_.catalog->Release(*model); !released.ok()) {
       return reply(released);
@@ -100,37 +110,42 @@ void ModelManager::Unload(std::string reference, absl::Time deadline, Reply<Mode
 }
 
 void ModelManager::Promote(std::string reference, std::vector<std::uint32_t> warmup_sizes,
-                           absl::Time deadline, Reply<Promotion> reply) {
+                           absl::Time deadline, Reply<Promotion> reply, GivenUp given_up) {
   work_->Add([this, reference = std::move(reference), sizes = std::move(warmup_sizes), deadline,
-              reply = std::move(reply)]() mutable {
+              reply = std::move(reply), given_up = std::move(given_up)]() mutable {
     const absl::Status says = CheckSaysWhich(reference, /*by_number=*/false);
     const absl::StatusOr<ModelVersion> model = says.ok() ? Find(reference, std::move(sizes)) : says;
     if (!model.ok()) {
       return reply(model.status());
     }
+    if (absl::Status full = RoomFor(*model, /*loads=*/true); !full.ok()) {
+      return reply(std::move(full));
+    }
     OvertakePromotions(model->name, model->version);
-    Begin(Step::kPromote, *model, deadline,
-          [this, model = *model, reply = std::move(reply)](const absl::Status& loaded) mutable {
-            if (!loaded.ok()) {
-              return reply(loaded);
-            }
-            const auto previous = options_.catalog->Promote(model);
-            if (!previous.ok()) {
-              return reply(previous.status());
-            }
-            LoadWhereMissing(model);
-            Promotion promotion;
-            if (previous->has_value()) {
-              promotion.previous_version = (*previous)->version;
-              DropWhenIdle(**previous, /*deletes=*/false);
-            }
-            absl::StatusOr<ModelVersion> present = Present(model);
-            if (!present.ok()) {
-              return reply(present.status());
-            }
-            promotion.model = *std::move(present);
-            reply(std::move(promotion));
-          });
+    Begin(
+        Step::kPromote, *model, deadline,
+        [this, model = *model, reply = std::move(reply)](const absl::Status& loaded) mutable {
+          if (!loaded.ok()) {
+            return reply(loaded);
+          }
+          const auto previous = options_.catalog->Promote(model);
+          if (!previous.ok()) {
+            return reply(previous.status());
+          }
+          LoadWhereMissing(model);
+          Promotion promotion;
+          if (previous->has_value()) {
+            promotion.previous_version = (*previous)->version;
+            DropWhenIdle(**previous, /*deletes=*/false);
+          }
+          absl::StatusOr<ModelVersion> present = Present(model);
+          if (!present.ok()) {
+            return reply(present.status());
+          }
+          promotion.model = *std::move(present);
+          reply(std::move(promotion));
+        },
+        std::move(given_up));
   });
 }
 
@@ -248,7 +263,8 @@ void ModelManager::Run() {
 absl::Time ModelManager::NextDue(absl::Time now) const {
   absl::Time due = drops_.empty() ? absl::InfiniteFuture() : now + kDropInterval;
   for (const auto& [id, wait] : waits_) {
-    due = std::min(due, wait.deadline);
+    due = std::min(
+        {due, wait.deadline, wait.given_up == nullptr ? wait.deadline : now + kGivenUpInterval});
   }
   return due;
 }

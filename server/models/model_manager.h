@@ -57,13 +57,24 @@ class ModelManager final : public PublicationObserver {
   // Answers what is under way and everything that comes later with UNAVAILABLE.
   void Stop();
 
+  // How many loads and promotions may be under way, and as many unloads: of one version, so that
+  // its callers leave room for others, and in all. RESOURCE_EXHAUSTED with a retry delay above
+  // that.
+  static constexpr std::size_t kMaxOfVersion = 64;
+  static constexpr std::size_t kMaxOrders = 256;
+
+  // Whether the caller has gone; asked from time to time until the reply is called. Empty: nobody
+  // can tell.
+  using GivenUp = std::function<bool()>;
+
   // See ModelService in models.proto. An empty `warmup_sizes` means the settings', or 256.
-  // DEADLINE_EXCEEDED at `deadline`; the workers go on.
+  // DEADLINE_EXCEEDED at `deadline`, CANCELLED when it is given up; what a worker has begun with by
+  // then it may go on with, what it has not it does not do unless somebody else waits for it.
   void Load(std::string reference, std::vector<std::uint32_t> warmup_sizes, absl::Time deadline,
-            Reply<ModelVersion> reply);
+            Reply<ModelVersion> reply, GivenUp given_up = nullptr);
   void Unload(std::string reference, absl::Time deadline, Reply<ModelVersion> reply);
   void Promote(std::string reference, std::vector<std::uint32_t> warmup_sizes, absl::Time deadline,
-               Reply<Promotion> reply);
+               Reply<Promotion> reply, GivenUp given_up = nullptr);
   void SetLabel(std::string reference, std::string label, double traffic,
                 Reply<ModelVersion> reply);
   void RemoveLabel(std::string reference, std::string label, Reply<ModelVersion> reply);
@@ -89,6 +100,7 @@ class ModelManager final : public PublicationObserver {
     ModelLoads::Ticket ticket = 0;
     absl::Time deadline;
     Then then;
+    GivenUp given_up;
     bool overtaken = false;  // an operator has ordered the contrary since
   };
 
@@ -108,7 +120,10 @@ class ModelManager final : public PublicationObserver {
   bool TryDrop(Drop& drop, absl::Time now);
 
   // `then` gets ABORTED when it was overtaken.
-  void Begin(Step step, const ModelVersion& model, absl::Time deadline, Then then);
+  void Begin(Step step, const ModelVersion& model, absl::Time deadline, Then then,
+             GivenUp given_up = nullptr);
+  // RESOURCE_EXHAUSTED: too much of the kind is under way.
+  absl::Status RoomFor(const ModelVersion& model, bool loads) const;
   // The last order of an operator counts, however long those before it take. These are for one that
   // unloads, and one that makes this version of `name` (0: none) the stable one: what is under way
   // and contradicts it will change nothing.

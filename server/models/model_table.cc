@@ -50,8 +50,8 @@ void ModelTable::Add(ModelVersion model, bool held_back) {
   if (held_back) {
     held_back_.emplace(model.name, model.version);
   }
-  Versions& versions = models_[model.name];
-  versions[model.version] = std::move(model);
+  auto added = std::make_shared<const ModelVersion>(std::move(model));
+  models_[added->name][added->version] = added;
 }
 
 void ModelTable::Erase(const std::string& name, std::uint32_t version) {
@@ -145,14 +145,14 @@ absl::StatusOr<ModelVersion> ModelTable::Resolve(std::string_view reference,
                             "model \"" + ref.name + "\" has no version " + std::to_string(version) +
                                 "; its versions are: " + Keys(versions));
   }
-  return Complete(model->second, versions);
+  return Complete(*model->second, versions);
 }
 
 std::vector<ModelVersion> ModelTable::List() const {
   std::vector<ModelVersion> models;
   for (const auto& [name, versions] : models_) {
     for (const auto& [version, model] : versions) {
-      models.push_back(Complete(model, versions));
+      models.push_back(Complete(*model, versions));
     }
   }
   return models;
@@ -165,7 +165,7 @@ std::optional<ModelVersion> ModelTable::Meaning(const std::string& name) const {
   }
   const auto model = found->second.find(MeaningOf(name, found->second));
   return model == found->second.end() ? std::nullopt
-                                      : std::optional(Complete(model->second, found->second));
+                                      : std::optional(Complete(*model->second, found->second));
 }
 
 const ModelTable::Labels& ModelTable::LabelsOf(const std::string& name) const {

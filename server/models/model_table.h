@@ -1,9 +1,10 @@
 // What names, versions and labels mean: the part of the catalog that is memory only. Not
-// thread-safe; no method blocks.
+// thread-safe; no method blocks. A copy shares the versions, which do not change.
 #pragma once
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -63,7 +64,7 @@ class ModelTable final {
   std::optional<ModelVersion> Meaning(const std::string& name) const;
 
  private:
-  using Versions = std::map<std::uint32_t, ModelVersion>;
+  using Versions = std::map<std::uint32_t, std::shared_ptr<const ModelVersion>>;
   using Key = std::pair<std::string, std::uint32_t>;
 
   const Labels& LabelsOf(const std::string& name) const;

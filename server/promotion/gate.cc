@@ -75,6 +75,10 @@ std::string Worse(const v1::GateMetric& metric, const std::string& current) {
          (metric.higher_is_better() ? "at least " : "at most ") + ShortNumber(metric.bound()) + ")";
 }
 
+std::string Date(absl::Time time) {
+  return absl::FormatTime("%Y-%m-%d %H:%M:%S UTC", time, absl::UTCTimeZone());
+}
+
 std::string Score(const v1::RatingSummary& ratings) {
   return ShortNumber(ratings.mean()) + " of " + std::to_string(ratings.count()) + " ratings";
 }
@@ -170,7 +174,7 @@ void CompareRatings(const v1::PromotionGate& gate, const v1::RatingSummary& cand
   report.set_passed(report.passed() && candidate.mean() >= current.mean() - slack);
 }
 
-absl::Status Refusal(const v1::GateReport& report, std::string_view instead) {
+std::string Objection(const v1::GateReport& report) {
   std::string sentence =
       report.candidate() + " is worse than " + report.current() + " by more than is allowed: ";
   std::string list;
@@ -192,13 +196,15 @@ absl::Status Refusal(const v1::GateReport& report, std::string_view instead) {
                "numbers: ";
     list = unmeasured;
   }
-  sentence +=
-      list + ", on " + std::to_string(report.pictures()) + " pictures; " + std::string(instead);
-  return WithDetail(absl::FailedPreconditionError(sentence), "atelier.v1.GateReport",
-                    report.SerializeAsString());
+  return sentence + list + ", on " + std::to_string(report.pictures()) + " pictures";
 }
 
-std::string GateSection(const v1::GateReport& report) {
+absl::Status Refusal(const v1::GateReport& report, std::string_view instead) {
+  return WithDetail(absl::FailedPreconditionError(Objection(report) + "; " + std::string(instead)),
+                    "atelier.v1.GateReport", report.SerializeAsString());
+}
+
+std::string GateSection(const v1::GateReport& report, absl::Time now) {
   std::string text = "\n## Gate\n\n";
   if (report.current().empty()) {
     text += "Measured before it was published, when there was no version to compare with, on ";
@@ -207,7 +213,7 @@ std::string GateSection(const v1::GateReport& report) {
   }
   text += std::to_string(report.pictures()) + " pictures.";
   if (report.forced()) {
-    text += " **It was worse by more than was allowed and was published all the same (force).**";
+    text += " **It did not pass and was published all the same (force), on " + Date(now) + ".**";
   }
   text += "\n\n| metric | this | " + (report.current().empty() ? "-" : report.current()) +
           " | passes |\n|---|---|---|---|\n";
@@ -217,6 +223,11 @@ std::string GateSection(const v1::GateReport& report) {
             (metric.worse() ? "no" : "yes") + " |\n";
   }
   return text;
+}
+
+std::string OverrideSection(const v1::GateReport& report, absl::Time now) {
+  return "\n## Promoted past the gate\n\nOn " + Date(now) + " it was promoted by force, although " +
+         Objection(report) + ".\n";
 }
 
 }  // namespace atelier::server

@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "atelier/v1/models.pb.h"
 #include "common/convert_task.h"
 
@@ -37,7 +38,13 @@ void CompareRatings(const v1::PromotionGate& gate, const v1::RatingSummary& cand
 // the report as a detail. `instead`: what the caller may do, as a sentence.
 absl::Status Refusal(const v1::GateReport& report, std::string_view instead);
 
-// The report as a section of a model card.
-std::string GateSection(const v1::GateReport& report);
+// The report as a section of a model card. `now`: when it was forced, if it was.
+std::string GateSection(const v1::GateReport& report, absl::Time now);
+
+// For the card of a version that was promoted by force: what the gate had to say against it.
+std::string OverrideSection(const v1::GateReport& report, absl::Time now);
+
+// What does not pass, with the numbers of both: a clause, "oil@2 is worse than oil@1 by ...".
+std::string Objection(const v1::GateReport& report);
 
 }  // namespace atelier::server

@@ -1,5 +1,7 @@
 #include "server/promotion/promotion.h"
 
+#include <spdlog/spdlog.h>
+
 #include <memory>
 #include <system_error>
 #include <utility>
@@ -51,8 +53,18 @@ absl::Status NotTheCallers(const absl::Status& status) {
 absl::Status Cancelled() { return absl::CancelledError("The call was cancelled."); }
 
 absl::Status AppendToCard(const fs::path& model, const std::string& section) {
-  ATELIER_ASSIGN_OR_RETURN(const std::string card, ReadFile(model / "card.md", kMaxCardBytes));
-  return WriteFileAtomically(model / "card.md", card + section);
+  const absl::StatusOr<std::string> card = ReadFile(model / "card.md", kMaxCardBytes);
+  if (!card.ok() && !absl::IsNotFound(card.status())) {
+    return card.status();
+  }
+  return WriteFileAtomically(model / "card.md", card.value_or("") + section);
+}
+
+void LogForced(const v1::GateReport& report, std::string_view done) {
+  if (report.forced()) {
+    spdlog::warn("{} was {} by force, past its gate: {}", report.candidate(), done,
+                 Objection(report));
+  }
 }
 
 absl::StatusOr<fs::path> SubFolder(const TransferFolder& folder, const char* name) {
@@ -138,7 +150,8 @@ absl::StatusOr<PublishedCheckpoint> Promotion::PublishCheckpoint(
       return Refusal(*published.gate, kPublishInstead);
     }
     published.gate->set_forced(!published.gate->passed());
-    ATELIER_RETURN_IF_ERROR(AppendToCard(model, GateSection(*published.gate)));
+    ATELIER_RETURN_IF_ERROR(
+        AppendToCard(model, GateSection(*published.gate, options_.clock->Now())));
   }
   ATELIER_ASSIGN_OR_RETURN(
       const std::uint32_t version,
@@ -147,6 +160,7 @@ absl::StatusOr<PublishedCheckpoint> Promotion::PublishCheckpoint(
                            options_.models->Resolve(NameAtVersion(request.model(), version)));
   if (published.gate.has_value()) {
     published.gate->set_candidate(NameAtVersion(published.model));
+    LogForced(*published.gate, "published");
   }
   return published;
 }
@@ -226,6 +240,23 @@ absl::Status Promotion::CheckUnchanged(const JudgedVersion& judged) const {
              : absl::AbortedError(judged.model.name +
                                   " came to mean another version while this one was measured; "
                                   "nothing has changed. Promote it again to compare it with that.");
+}
+
+void Promotion::NoteForced(const JudgedVersion& judged) const {
+  if (!judged.report.forced()) {
+    return;
+  }
+  LogForced(judged.report, "promoted");
+  if (judged.model.shipped) {
+    return;
+  }
+  const absl::MutexLock lock(&card_mutex_);
+  const absl::Status noted =
+      AppendToCard(judged.model.directory, OverrideSection(judged.report, options_.clock->Now()));
+  if (!noted.ok()) {
+    spdlog::error("the card of {} does not say so, because it cannot be written: {}",
+                  judged.report.candidate(), std::string(noted.message()));
+  }
 }
 
 }  // namespace atelier::server

@@ -7,9 +7,12 @@
 #include <string>
 #include <string_view>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
 #include "atelier/v1/training.pb.h"
+#include "common/clock.h"
 #include "common/convert_task.h"
 #include "server/datasets/dataset_catalog.h"
 #include "server/feedback/rating_book.h"
@@ -43,6 +46,7 @@ class Promotion final {
     ModelCatalog* models = nullptr;
     const RatingBook* ratings = nullptr;
     Converter* converter = nullptr;
+    Clock* clock = &SystemClock();
     std::filesystem::path jobs_directory;  // <data-dir>/jobs
     std::filesystem::path directory;       // <data-dir>/transfers; exists
   };
@@ -62,6 +66,11 @@ class Promotion final {
   // ABORTED: NAME means another version than `judged` was compared with.
   absl::Status CheckUnchanged(const JudgedVersion& judged) const;
 
+  // What remains of a promotion by force, after it: a line in the log, and a section in the
+  // version's card, unless the version is a shipped one, whose files are not this server's. No
+  // effect on a version that has passed.
+  void NoteForced(const JudgedVersion& judged) const ABSL_LOCKS_EXCLUDED(card_mutex_);
+
  private:
   struct Candidate {
     std::string name;  // for sentences
@@ -80,6 +89,7 @@ class Promotion final {
                    std::uint64_t bytes, const std::stop_token& stop) const;
 
   const Options options_;
+  mutable absl::Mutex card_mutex_;  // one addition to a published card at a time
 };
 
 }  // namespace atelier::server

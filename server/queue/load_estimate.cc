@@ -7,10 +7,9 @@
 namespace atelier::server {
 namespace {
 
-// Weight of the newest measurement of a cost, once there are enough; before, all weigh the same.
-constexpr double kCostWeight = 0.1;
-constexpr int kEnoughSamples = 10;
-// The most that a measurement may differ from what was known.
+// Weight of the newest request's work.
+constexpr double kWorkWeight = 0.1;
+// The most that an estimate is held to have been wrong by.
 constexpr double kOutlier = 4;
 // Models whose cost is remembered; the one measured longest ago makes room.
 constexpr std::size_t kMaxModels = 1024;
@@ -54,8 +53,8 @@ double LoadEstimate::UnitsOf(const RequestTraits& traits) {
 
 absl::Duration LoadEstimate::WorkOf(const RequestTraits& traits) const {
   const auto known = costs_.find(traits.model);
-  const Cost& cost = known == costs_.end() ? overall_ : known->second;
-  return absl::Seconds(cost.seconds * UnitsOf(traits));
+  const SizeCost& cost = known == costs_.end() ? overall_ : known->second;
+  return absl::Seconds(cost.Of(UnitsOf(traits)));
 }
 
 std::optional<double> LoadEstimate::Parallelism() const {
@@ -72,7 +71,7 @@ std::optional<absl::Duration> LoadEstimate::ReadyIn(const RequestTraits& traits,
     ahead += line.requests;
   }
   const std::optional<double> parallelism = Parallelism();
-  if (ahead < std::max(1U, slots_) || overall_.samples == 0 || !parallelism.has_value()) {
+  if (ahead < std::max(1U, slots_) || !overall_.known() || !parallelism.has_value()) {
     return std::nullopt;
   }
   const double progress = std::max(0.0, Seconds(now - progress_from_)) * *parallelism;
@@ -129,7 +128,7 @@ absl::Duration LoadEstimate::DrainTime(const Backlog& backlog) const {
     work += Seconds(line.work);
     requests += line.requests;
   }
-  if (overall_.samples == 0) {
+  if (!overall_.known()) {
     work = kUnknownWork * static_cast<double>(requests);
   }
   const auto in_work = static_cast<double>(std::max<std::size_t>(1, backlog.in_work.requests));
@@ -144,28 +143,15 @@ void LoadEstimate::Arrived(Priority priority, absl::Duration work, absl::Time no
   Arrivals& arrivals = arrivals_.at(static_cast<std::size_t>(priority));
   arrivals.rate = rate + Seconds(work) / kArrivalSeconds;
   arrivals.work +=
-      (arrivals.at == absl::InfinitePast() ? 1 : kCostWeight) * (Seconds(work) - arrivals.work);
+      (arrivals.at == absl::InfinitePast() ? 1 : kWorkWeight) * (Seconds(work) - arrivals.work);
   arrivals.at = now;
-}
-
-void LoadEstimate::Measure(Cost& cost, double seconds) {
-  ++cost.samples;
-  if (cost.samples == 1) {
-    cost.seconds = seconds;
-    return;
-  }
-  const double weight = cost.samples < kEnoughSamples ? 1.0 / cost.samples : kCostWeight;
-  const double bounded = std::clamp(seconds, cost.seconds / kOutlier, cost.seconds * kOutlier);
-  cost.seconds += weight * (bounded - cost.seconds);
 }
 
 void LoadEstimate::Done(const RequestTraits& traits, absl::Duration work, absl::Time now) {
   progress_from_ = now;
-  const double seconds = std::max(Seconds(work), 1e-9) / UnitsOf(traits);
-  Cost& cost = costs_[traits.model];
-  Measure(cost, seconds);
-  cost.measured_at = now;
-  Measure(overall_, seconds);
+  const double seconds = std::max(Seconds(work), 1e-9);
+  costs_[traits.model].Measure(UnitsOf(traits), seconds, now);
+  overall_.Measure(UnitsOf(traits), seconds, now);
   Forget();
 
   const std::uint32_t slots = std::max(1U, slots_);
@@ -194,7 +180,7 @@ void LoadEstimate::Done(const RequestTraits& traits, absl::Duration work, absl::
 void LoadEstimate::Forget() {
   if (costs_.size() > kMaxModels) {
     costs_.erase(std::ranges::min_element(
-        costs_, {}, [](const auto& model) { return model.second.measured_at; }));
+        costs_, {}, [](const auto& model) { return model.second.measured_at(); }));
   }
 }
 

@@ -1,8 +1,7 @@
 // When would one more request be ready? From what workers were seen to do, never from what they
 // promise:
 //
-//   cost         of each model: worker seconds for a megapixel, a moving average. One measurement
-//                moves it by at most a factor, so that an outlier does not decide.
+//   cost         of each model and size, in worker seconds (see size_cost.h)
 //   parallelism  worker seconds done in a second while more waits than can be worked on: how many
 //                requests are computed at a time (Little's law). Kept for each slot of the workers,
 //                so that it follows when workers come and go.
@@ -22,6 +21,7 @@
 #include <string>
 
 #include "absl/time/time.h"
+#include "server/queue/size_cost.h"
 #include "server/queue/traits.h"
 #include "server/queue/waiting_lines.h"
 
@@ -65,11 +65,6 @@ class LoadEstimate {
   void Compare(absl::Duration ready_in, absl::Duration actual);
 
  private:
-  struct Cost {
-    double seconds = 0;  // for a megapixel
-    int samples = 0;
-    absl::Time measured_at;
-  };
   struct Arrivals {
     double rate = 0;  // worker seconds asked for in a second, as of `at`
     double work = 0;  // worker seconds of one request
@@ -83,7 +78,6 @@ class LoadEstimate {
   };
 
   static double UnitsOf(const RequestTraits& traits);
-  static void Measure(Cost& cost, double seconds);
   void Forget();
   std::optional<double> Parallelism() const;
   double RateOf(Priority priority, absl::Time now) const;
@@ -94,8 +88,8 @@ class LoadEstimate {
   double Overtaking(const RequestTraits& traits, std::size_t place, const Backlog& backlog,
                     double in, absl::Time now) const;
 
-  std::map<std::string, Cost> costs_;  // by model
-  Cost overall_;                       // of all models: for those not measured yet
+  std::map<std::string, SizeCost> costs_;  // by model
+  SizeCost overall_;                       // of all models: for those not measured yet
   std::array<Arrivals, kPriorities> arrivals_;
   std::uint32_t slots_ = 0;  // 0: never told
   absl::Time progress_from_ = absl::InfiniteFuture();

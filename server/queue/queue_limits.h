@@ -7,6 +7,8 @@
 #include <optional>
 #include <string>
 
+#include "absl/time/time.h"
+
 namespace atelier::server {
 
 struct QueueLimits {
@@ -17,12 +19,14 @@ struct QueueLimits {
   };
 
   std::size_t max_waiting = 256;           // requests that wait for a worker
-  std::uint64_t max_bytes = 256ULL << 20;  // pictures of all unanswered requests
+  std::uint64_t max_bytes = 256ULL << 20;  // pictures of unanswered requests, answers not taken yet
   Share per_model;
   Share per_client;
   // max_waiting of single models, in place of per_model's; by "name@version", or by "name" for all
   // versions of that name (each counted by itself).
   std::map<std::string, std::size_t> max_waiting_of_model;
+  // How long a client may take to take its answer.
+  absl::Duration answer_patience = absl::Seconds(60);
 };
 
 }  // namespace atelier::server

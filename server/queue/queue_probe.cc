@@ -14,7 +14,9 @@ prometheus::Gauge& DepthGauge(prometheus::Registry& registry, const char* priori
 prometheus::Gauge& BytesGauge(prometheus::Registry& registry) {
   return prometheus::BuildGauge()
       .Name("atelier_queue_bytes")
-      .Help("Bytes of the pictures of accepted requests that are not answered yet.")
+      .Help(
+          "Bytes of the pictures of accepted requests that are not answered yet, and of answers "
+          "that their clients have not taken yet.")
       .Register(registry)
       .Add({});
 }
@@ -59,7 +61,9 @@ QueueProbe::QueueProbe(prometheus::Registry& registry)
                   &RejectionCounter(registry, "deadline_unreachable"),
                   &RejectionCounter(registry, "struck"),
                   &RejectionCounter(registry, "unavailable"),
-                  &RejectionCounter(registry, "deadline")},
+                  &RejectionCounter(registry, "deadline"),
+                  &RejectionCounter(registry, "no_worker"),
+                  &RejectionCounter(registry, "model_failed")},
       lost_(RetryCounter(registry, "lost")),
       declined_(RetryCounter(registry, "declined")),
       strikes_(StrikeCounter(registry)) {}

@@ -24,9 +24,11 @@ enum class Rejection {
   kUnreachable,  // could not be ready before its deadline
   kStruck,       // has brought workers down
   kClosed,
-  kLate,  // came after its deadline
+  kLate,         // came after its deadline
+  kNoWorker,     // no worker may take work
+  kModelFailed,  // no worker can load its model
 };
-inline constexpr std::size_t kRejections = 8;
+inline constexpr std::size_t kRejections = 10;
 
 class QueueProbe {
  public:

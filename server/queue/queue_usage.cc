@@ -59,6 +59,20 @@ void QueueUsage::Release(const RequestTraits& traits, std::uint64_t bytes) {
   Release(clients_, traits.client, bytes);
 }
 
+void QueueUsage::HoldAnswer(const std::string& client, std::uint64_t bytes) {
+  for (Use* use : {&server_, &clients_[client]}) {
+    ++use->held;
+    use->bytes += bytes;
+  }
+}
+
+void QueueUsage::ReleaseAnswer(const std::string& client, std::uint64_t bytes) {
+  ATELIER_CHECK(server_.held > 0 && server_.bytes >= bytes);
+  --server_.held;
+  server_.bytes -= bytes;
+  Release(clients_, client, bytes);
+}
+
 void QueueUsage::Release(UseByName& uses, const std::string& name, std::uint64_t bytes) {
   auto use = uses.find(name);
   ATELIER_CHECK(use != uses.end() && use->second.bytes >= bytes);

@@ -15,7 +15,7 @@
 namespace atelier::server {
 
 // Not thread-safe: the queue guards it. Keeps nothing of models and clients that have no unanswered
-// request.
+// request and no answer to take.
 class QueueUsage {
  public:
   // Which limit does not allow one more request; nullopt: all do. One request alone passes every
@@ -26,6 +26,9 @@ class QueueUsage {
   // Accepted (and waiting); answered, after it has stopped waiting.
   void Hold(const RequestTraits& traits, std::uint64_t bytes);
   void Release(const RequestTraits& traits, std::uint64_t bytes);
+  // The bytes of an answer that its client has not taken yet: for all and the client.
+  void HoldAnswer(const std::string& client, std::uint64_t bytes);
+  void ReleaseAnswer(const std::string& client, std::uint64_t bytes);
   // A held request begins to wait for a worker, or ends to.
   void BeginWaiting(const RequestTraits& traits);
   void EndWaiting(const RequestTraits& traits);

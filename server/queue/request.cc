@@ -29,6 +29,16 @@ bool Request::TryRequeue() {
   return true;
 }
 
+bool Request::TryPassOn() {
+  ATELIER_CHECK(state_ == RequestState::kDispatched);
+  if (declined_ == kMaxDeclined) {
+    return false;
+  }
+  ++declined_;
+  state_ = RequestState::kQueued;
+  return true;
+}
+
 void Request::Return() {
   ATELIER_CHECK(state_ == RequestState::kDispatched);
   state_ = RequestState::kQueued;

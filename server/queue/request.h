@@ -34,9 +34,15 @@ class Request {
   Request& operator=(const Request&) = delete;
 
   void Dispatch(absl::Time now);
-  // Back to kQueued because its worker was lost or could not do it. False, without a move, when
-  // that has happened before.
+  // Workers that may say that they could not do it; their saying so is no sign that it harms.
+  static constexpr int kMaxDeclined = 4;
+
+  // Back to kQueued because its worker was lost. False, without a move, when that has happened
+  // before.
   bool TryRequeue();
+  // Back to kQueued because its worker could not do it, or left. False, without a move, when that
+  // has happened kMaxDeclined times.
+  bool TryPassOn();
   // Back to kQueued because the worker never began with it.
   void Return();
   // From now on it has its worker to itself.
@@ -63,6 +69,7 @@ class Request {
   RequestState state_ = RequestState::kQueued;
   absl::Time dispatched_at_ = absl::InfinitePast();
   bool lost_once_ = false;
+  int declined_ = 0;
   bool alone_ = false;
 };
 

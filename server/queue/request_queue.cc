@@ -3,12 +3,23 @@
 #include <utility>
 
 #include "common/check.h"
+#include "common/errors.h"
 
 namespace atelier::server {
 namespace {
 
 absl::Status Expired() {
   return absl::DeadlineExceededError("The deadline passed before the picture was ready.");
+}
+
+absl::Status LostTwice() {
+  return absl::UnavailableError("Two workers were lost while they worked on this picture.");
+}
+
+absl::Status NobodyCould() {
+  return WithRetryDelay(
+      absl::UnavailableError("Several workers could not do this just now. Try again later."),
+      absl::Seconds(1));
 }
 
 // What the worker spent on it, or the time since it was dispatched where the worker told none.
@@ -60,6 +71,7 @@ absl::Status RequestQueue::Enqueue(std::unique_ptr<Request>& request) {
     const RequestId id = request->id();
     const absl::Duration work = load_.WorkOf(traits);
     load_.Arrived(traits.priority, work, now);
+    outages_.Accepted(traits.model, now);
     usage_.Hold(traits, request->bytes());
     usage_.BeginWaiting(traits);
     deadlines_.emplace(request->deadline(), id);
@@ -117,6 +129,7 @@ RequestQueue::Assignment RequestQueue::Dispatch(Entry& entry, absl::Time now) {
   return {.id = request.id(),
           .work = request.work(),
           .deadline = request.deadline(),
+          .model = traits.model,
           .fingerprint = traits.fingerprint,
           .alone = request.alone() || strikes_.Count(traits.fingerprint, now) > 0};
 }
@@ -143,16 +156,14 @@ void RequestQueue::Requeue(RequestId id, Loss loss) {
       WaitAgain(entry->second);
     } else if (strikes_.Count(fingerprint, clock_.Now()) >= StrikeTable::kRefusedAt) {
       answer = Take(entry, Refused(fingerprint));
-    } else if (request.TryRequeue()) {
+    } else if (loss == Loss::kDied ? request.TryRequeue() : request.TryPassOn()) {
       probe_.Retried(loss == Loss::kDied);
       if (loss == Loss::kDied) {
         request.SetAlone();
       }
       WaitAgain(entry->second);
     } else {
-      answer =
-          Take(entry,
-               absl::UnavailableError("Two workers were lost while they worked on this picture."));
+      answer = Take(entry, loss == Loss::kDied ? LostTwice() : NobodyCould());
     }
   }
   if (answer.has_value()) {
@@ -182,13 +193,10 @@ void RequestQueue::Strike(std::uint64_t fingerprint) {
     if (strikes < StrikeTable::kRefusedAt) {
       return;
     }
-    for (auto entry = entries_.begin(); entry != entries_.end();) {
-      const auto here = entry++;
-      const Request& request = *here->second.request;
-      if (request.state() == RequestState::kQueued && request.traits().fingerprint == fingerprint) {
-        answers.push_back(Take(here, Refused(fingerprint)));
-      }
-    }
+    const absl::Status refused = Refused(fingerprint);
+    answers = TakeWaiting([&](const RequestTraits& traits, absl::Time) {
+      return traits.fingerprint == fingerprint ? std::optional(refused) : std::nullopt;
+    });
   }
   for (Answer& answer : answers) {
     Deliver(std::move(answer));

@@ -17,12 +17,14 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "common/clock.h"
 #include "server/queue/load_estimate.h"
+#include "server/queue/outages.h"
 #include "server/queue/queue_limits.h"
 #include "server/queue/queue_probe.h"
 #include "server/queue/queue_usage.h"
@@ -51,6 +53,7 @@ class RequestQueue {
     RequestId id = 0;
     std::shared_ptr<const Work> work;
     absl::Time deadline;
+    std::string model;  // "name@version"
     std::uint64_t fingerprint = 0;
     // Its worker must have nothing else in work until it is done: it was on a worker that died.
     bool alone = false;
@@ -59,7 +62,7 @@ class RequestQueue {
   // Why a dispatched request comes back.
   enum class Loss {
     kNotBegun,  // its worker never got it: nothing is held against anybody
-    kDeclined,  // the worker said that it could not do it
+    kDeclined,  // the worker said that it could not do it, or left
     kDied,      // the worker was lost with it; the next has nothing else in work
   };
 
@@ -80,9 +83,10 @@ class RequestQueue {
   void SetSlots(std::uint32_t slots);
 
   // Takes the request over, or leaves it with the caller on an error: RESOURCE_EXHAUSTED with a
-  // retry delay when full, or when it would not be ready in time; FAILED_PRECONDITION when the same
-  // request has brought two workers down; the reason of Close; DEADLINE_EXCEEDED when its deadline
-  // has passed.
+  // retry delay when full, or when it would not be ready in time; UNAVAILABLE, with one too, while
+  // no worker may take work before its deadline; why no worker can load its model;
+  // FAILED_PRECONDITION when the same request has brought two workers down; the reason of Close;
+  // DEADLINE_EXCEEDED when its deadline has passed.
   absl::Status Enqueue(std::unique_ptr<Request>& request);
 
   // Whose turn it is, which becomes kDispatched; nullopt if none waits. One that is expected to
@@ -90,10 +94,20 @@ class RequestQueue {
   // its deadline.
   std::optional<Assignment> TakeNext();
 
-  // A dispatched request comes back, and goes before those that were with no worker yet. The second
-  // time, not counting kNotBegun, it is answered UNAVAILABLE; after two strikes
-  // FAILED_PRECONDITION. No effect on a request that is answered already.
+  // A dispatched request comes back, and goes before those that were with no worker yet. It is
+  // answered UNAVAILABLE when it comes back from death for the second time, or was declined more
+  // than Request::kMaxDeclined times; after two strikes FAILED_PRECONDITION. No effect on a request
+  // that is answered already.
   void Requeue(RequestId id, Loss loss);
+
+  // What cannot be served for a while: see Outages. They only take note; RefuseHopeless then
+  // answers what waits and would be refused now, if there was anything new. Two calls, because
+  // whoever knows of an outage may hold a lock that answers must not be given under.
+  void SetNoWorker(std::optional<Outages::NoWorker> outage);
+  void BlockModel(const std::string& model, absl::Status why, absl::Time until);
+  void UnblockModel(const std::string& model);
+  void UnblockModels();
+  void RefuseHopeless();
 
   // A worker was lost that had only the request of this fingerprint in work. The second time within
   // ten minutes, equal requests that wait are answered FAILED_PRECONDITION, and others are refused.
@@ -106,6 +120,11 @@ class RequestQueue {
 
   // Answers CANCELLED in whatever state it is; no effect when answered already.
   void Cancel(RequestId id);
+
+  // An answer of so many bytes that its client has not taken yet: they count as those of requests
+  // do, until the release. Returns how long the client may take.
+  absl::Duration HoldAnswer(const std::string& client, std::uint64_t bytes);
+  void ReleaseAnswer(const std::string& client, std::uint64_t bytes);
 
   // From now on Enqueue refuses with `why`; what was accepted goes on.
   void Close(absl::Status why);
@@ -140,6 +159,10 @@ class RequestQueue {
 
   absl::Status Admissible(const Request& request, std::optional<absl::Duration> ready_in,
                           absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Takes out, with its answer, every waiting request that `why` has one for.
+  std::vector<Answer> TakeWaiting(
+      absl::FunctionRef<std::optional<absl::Status>(const RequestTraits&, absl::Time)> why)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status WithinLimits(const Request& request) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status Refused(std::uint64_t fingerprint) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   LoadEstimate::Backlog BacklogNow() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -170,6 +193,8 @@ class RequestQueue {
   WaitingLines::Length in_work_ ABSL_GUARDED_BY(mutex_);
   QueueUsage usage_ ABSL_GUARDED_BY(mutex_);
   LoadEstimate load_ ABSL_GUARDED_BY(mutex_);
+  Outages outages_ ABSL_GUARDED_BY(mutex_);
+  bool new_outage_ ABSL_GUARDED_BY(mutex_) = false;  // since RefuseHopeless
   StrikeTable strikes_ ABSL_GUARDED_BY(mutex_){StrikeTable::Options()};
   std::set<std::pair<absl::Time, RequestId>> deadlines_ ABSL_GUARDED_BY(mutex_);
   absl::Status closed_ ABSL_GUARDED_BY(mutex_);

@@ -1,6 +1,7 @@
 // What the queue takes and what it refuses.
 #include <algorithm>
 #include <string_view>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/errors.h"
@@ -32,6 +33,10 @@ absl::Status RequestQueue::Admissible(const Request& request,
     probe_.Rejected(Rejection::kStruck);
     return Refused(request.traits().fingerprint);
   }
+  if (auto refusal = outages_.Refuses(request.traits().model, request.deadline(), now)) {
+    probe_.Rejected(refusal->reason);
+    return std::move(refusal->status);
+  }
   if (absl::Status status = WithinLimits(request); !status.ok()) {
     return status;
   }
@@ -62,12 +67,26 @@ absl::Status RequestQueue::WithinLimits(const Request& request) const {
     case Rejection::kClientFull:
       return Later(delay, "Too many requests of this client wait. Try again later.");
     case Rejection::kBytesFull:
-      return Later(delay,
-                   "The pictures that wait use all the memory set aside for them. Try again "
-                   "later.");
+      return Later(
+          delay,
+          "The pictures that wait, and answers that were not taken yet, use all the memory "
+          "set aside for them. Try again later.");
     default:
       return Later(delay, "The queue is full. Try again later.");
   }
+}
+
+absl::Duration RequestQueue::HoldAnswer(const std::string& client, std::uint64_t bytes) {
+  const absl::MutexLock lock(&mutex_);
+  usage_.HoldAnswer(client, bytes);
+  probe_.Bytes(usage_.bytes());
+  return limits_.answer_patience;
+}
+
+void RequestQueue::ReleaseAnswer(const std::string& client, std::uint64_t bytes) {
+  const absl::MutexLock lock(&mutex_);
+  usage_.ReleaseAnswer(client, bytes);
+  probe_.Bytes(usage_.bytes());
 }
 
 absl::Status RequestQueue::Refused(std::uint64_t fingerprint) const {
@@ -75,6 +94,67 @@ absl::Status RequestQueue::Refused(std::uint64_t fingerprint) const {
       "This very request was alone on two workers that went down. The same is refused until ",
       absl::FormatTime(absl::RFC3339_sec, strikes_.Until(fingerprint), absl::UTCTimeZone()),
       "; try another picture or model."));
+}
+
+void RequestQueue::SetNoWorker(std::optional<Outages::NoWorker> outage) {
+  const absl::MutexLock lock(&mutex_);
+  outages_.SetNoWorker(outage);
+  new_outage_ = new_outage_ || outage.has_value();
+}
+
+void RequestQueue::BlockModel(const std::string& model, absl::Status why, absl::Time until) {
+  const absl::MutexLock lock(&mutex_);
+  outages_.Block(model, std::move(why), clock_.Now(), until);
+  new_outage_ = true;
+}
+
+void RequestQueue::UnblockModel(const std::string& model) {
+  const absl::MutexLock lock(&mutex_);
+  outages_.Unblock(model);
+}
+
+void RequestQueue::UnblockModels() {
+  const absl::MutexLock lock(&mutex_);
+  outages_.UnblockAll();
+}
+
+void RequestQueue::RefuseHopeless() {
+  std::vector<Answer> answers;
+  {
+    const absl::MutexLock lock(&mutex_);
+    if (!std::exchange(new_outage_, false)) {
+      return;
+    }
+    const absl::Time now = clock_.Now();
+    answers = TakeWaiting([&](const RequestTraits& traits, absl::Time deadline) {
+      mutex_.AssertHeld();
+      auto refusal = outages_.Refuses(traits.model, deadline, now);
+      if (!refusal.has_value()) {
+        return std::optional<absl::Status>();
+      }
+      probe_.Rejected(refusal->reason);
+      return std::optional(std::move(refusal->status));
+    });
+  }
+  for (Answer& answer : answers) {
+    Deliver(std::move(answer));
+  }
+}
+
+std::vector<RequestQueue::Answer> RequestQueue::TakeWaiting(
+    absl::FunctionRef<std::optional<absl::Status>(const RequestTraits&, absl::Time)> why) {
+  std::vector<Answer> answers;
+  for (auto entry = entries_.begin(); entry != entries_.end();) {
+    const auto here = entry++;
+    const Request& request = *here->second.request;
+    if (request.state() != RequestState::kQueued) {
+      continue;
+    }
+    if (auto status = why(request.traits(), request.deadline())) {
+      answers.push_back(Take(here, *std::move(status)));
+    }
+  }
+  return answers;
 }
 
 LoadEstimate::Backlog RequestQueue::BacklogNow() const {

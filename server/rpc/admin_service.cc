@@ -7,7 +7,9 @@
 namespace atelier::server {
 
 AdminService::AdminService(ConfigReloader& reloader)
-    : reloader_(reloader), worker_([this] { Work(); }) {}
+    : reloader_(reloader), worker_([this] { Work(); }) {
+  Bound(this, &AdminService::ReloadConfig);
+}
 
 AdminService::~AdminService() {
   {

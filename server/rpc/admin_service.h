@@ -8,6 +8,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "atelier/v1/admin.grpc.pb.h"
+#include "server/rpc/bounded_service.h"
 
 namespace atelier::server {
 
@@ -21,7 +22,7 @@ class ConfigReloader {
 
 // Thread-safe. Files are read by a thread of its own; calls that come meanwhile share the next
 // reading.
-class AdminService final : public v1::AdminService::CallbackService {
+class AdminService final : public BoundedService<v1::AdminService> {
  public:
   // `reloader` outlives the service.
   explicit AdminService(ConfigReloader& reloader);

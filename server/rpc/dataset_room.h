@@ -14,7 +14,8 @@ struct DatasetRoom {
   const DatasetCatalog& catalog;  // all outlive every call
   DatasetKeeper& keeper;
   DatasetUploads& uploads;
-  TransferThreads& threads;
+  TransferThreads& threads;  // of what takes long
+  TransferThreads& readers;  // of what reads folders, for which calls wait in line
   DatasetProbe& probe;
   // How long a call waits for its client's next message.
   absl::Duration patience = absl::Seconds(60);

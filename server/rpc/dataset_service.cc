@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "common/names.h"
-#include "common/rpc/grpc_status.h"
 #include "common/status_macros.h"
 #include "server/datasets/dataset_proto.h"
 #include "server/rpc/paging.h"
@@ -16,18 +15,13 @@ namespace {
 
 constexpr char kDatasetList[] = "datasets";
 
-grpc::ServerUnaryReactor* End(grpc::CallbackServerContext* context, const absl::Status& status) {
-  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  reactor->Finish(ToGrpcStatus(status));
-  return reactor;
-}
-
 }  // namespace
 
-grpc::ServerUnaryReactor* DatasetService::ListDatasets(grpc::CallbackServerContext* context,
+grpc::ServerUnaryReactor* DatasetService::ListDatasets(grpc::CallbackServerContext* /*context*/,
                                                        const v1::ListDatasetsRequest* request,
                                                        v1::ListDatasetsResponse* response) {
-  return End(context, List(*request, *response));
+  return StartReading(room_.readers,
+                      [this, request, response] { return List(*request, *response); });
 }
 
 absl::Status DatasetService::List(const v1::ListDatasetsRequest& request,
@@ -48,11 +42,12 @@ absl::Status DatasetService::List(const v1::ListDatasetsRequest& request,
   return absl::OkStatus();
 }
 
-grpc::ServerUnaryReactor* DatasetService::GetDataset(grpc::CallbackServerContext* context,
+grpc::ServerUnaryReactor* DatasetService::GetDataset(grpc::CallbackServerContext* /*context*/,
                                                      const v1::GetDatasetRequest* request,
                                                      v1::GetDatasetResponse* response) {
   if (!request->sample()) {
-    return End(context, Get(*request, *response));
+    return StartReading(room_.readers,
+                        [this, request, response] { return Get(*request, *response); });
   }
   return StartThreadCall(
       room_.threads, [this, request, response](const std::stop_token& stop, EndCall end) {
@@ -83,10 +78,11 @@ absl::Status DatasetService::Get(const v1::GetDatasetRequest& request,
   return absl::OkStatus();
 }
 
-grpc::ServerUnaryReactor* DatasetService::CreateDataset(grpc::CallbackServerContext* context,
+grpc::ServerUnaryReactor* DatasetService::CreateDataset(grpc::CallbackServerContext* /*context*/,
                                                         const v1::CreateDatasetRequest* request,
                                                         v1::Dataset* response) {
-  return End(context, Create(*request, *response));
+  return StartReading(room_.readers,
+                      [this, request, response] { return Create(*request, *response); });
 }
 
 absl::Status DatasetService::Create(const v1::CreateDatasetRequest& request,
@@ -114,21 +110,22 @@ grpc::ServerReadReactor<v1::UploadDatasetRequest>* DatasetService::UploadDataset
   return StartUpload(room_, *response);
 }
 
-grpc::ServerUnaryReactor* DatasetService::GetUpload(grpc::CallbackServerContext* context,
+grpc::ServerUnaryReactor* DatasetService::GetUpload(grpc::CallbackServerContext* /*context*/,
                                                     const v1::GetUploadRequest* request,
                                                     v1::DatasetUpload* response) {
-  absl::StatusOr<v1::DatasetUpload> upload =
-      room_.uploads.Get(request->dataset(), request->upload_id());
-  if (upload.ok()) {
-    *response = *std::move(upload);
-  }
-  return End(context, upload.status());
+  return StartReading(room_.readers, [this, request, response]() -> absl::Status {
+    ATELIER_ASSIGN_OR_RETURN(*response,
+                             room_.uploads.Get(request->dataset(), request->upload_id()));
+    return absl::OkStatus();
+  });
 }
 
-grpc::ServerUnaryReactor* DatasetService::DeleteUpload(grpc::CallbackServerContext* context,
+grpc::ServerUnaryReactor* DatasetService::DeleteUpload(grpc::CallbackServerContext* /*context*/,
                                                        const v1::DeleteUploadRequest* request,
                                                        v1::DeleteUploadResponse* /*response*/) {
-  return End(context, room_.uploads.Delete(request->dataset(), request->upload_id()));
+  return StartReading(room_.readers, [this, request] {
+    return room_.uploads.Delete(request->dataset(), request->upload_id());
+  });
 }
 
 grpc::ServerUnaryReactor* DatasetService::ImportDataset(grpc::CallbackServerContext* /*context*/,

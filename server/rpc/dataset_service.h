@@ -2,16 +2,21 @@
 #pragma once
 
 #include "atelier/v1/datasets.grpc.pb.h"
+#include "server/rpc/bounded_service.h"
 #include "server/rpc/dataset_room.h"
 
 namespace atelier::server {
 
-// Thread-safe. Lists, GetDataset and the calls about uploads read folder listings; what takes
-// longer, or changes a set, runs on the room's threads.
-class DatasetService final : public v1::DatasetService::CallbackService {
+// Thread-safe. All calls read folders, and so run on the room's threads.
+class DatasetService final : public BoundedService<v1::DatasetService> {
  public:
   // What `room` refers to outlives the service.
-  explicit DatasetService(const DatasetRoom& room) : room_(room) {}
+  explicit DatasetService(const DatasetRoom& room) : room_(room) {
+    Bound(this, &DatasetService::ListDatasets, &DatasetService::GetDataset,
+          &DatasetService::CreateDataset, &DatasetService::DeleteDataset,
+          &DatasetService::GetUpload, &DatasetService::DeleteUpload,
+          &DatasetService::ImportDataset);
+  }
 
   grpc::ServerUnaryReactor* ListDatasets(grpc::CallbackServerContext* context,
                                          const v1::ListDatasetsRequest* request,

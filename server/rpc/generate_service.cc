@@ -46,10 +46,10 @@ struct GenerateKind {
 }  // namespace
 
 grpc::ServerUnaryReactor* GenerateService::Generate(grpc::CallbackServerContext* context,
-                                                    const v1::GenerateRequest* request,
-                                                    v1::GenerateResponse* response) {
-  return QueuedCall<GenerateKind>::Start(desk_, probe_, clock_, *context, *request,
-                                         admission_.Admit(*request), *response);
+                                                    const grpc::ByteBuffer* request,
+                                                    grpc::ByteBuffer* response) {
+  return QueuedCall<GenerateKind>::Start(desk_, probe_, clock_, admission_, *context, *request,
+                                         *response);
 }
 
 }  // namespace atelier::server

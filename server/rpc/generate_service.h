@@ -10,8 +10,9 @@
 
 namespace atelier::server {
 
-// Thread-safe; never blocks.
-class GenerateService final : public v1::GenerateService::CallbackService {
+// Thread-safe; never blocks. As bytes: message_bytes.h says why.
+class GenerateService final
+    : public v1::GenerateService::WithRawCallbackMethod_Generate<v1::GenerateService::Service> {
  public:
   // All outlive the service.
   GenerateService(const GenerateAdmission& admission, WorkDesk& desk, CallProbe& probe,
@@ -19,8 +20,8 @@ class GenerateService final : public v1::GenerateService::CallbackService {
       : admission_(admission), desk_(desk), probe_(probe), clock_(clock) {}
 
   grpc::ServerUnaryReactor* Generate(grpc::CallbackServerContext* context,
-                                     const v1::GenerateRequest* request,
-                                     v1::GenerateResponse* response) override;
+                                     const grpc::ByteBuffer* request,
+                                     grpc::ByteBuffer* response) override;
 
  private:
   const GenerateAdmission& admission_;

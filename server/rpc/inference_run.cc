@@ -3,7 +3,9 @@
 #include <utility>
 #include <vector>
 
+#include "common/status_macros.h"
 #include "server/inference/inference_answer.h"
+#include "server/rpc/message_bytes.h"
 #include "server/rpc/queued_call.h"
 
 namespace atelier::server {
@@ -28,19 +30,31 @@ absl::Status End(const InferenceRoom& room, const Inference& inference,
 
 }  // namespace
 
-void InferenceRun::Start(const grpc::CallbackServerContext& context,
-                         const inference::ModelInferRequest& request,
-                         inference::ModelInferResponse& response, Done done) {
+absl::StatusOr<Inference> InferenceRun::Admit(const grpc::CallbackServerContext& context,
+                                              grpc::ByteBuffer message, WorkTerms& terms,
+                                              inference::ModelInferResponse& response) const {
   const absl::Time now = room_.clock.Now();
-  absl::StatusOr<Inference> inference = room_.admission.Admit(request);
+  inference::ModelInferRequest request;
+  ATELIER_RETURN_IF_ERROR(ReadMessage(std::move(message), request));
+  response.set_model_name(request.model_name());
+  response.set_id(request.id());
+  ATELIER_ASSIGN_OR_RETURN(Inference inference, room_.admission.Admit(request));
+  Announce(inference, request, response);
+  terms = TermsOfCall(context, inference.terms, now);
+  return inference;
+}
+
+void InferenceRun::Start(const grpc::CallbackServerContext& context, grpc::ByteBuffer message,
+                         inference::ModelInferResponse& response, Done done) {
+  WorkTerms terms;
+  absl::StatusOr<Inference> inference = Admit(context, std::move(message), terms, response);
   if (!inference.ok()) {
     room_.probe.Refused(inference.status());
     room_.probe.Answered(inference.status().code());
     return std::move(done)(inference.status());
   }
-  Announce(*inference, request, response);
+  answer_ = room_.desk.answers().Open(terms.client);
   std::vector<Work> works = std::move(inference->works);
-  const WorkTerms terms = TermsOfCall(context, inference->terms, now);
   auto joined = JoinedWork::Create(
       room_.desk, works.size(),
       [&room = room_, inference = *std::move(inference), &response,
@@ -59,6 +73,10 @@ void InferenceRun::Start(const grpc::CallbackServerContext& context,
     joined->Cancel();
   }
   joined->Start(std::move(works), terms);
+}
+
+void InferenceRun::AnswerIsSent(std::uint64_t bytes, std::function<void()> give_up) {
+  answer_->Sent(bytes, std::move(give_up));
 }
 
 void InferenceRun::Cancel() {

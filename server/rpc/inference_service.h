@@ -6,18 +6,52 @@
 
 #include "absl/status/status.h"
 #include "inference/grpc_service.grpc.pb.h"
+#include "server/rpc/bounded_service.h"
 #include "server/rpc/inference_room.h"
 
 namespace atelier::server {
 
+// The two calls that carry tensors come as bytes (message_bytes.h says why), the others as
+// messages. Generated code has one class template a method, and a list of all only for all as
+// messages.
+using Oip = inference::GRPCInferenceService;
+using OpenProtocolMessages = Oip::WithCallbackMethod_ServerLive<
+    Oip::WithCallbackMethod_ServerReady<Oip::WithCallbackMethod_ModelReady<
+        Oip::WithCallbackMethod_ServerMetadata<Oip::WithCallbackMethod_ModelMetadata<
+            Oip::WithCallbackMethod_ModelConfig<Oip::WithCallbackMethod_ModelStatistics<
+                Oip::WithCallbackMethod_RepositoryIndex<Oip::WithCallbackMethod_RepositoryModelLoad<
+                    Oip::WithCallbackMethod_RepositoryModelUnload<
+                        Oip::WithCallbackMethod_SystemSharedMemoryStatus<
+                            Oip::WithCallbackMethod_SystemSharedMemoryRegister<
+                                Oip::WithCallbackMethod_SystemSharedMemoryUnregister<
+                                    Oip::WithCallbackMethod_CudaSharedMemoryStatus<
+                                        Oip::WithCallbackMethod_CudaSharedMemoryRegister<
+                                            Oip::WithCallbackMethod_CudaSharedMemoryUnregister<
+                                                Oip::WithCallbackMethod_TraceSetting<
+                                                    Oip::WithCallbackMethod_LogSettings<
+                                                        Oip::Service>>>>>>>>>>>>>>>>>>;
+using RawInferenceService = Oip::WithRawCallbackMethod_ModelInfer<
+    Oip::WithRawCallbackMethod_ModelStreamInfer<OpenProtocolMessages>>;
+
 // Thread-safe; never blocks. What it does not override (shared memory, trace and log settings) is
 // answered UNIMPLEMENTED with a sentence.
-class InferenceService final : public inference::GRPCInferenceService::CallbackService {
+class InferenceService final : public BoundedService<Oip, RawInferenceService> {
  public:
   using Context = grpc::CallbackServerContext;
   using Reactor = grpc::ServerUnaryReactor;
 
-  explicit InferenceService(InferenceRoom room) : room_(std::move(room)) {}
+  explicit InferenceService(InferenceRoom room) : room_(std::move(room)) {
+    Bound(
+        this, &InferenceService::ServerLive, &InferenceService::ServerReady,
+        &InferenceService::ModelReady, &InferenceService::ServerMetadata,
+        &InferenceService::ModelMetadata, &InferenceService::ModelConfig,
+        &InferenceService::ModelStatistics, &InferenceService::RepositoryIndex,
+        &InferenceService::RepositoryModelLoad, &InferenceService::RepositoryModelUnload,
+        &InferenceService::SystemSharedMemoryStatus, &InferenceService::SystemSharedMemoryRegister,
+        &InferenceService::SystemSharedMemoryUnregister, &InferenceService::CudaSharedMemoryStatus,
+        &InferenceService::CudaSharedMemoryRegister, &InferenceService::CudaSharedMemoryUnregister,
+        &InferenceService::TraceSetting, &InferenceService::LogSettings);
+  }
 
   Reactor* ServerLive(Context* context, const inference::ServerLiveRequest* request,
                       inference::ServerLiveResponse* response) override;
@@ -29,10 +63,10 @@ class InferenceService final : public inference::GRPCInferenceService::CallbackS
                           inference::ServerMetadataResponse* response) override;
   Reactor* ModelMetadata(Context* context, const inference::ModelMetadataRequest* request,
                          inference::ModelMetadataResponse* response) override;
-  Reactor* ModelInfer(Context* context, const inference::ModelInferRequest* request,
-                      inference::ModelInferResponse* response) override;
-  grpc::ServerBidiReactor<inference::ModelInferRequest, inference::ModelStreamInferResponse>*
-  ModelStreamInfer(Context* context) override;
+  Reactor* ModelInfer(Context* context, const grpc::ByteBuffer* request,
+                      grpc::ByteBuffer* response) override;
+  grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* ModelStreamInfer(
+      Context* context) override;
   Reactor* ModelConfig(Context* context, const inference::ModelConfigRequest* request,
                        inference::ModelConfigResponse* response) override;
   Reactor* ModelStatistics(Context* context, const inference::ModelStatisticsRequest* request,

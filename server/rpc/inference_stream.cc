@@ -4,15 +4,15 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "inference/grpc_service.pb.h"
 #include "server/rpc/inference_run.h"
+#include "server/rpc/message_bytes.h"
 #include "server/rpc/ordered_stream.h"
 
 namespace atelier::server {
 namespace {
 
-using inference::ModelInferRequest;
-using inference::ModelStreamInferResponse;
-using InferenceStream = OrderedStream<ModelInferRequest, ModelStreamInferResponse>;
+using InferenceStream = OrderedStream<grpc::ByteBuffer, grpc::ByteBuffer>;
 
 bool WantsRealStatus(const grpc::CallbackServerContext& context) {
   const auto found = context.client_metadata().find("triton_grpc_error");
@@ -24,12 +24,9 @@ class InferenceTurn final : public InferenceStream::Turn {
   InferenceTurn(const InferenceRoom& room, const grpc::CallbackServerContext& context)
       : context_(context), ends_at_error_(WantsRealStatus(context)), run_(room) {}
 
-  void Start(const ModelInferRequest& request, Done done) override {
-    inference::ModelInferResponse& inferred = *response.mutable_infer_response();
-    inferred.set_model_name(request.model_name());
-    inferred.set_id(request.id());
+  void Start(const grpc::ByteBuffer& message, Done done) override {
     // The stream keeps this turn until `done` was called.
-    run_.Start(context_, request, inferred,
+    run_.Start(context_, message, *reply_.mutable_infer_response(),
                [this, done = std::move(done)](const absl::Status& status) mutable {
                  Answer(status, std::move(done));
                });
@@ -40,23 +37,29 @@ class InferenceTurn final : public InferenceStream::Turn {
  private:
   void Answer(const absl::Status& status, Done done) {
     if (status.ok()) {
-      auto& parameters = *response.mutable_infer_response()->mutable_parameters();
+      auto& parameters = *reply_.mutable_infer_response()->mutable_parameters();
       parameters["triton_final_response"].set_bool_param(true);
     } else {
-      response.set_error_message(
+      reply_.set_error_message(
           absl::StrCat(absl::StatusCodeToString(status.code()), ": ", status.message()));
+    }
+    response = BytesOfMessage(reply_);
+    reply_ = inference::ModelStreamInferResponse();
+    if (status.ok()) {
+      run_.AnswerIsSent(response.Length(), [] {});  // the stream itself cuts what is not read
     }
     std::move(done)(ends_at_error_ ? status : absl::OkStatus());
   }
 
   const grpc::CallbackServerContext& context_;  // alive while turns are started
   const bool ends_at_error_;
+  inference::ModelStreamInferResponse reply_;
   InferenceRun run_;
 };
 
 }  // namespace
 
-grpc::ServerBidiReactor<ModelInferRequest, ModelStreamInferResponse>* StartInferenceStream(
+grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* StartInferenceStream(
     const InferenceRoom& room, grpc::CallbackServerContext& context) {
   return InferenceStream::Start(
       context, {.window = kInferencesAhead, .idle_limit = kInferenceStreamIdle},

@@ -7,7 +7,6 @@
 #include <cstddef>
 
 #include "absl/time/time.h"
-#include "inference/grpc_service.pb.h"
 #include "server/rpc/inference_room.h"
 
 namespace atelier::server {
@@ -22,7 +21,7 @@ inline constexpr absl::Duration kInferenceStreamIdle = absl::Minutes(10);
 // An error is one inference's answer and leaves the stream open, unless the client has sent the
 // metadata `triton_grpc_error: true`: then the first one ends the stream. gRPC owns what is
 // returned.
-grpc::ServerBidiReactor<inference::ModelInferRequest, inference::ModelStreamInferResponse>*
-StartInferenceStream(const InferenceRoom& room, grpc::CallbackServerContext& context);
+grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* StartInferenceStream(
+    const InferenceRoom& room, grpc::CallbackServerContext& context);
 
 }  // namespace atelier::server

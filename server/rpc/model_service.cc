@@ -14,6 +14,7 @@
 #include "server/rpc/model_proto.h"
 #include "server/rpc/paging.h"
 #include "server/rpc/promotion_calls.h"
+#include "server/rpc/thread_call.h"
 
 namespace atelier::server {
 namespace {
@@ -51,12 +52,10 @@ grpc::ServerUnaryReactor* ModelService::ListModels(grpc::CallbackServerContext* 
   return reactor;
 }
 
-grpc::ServerUnaryReactor* ModelService::GetModel(grpc::CallbackServerContext* context,
+grpc::ServerUnaryReactor* ModelService::GetModel(grpc::CallbackServerContext* /*context*/,
                                                  const v1::GetModelRequest* request,
                                                  v1::Model* response) {
-  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  reactor->Finish(ToGrpcStatus(Get(*request, *response)));
-  return reactor;
+  return StartReading(readers_, [this, request, response] { return Get(*request, *response); });
 }
 
 grpc::ServerReadReactor<v1::ImportModelRequest>* ModelService::Import(
@@ -122,7 +121,7 @@ grpc::ServerUnaryReactor* ModelService::Load(grpc::CallbackServerContext* contex
                                              v1::LoadModelResponse* response) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   manager_.Load(request->model(), SizesOf(*request), absl::FromChrono(context->deadline()),
-                Answer(reactor, response));
+                Answer(reactor, response), [context] { return context->IsCancelled(); });
   return reactor;
 }
 
@@ -156,7 +155,8 @@ grpc::ServerUnaryReactor* ModelService::Promote(grpc::CallbackServerContext* con
               response->set_previous_version(promotion->previous_version);
             }
             reactor->Finish(ToGrpcStatus(promotion.status()));
-          }));
+          }),
+      [context] { return context->IsCancelled(); });
   return reactor;
 }
 

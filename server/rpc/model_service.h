@@ -5,24 +5,31 @@
 #include "server/models/model_loads.h"
 #include "server/models/model_manager.h"
 #include "server/models/model_registry.h"
+#include "server/rpc/bounded_service.h"
 #include "server/rpc/promotion_room.h"
 #include "server/rpc/transfer_room.h"
 
 namespace atelier::server {
 
 // Thread-safe.
-class ModelService final : public v1::ModelService::CallbackService {
+class ModelService final : public BoundedService<v1::ModelService> {
  public:
   // All of them and what `transfers` refers to outlive the service. `manager` must be stopped
-  // before the gRPC server, which waits for its answers. Without `promotion` there are neither
-  // gates nor ratings.
+  // before the gRPC server, which waits for its answers. `readers` read cards and ratings from
+  // the disk. Without `promotion` there are neither gates nor ratings.
   ModelService(const ModelRegistry& models, const ModelLoads& loads, ModelManager& manager,
-               const TransferRoom& transfers, const PromotionRoom* promotion = nullptr)
+               const TransferRoom& transfers, TransferThreads& readers,
+               const PromotionRoom* promotion = nullptr)
       : models_(models),
         loads_(loads),
         manager_(manager),
         transfers_(transfers),
-        promotion_(promotion) {}
+        readers_(readers),
+        promotion_(promotion) {
+    Bound(this, &ModelService::ListModels, &ModelService::GetModel, &ModelService::Export,
+          &ModelService::Load, &ModelService::Unload, &ModelService::Promote,
+          &ModelService::SetLabel, &ModelService::Delete);
+  }
 
   grpc::ServerUnaryReactor* ListModels(grpc::CallbackServerContext* context,
                                        const v1::ListModelsRequest* request,
@@ -62,6 +69,7 @@ class ModelService final : public v1::ModelService::CallbackService {
   const ModelLoads& loads_;
   ModelManager& manager_;
   const TransferRoom transfers_;
+  TransferThreads& readers_;
   const PromotionRoom* const promotion_;
 };
 

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "absl/synchronization/notification.h"
 #include "common/status_macros.h"
 #include "server/rpc/model_proto.h"
 #include "server/rpc/thread_call.h"
@@ -19,6 +20,41 @@ absl::Status Publish(const PromotionRoom& room, const v1::PublishCheckpointReque
   if (published.gate.has_value()) {
     *response.mutable_gate() = *std::move(published.gate);
   }
+  return absl::OkStatus();
+}
+
+// Waits, because what is noted of it goes to the disk, for which the manager's thread has no time.
+absl::StatusOr<ModelManager::Promotion> Promote(ModelManager& manager, const ModelVersion& model,
+                                                const v1::PromoteModelRequest& request,
+                                                absl::Time deadline) {
+  absl::StatusOr<ModelManager::Promotion> answer;
+  absl::Notification answered;
+  manager.Promote(
+      NameAtVersion(model), {request.warmup_sizes().begin(), request.warmup_sizes().end()},
+      deadline,
+      Reply<ModelManager::Promotion>([&](absl::StatusOr<ModelManager::Promotion> promotion) {
+        answer = std::move(promotion);
+        answered.Notify();
+      }));
+  answered.WaitForNotification();
+  return answer;
+}
+
+absl::Status PromoteGated(const PromotionRoom& room, ModelManager& manager,
+                          const v1::PromoteModelRequest& request, absl::Time deadline,
+                          const FillModel& fill, const std::stop_token& stop,
+                          v1::PromoteModelResponse& response) {
+  ATELIER_ASSIGN_OR_RETURN(
+      JudgedVersion judged,
+      room.promotion.Judge(request.model(), request.gate(), request.force(), stop));
+  ATELIER_RETURN_IF_ERROR(room.promotion.CheckUnchanged(judged));
+  // The very version that was measured, wherever its label points now.
+  ATELIER_ASSIGN_OR_RETURN(const ModelManager::Promotion promotion,
+                           Promote(manager, judged.model, request, deadline));
+  room.promotion.NoteForced(judged);
+  fill(promotion.model, *response.mutable_model());
+  response.set_previous_version(promotion.previous_version);
+  *response.mutable_gate() = std::move(judged.report);
   return absl::OkStatus();
 }
 
@@ -40,28 +76,7 @@ grpc::ServerUnaryReactor* StartGatedPromotion(const PromotionRoom& room, ModelMa
                                               v1::PromoteModelResponse& response) {
   return StartThreadCall(room.threads, [&room, &manager, request, deadline, fill = std::move(fill),
                                         &response](const std::stop_token& stop, EndCall end) {
-    absl::StatusOr<JudgedVersion> judged =
-        room.promotion.Judge(request.model(), request.gate(), request.force(), stop);
-    absl::Status ready = judged.status();
-    if (ready.ok()) {
-      ready = room.promotion.CheckUnchanged(*judged);
-    }
-    if (!ready.ok()) {
-      return std::move(end)(ready);
-    }
-    // The very version that was measured, wherever its label points now.
-    manager.Promote(NameAtVersion(judged->model),
-                    {request.warmup_sizes().begin(), request.warmup_sizes().end()}, deadline,
-                    Reply<ModelManager::Promotion>(
-                        [report = std::move(judged->report), fill, &response, end = std::move(end)](
-                            const absl::StatusOr<ModelManager::Promotion>& promotion) mutable {
-                          if (promotion.ok()) {
-                            fill(promotion->model, *response.mutable_model());
-                            response.set_previous_version(promotion->previous_version);
-                            *response.mutable_gate() = std::move(report);
-                          }
-                          std::move(end)(promotion.status());
-                        }));
+    std::move(end)(PromoteGated(room, manager, request, deadline, fill, stop, response));
   });
 }
 

@@ -5,15 +5,16 @@
 #include "server/rpc/stylize_stream.h"
 
 namespace atelier::server {
+
 grpc::ServerUnaryReactor* StylizeService::Stylize(grpc::CallbackServerContext* context,
-                                                  const v1::StylizeRequest* request,
-                                                  v1::StylizeResponse* response) {
-  return QueuedCall<StylizeKind>::Start(desk_, probe_, clock_, *context, *request,
-                                        admission_.Admit(*request), *response);
+                                                  const grpc::ByteBuffer* request,
+                                                  grpc::ByteBuffer* response) {
+  return QueuedCall<StylizeKind>::Start(desk_, probe_, clock_, admission_, *context, *request,
+                                        *response);
 }
 
-grpc::ServerBidiReactor<v1::StylizeStreamRequest, v1::StylizeStreamResponse>*
-StylizeService::StylizeStream(grpc::CallbackServerContext* context) {
+grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* StylizeService::StylizeStream(
+    grpc::CallbackServerContext* context) {
   return StartStylizeStream(
       {.admission = admission_, .desk = desk_, .probe = probe_, .clock = clock_}, *context,
       stream_options_);

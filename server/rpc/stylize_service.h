@@ -10,8 +10,12 @@
 
 namespace atelier::server {
 
+// Both calls as bytes: message_bytes.h says why.
+using RawStylizeService = v1::StylizeService::WithRawCallbackMethod_Stylize<
+    v1::StylizeService::WithRawCallbackMethod_StylizeStream<v1::StylizeService::Service>>;
+
 // Thread-safe; never blocks.
-class StylizeService final : public v1::StylizeService::CallbackService {
+class StylizeService final : public RawStylizeService {
  public:
   // All but the options outlive the service.
   StylizeService(const Admission& admission, WorkDesk& desk, CallProbe& probe, const Clock& clock,
@@ -23,9 +27,9 @@ class StylizeService final : public v1::StylizeService::CallbackService {
         stream_options_(stream_options) {}
 
   grpc::ServerUnaryReactor* Stylize(grpc::CallbackServerContext* context,
-                                    const v1::StylizeRequest* request,
-                                    v1::StylizeResponse* response) override;
-  grpc::ServerBidiReactor<v1::StylizeStreamRequest, v1::StylizeStreamResponse>* StylizeStream(
+                                    const grpc::ByteBuffer* request,
+                                    grpc::ByteBuffer* response) override;
+  grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* StylizeStream(
       grpc::CallbackServerContext* context) override;
 
  private:

@@ -13,7 +13,7 @@
 namespace atelier::server {
 namespace {
 
-using StylizeStream = OrderedStream<v1::StylizeStreamRequest, v1::StylizeStreamResponse>;
+using StylizeStream = OrderedStream<grpc::ByteBuffer, grpc::ByteBuffer>;
 
 // What the messages of one stream share. Touched by one message after the other.
 struct Shared {
@@ -41,9 +41,13 @@ class StylizeTurn final : public StylizeStream::Turn {
   explicit StylizeTurn(std::shared_ptr<Shared> shared)
       : shared_(std::move(shared)), id_(shared_->room.desk.NextId()) {}
 
-  void Start(const v1::StylizeStreamRequest& message, Done done) override {
+  void Start(const grpc::ByteBuffer& bytes, Done done) override {
+    v1::StylizeStreamRequest message;
+    if (const absl::Status status = ReadMessage(bytes, message); !status.ok()) {
+      return std::move(done)(status);
+    }
     const std::uint64_t index = shared_->next_index++;
-    response.set_index(index);
+    reply_.set_index(index);
     if (index == 0) {
       if (message.request().model().empty()) {
         return std::move(done)(InvalidField(
@@ -64,8 +68,9 @@ class StylizeTurn final : public StylizeStream::Turn {
       // A video that changed its model on the way, with a canary or a promotion, would flicker.
       shared_->controls.set_model(NameAtVersion(work->model));
     }
-    AnnounceReply<StylizeKind>(*work, *response.mutable_response());
+    AnnounceReply<StylizeKind>(*work, *reply_.mutable_response());
     const WorkTerms terms = TermsOfCall(shared_->context, *TermsOf(request), room.clock.Now());
+    answer_ = room.desk.answers().Open(terms.client);
     // The stream keeps this turn until `done` was called.
     room.desk.Submit(id_, *std::move(work), terms,
                      [this, done = std::move(done)](WorkAnswer answer) mutable {
@@ -73,7 +78,7 @@ class StylizeTurn final : public StylizeStream::Turn {
                          return Answer(answer.outcome.status(), std::move(done));
                        }
                        FillReply<StylizeKind>(std::move(answer), shared_->room.probe,
-                                              *response.mutable_response());
+                                              *reply_.mutable_response());
                        Answer(absl::OkStatus(), std::move(done));
                      });
     if (cancelled_) {
@@ -90,19 +95,27 @@ class StylizeTurn final : public StylizeStream::Turn {
   void Answer(const absl::Status& status, Done done) {
     shared_->room.probe.Answered(status.code());
     if (!status.ok()) {
-      *response.mutable_error() = ToRpcStatus(status);
+      *reply_.mutable_error() = ToRpcStatus(status);
+    }
+    response = BytesOfMessage(reply_);
+    reply_ = v1::StylizeStreamResponse();
+    if (answer_ != nullptr) {
+      // The stream itself cuts what is not read.
+      answer_->Sent(response.Length(), [] {});
     }
     std::move(done)(absl::OkStatus());
   }
 
   const std::shared_ptr<Shared> shared_;
   const RequestId id_;
+  v1::StylizeStreamResponse reply_;
+  std::unique_ptr<OpenAnswers::Answer> answer_;  // of admitted work, until it is written
   std::atomic<bool> cancelled_ = false;
 };
 
 }  // namespace
 
-grpc::ServerBidiReactor<v1::StylizeStreamRequest, v1::StylizeStreamResponse>* StartStylizeStream(
+grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* StartStylizeStream(
     const StylizeRoom& room, grpc::CallbackServerContext& context,
     const OrderedStreamOptions& options) {
   const auto shared = std::make_shared<Shared>(Shared{.room = room, .context = context});

@@ -21,7 +21,7 @@ struct StylizeRoom {
 };
 
 // gRPC owns what is returned.
-grpc::ServerBidiReactor<v1::StylizeStreamRequest, v1::StylizeStreamResponse>* StartStylizeStream(
+grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* StartStylizeStream(
     const StylizeRoom& room, grpc::CallbackServerContext& context,
     const OrderedStreamOptions& options);
 

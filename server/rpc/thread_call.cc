@@ -41,4 +41,13 @@ grpc::ServerUnaryReactor* StartThreadCall(
   return call.get();
 }
 
+grpc::ServerUnaryReactor* StartReading(TransferThreads& threads,
+                                       absl::AnyInvocable<absl::Status() &&> work) {
+  return StartThreadCall(
+      threads, [work = std::move(work)](const std::stop_token& stop, EndCall end) mutable {
+        std::move(end)(stop.stop_requested() ? absl::CancelledError("The call was cancelled.")
+                                             : std::move(work)());
+      });
+}
+
 }  // namespace atelier::server

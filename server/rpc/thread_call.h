@@ -1,4 +1,4 @@
-// A call whose work blocks for seconds to minutes: it has a thread of the transfers meanwhile.
+// Calls whose work blocks: they have a thread meanwhile that is not gRPC's.
 #pragma once
 
 #include <grpcpp/support/server_callback.h>
@@ -21,5 +21,10 @@ using EndCall = absl::AnyInvocable<void(const absl::Status&) &&>;
 // TransferThreads::Run. gRPC owns what is returned.
 grpc::ServerUnaryReactor* StartThreadCall(
     TransferThreads& threads, absl::AnyInvocable<void(const std::stop_token&, EndCall) &&> work);
+
+// The same for work that ends with its status. It is not begun for a call that was cancelled while
+// it waited for a thread.
+grpc::ServerUnaryReactor* StartReading(TransferThreads& threads,
+                                       absl::AnyInvocable<absl::Status() &&> work);
 
 }  // namespace atelier::server

@@ -6,8 +6,10 @@
 #include "common/errors.h"
 #include "common/rpc/grpc_status.h"
 #include "common/status_macros.h"
+#include "server/rpc/client_identity.h"
 #include "server/rpc/paging.h"
 #include "server/rpc/promotion_calls.h"
+#include "server/rpc/thread_call.h"
 #include "server/rpc/watch_stream.h"
 
 namespace atelier::server {
@@ -28,10 +30,13 @@ grpc::ServerUnaryReactor* AnswerJob(grpc::CallbackServerContext& context,
 
 }  // namespace
 
-grpc::ServerUnaryReactor* TrainingService::CreateJob(grpc::CallbackServerContext* context,
+grpc::ServerUnaryReactor* TrainingService::CreateJob(grpc::CallbackServerContext* /*context*/,
                                                      const v1::CreateJobRequest* request,
                                                      v1::Job* response) {
-  return AnswerJob(*context, jobs_.CreateJob(request->spec()), *response);
+  return StartReading(readers_, [this, request, response]() -> absl::Status {
+    ATELIER_ASSIGN_OR_RETURN(*response, jobs_.CreateJob(request->spec()));
+    return absl::OkStatus();
+  });
 }
 
 grpc::ServerUnaryReactor* TrainingService::GetJob(grpc::CallbackServerContext* context,
@@ -60,10 +65,21 @@ grpc::ServerUnaryReactor* TrainingService::PauseJob(grpc::CallbackServerContext*
   return AnswerJob(*context, jobs_.PauseJob(request->job_id()), *response);
 }
 
-grpc::ServerUnaryReactor* TrainingService::ResumeJob(grpc::CallbackServerContext* context,
+grpc::ServerUnaryReactor* TrainingService::ResumeJob(grpc::CallbackServerContext* /*context*/,
                                                      const v1::ResumeJobRequest* request,
                                                      v1::Job* response) {
-  return AnswerJob(*context, jobs_.ResumeJob(request->job_id()), *response);
+  return StartReading(readers_, [this, request, response]() -> absl::Status {
+    ATELIER_ASSIGN_OR_RETURN(*response, jobs_.ResumeJob(request->job_id()));
+    return absl::OkStatus();
+  });
+}
+
+grpc::ServerUnaryReactor* TrainingService::DeleteJob(grpc::CallbackServerContext* context,
+                                                     const v1::DeleteJobRequest* request,
+                                                     v1::DeleteJobResponse* /*response*/) {
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  reactor->Finish(ToGrpcStatus(jobs_.DeleteJob(request->job_id())));
+  return reactor;
 }
 
 grpc::ServerUnaryReactor* TrainingService::PublishCheckpoint(
@@ -76,8 +92,8 @@ grpc::ServerUnaryReactor* TrainingService::PublishCheckpoint(
 }
 
 grpc::ServerWriteReactor<v1::JobEvent>* TrainingService::WatchJob(
-    grpc::CallbackServerContext* /*context*/, const v1::WatchJobRequest* request) {
-  return StartWatchStream(jobs_, *request);
+    grpc::CallbackServerContext* context, const v1::WatchJobRequest* request) {
+  return StartWatchStream(jobs_, ClientOf(*context), *request);
 }
 
 grpc::ServerUnaryReactor* TrainingService::ListArtifacts(grpc::CallbackServerContext* context,

@@ -6,19 +6,26 @@
 #include "atelier/v1/training.grpc.pb.h"
 #include "server/jobs/job_manager.h"
 #include "server/rpc/artifact_calls.h"
+#include "server/rpc/bounded_service.h"
 #include "server/rpc/promotion_room.h"
 
 namespace atelier::server {
 
-// Thread-safe. Waits for the store only, milliseconds at most; what reads the disk is done on the
-// threads of `artifacts`.
-class TrainingService final : public v1::TrainingService::CallbackService {
+// Thread-safe. On gRPC's threads it waits for the store only, milliseconds at most; what reads
+// folders is done on the threads of `artifacts` and on `readers`.
+class TrainingService final : public BoundedService<v1::TrainingService> {
  public:
-  // `jobs` and `promotion` outlive the service and its streams. Without the second,
+  // `jobs`, `readers` and `promotion` outlive the service and its streams. Without the last,
   // PublishCheckpoint is UNIMPLEMENTED.
-  TrainingService(JobManager& jobs, ArtifactRoom artifacts,
+  TrainingService(JobManager& jobs, ArtifactRoom artifacts, TransferThreads& readers,
                   const PromotionRoom* promotion = nullptr)
-      : jobs_(jobs), artifacts_(std::move(artifacts)), promotion_(promotion) {}
+      : jobs_(jobs), artifacts_(std::move(artifacts)), readers_(readers), promotion_(promotion) {
+    Bound(this, &TrainingService::CreateJob, &TrainingService::GetJob, &TrainingService::ListJobs,
+          &TrainingService::CancelJob, &TrainingService::PauseJob, &TrainingService::ResumeJob,
+          &TrainingService::DeleteJob, &TrainingService::PublishCheckpoint,
+          &TrainingService::WatchJob, &TrainingService::ListArtifacts,
+          &TrainingService::GetArtifact);
+  }
 
   grpc::ServerUnaryReactor* CreateJob(grpc::CallbackServerContext* context,
                                       const v1::CreateJobRequest* request,
@@ -37,6 +44,9 @@ class TrainingService final : public v1::TrainingService::CallbackService {
   grpc::ServerUnaryReactor* ResumeJob(grpc::CallbackServerContext* context,
                                       const v1::ResumeJobRequest* request,
                                       v1::Job* response) override;
+  grpc::ServerUnaryReactor* DeleteJob(grpc::CallbackServerContext* context,
+                                      const v1::DeleteJobRequest* request,
+                                      v1::DeleteJobResponse* response) override;
   grpc::ServerUnaryReactor* PublishCheckpoint(grpc::CallbackServerContext* context,
                                               const v1::PublishCheckpointRequest* request,
                                               v1::PublishCheckpointResponse* response) override;
@@ -53,6 +63,7 @@ class TrainingService final : public v1::TrainingService::CallbackService {
 
   JobManager& jobs_;
   const ArtifactRoom artifacts_;
+  TransferThreads& readers_;
   const PromotionRoom* const promotion_;
 };
 

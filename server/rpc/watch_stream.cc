@@ -19,7 +19,8 @@ namespace {
 class WatchStream final : public grpc::ServerWriteReactor<v1::JobEvent>,
                           public std::enable_shared_from_this<WatchStream> {
  public:
-  void Begin(JobManager& jobs, const v1::WatchJobRequest& request) ABSL_LOCKS_EXCLUDED(mutex_) {
+  void Begin(JobManager& jobs, const std::string& client, const v1::WatchJobRequest& request)
+      ABSL_LOCKS_EXCLUDED(mutex_) {
     self_ = shared_from_this();
     auto wake = [weak = weak_from_this()] {
       if (const std::shared_ptr<WatchStream> stream = weak.lock()) {
@@ -27,7 +28,7 @@ class WatchStream final : public grpc::ServerWriteReactor<v1::JobEvent>,
       }
     };
     absl::StatusOr<std::unique_ptr<JobWatch>> watch =
-        jobs.Watch(request.job_id(), request.from_sequence(), std::move(wake));
+        jobs.Watch(request.job_id(), request.from_sequence(), std::move(wake), client);
     {
       const absl::MutexLock lock(&mutex_);
       if (!watch.ok()) {
@@ -111,9 +112,10 @@ class WatchStream final : public grpc::ServerWriteReactor<v1::JobEvent>,
 }  // namespace
 
 grpc::ServerWriteReactor<v1::JobEvent>* StartWatchStream(JobManager& jobs,
+                                                         const std::string& client,
                                                          const v1::WatchJobRequest& request) {
   const auto stream = std::make_shared<WatchStream>();
-  stream->Begin(jobs, request);
+  stream->Begin(jobs, client, request);
   return stream.get();
 }
 

@@ -42,6 +42,10 @@ struct JobRecord {
   // How often its trainer was lost since the checkpoint of `crash_step`, wherever it got to.
   std::uint32_t crashes = 0;
   std::uint64_t crash_step = 0;
+  // How many servers in a row died while it was at work, without a new checkpoint since the first.
+  std::uint32_t server_deaths = 0;
+  // The server that runs the present attempt has begun to stop in order: its end is no such death.
+  bool drained = false;
   // Training is done and this folder (relative to the folder of all jobs) waits to be published;
   // empty: it is not so far, or past it.
   std::string result_directory;
@@ -127,6 +131,8 @@ class Reader {
   virtual absl::StatusOr<std::vector<ModelRecord>> ListModels() = 0;
   // The job's result, deleted or not.
   virtual absl::StatusOr<std::optional<ModelRecord>> FindModelOfJob(std::string_view job_id) = 0;
+  // The first version that was made of the job in any way, deleted or not.
+  virtual absl::StatusOr<std::optional<ModelRecord>> FindAnyModelOfJob(std::string_view job_id) = 0;
   // The version of `name` that was made of this checkpoint and is not deleted.
   virtual absl::StatusOr<std::optional<ModelRecord>> FindModelOfCheckpoint(std::string_view name,
                                                                            std::string_view job_id,
@@ -152,6 +158,8 @@ class Writer : public Reader {
   virtual absl::Status InsertJob(JobRecord& record) = 0;
   // Writes everything but spec and create_time. NOT_FOUND.
   virtual absl::Status UpdateJob(const JobRecord& record) = 0;
+  // The job and its events. Versions of models that it made stay. NOT_FOUND.
+  virtual absl::Status DeleteJob(std::string_view id) = 0;
   // Sets `event.sequence` and `record.job.last_sequence` to the next number and drops events that
   // fall out of kKeptEvents. The caller still calls UpdateJob.
   virtual absl::Status AppendEvent(JobRecord& record, v1::JobEvent& event) = 0;

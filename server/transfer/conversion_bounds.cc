@@ -1,5 +1,6 @@
 #include "server/transfer/conversion_bounds.h"
 
+#include <limits>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -24,6 +25,11 @@ ConvertTask BoundedTask(decltype(ConvertTask::work) work, std::uint64_t bytes) {
   return {.memory_bytes = kBaseMemory + kMemoryFactor * bytes,
           .file_bytes = kBaseFile + kFileFactor * bytes,
           .work = std::move(work)};
+}
+
+std::uint64_t ConversionRoom(std::uint64_t bytes) {
+  constexpr std::uint64_t kMost = std::numeric_limits<std::uint64_t>::max();
+  return bytes > kMost / kCopies ? kMost : kCopies * bytes;
 }
 
 absl::Status CheckRoom(const std::filesystem::path& directory, std::uint64_t bytes) {

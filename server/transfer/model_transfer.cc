@@ -30,9 +30,12 @@ const char* Extension(WeightsFormat format) {
 
 }  // namespace
 
-ModelUpload::ModelUpload(v1::ImportModelHeader header, std::unique_ptr<TransferFolder> folder,
-                         std::unique_ptr<FileWriter> file)
-    : header_(std::move(header)), folder_(std::move(folder)), file_(std::move(file)) {}
+ModelUpload::ModelUpload(v1::ImportModelHeader header, std::unique_ptr<DiskRoom::Hold> room,
+                         std::unique_ptr<TransferFolder> folder, std::unique_ptr<FileWriter> file)
+    : header_(std::move(header)),
+      room_(std::move(room)),
+      folder_(std::move(folder)),
+      file_(std::move(file)) {}
 
 absl::Status ModelUpload::Append(std::string_view chunk) {
   if (chunk.size() > header_.size() - file_->bytes()) {
@@ -65,10 +68,17 @@ absl::StatusOr<std::unique_ptr<ModelUpload>> ModelTransfer::BeginImport(
     const v1::ImportModelHeader& header) {
   ATELIER_RETURN_IF_ERROR(CheckImportHeader(header, options_.max_import_bytes));
   ATELIER_RETURN_IF_ERROR(options_.converter->Ready());
-  ATELIER_RETURN_IF_ERROR(CheckRoom(options_.directory, header.size()));
   ATELIER_ASSIGN_OR_RETURN(auto folder, TransferFolder::Create(options_.directory));
+  ATELIER_ASSIGN_OR_RETURN(auto room, TakeRoom(header.size(), *folder));
   ATELIER_ASSIGN_OR_RETURN(auto file, FileWriter::Create(folder->path() / kConvertInput));
-  return std::unique_ptr<ModelUpload>(new ModelUpload(header, std::move(folder), std::move(file)));
+  return std::unique_ptr<ModelUpload>(
+      new ModelUpload(header, std::move(room), std::move(folder), std::move(file)));
+}
+
+absl::StatusOr<std::unique_ptr<DiskRoom::Hold>> ModelTransfer::TakeRoom(
+    std::uint64_t bytes, const TransferFolder& folder) {
+  DiskRoom& room = options_.room == nullptr ? own_room_ : *options_.room;
+  return room.Take(ConversionRoom(bytes), [path = folder.path()] { return BytesBelow(path); });
 }
 
 absl::StatusOr<ModelVersion> ModelTransfer::FinishImport(std::unique_ptr<ModelUpload> upload,
@@ -95,8 +105,8 @@ absl::StatusOr<ExportedModel> ModelTransfer::Export(std::string_view reference,
   ATELIER_ASSIGN_OR_RETURN(exported.model, options_.models->Resolve(reference));
   const ModelVersion& model = exported.model;
   ATELIER_RETURN_IF_ERROR(options_.converter->Ready());
-  ATELIER_RETURN_IF_ERROR(CheckRoom(options_.directory, model.weights_bytes));
   ATELIER_ASSIGN_OR_RETURN(exported.folder, TransferFolder::Create(options_.directory));
+  ATELIER_ASSIGN_OR_RETURN(exported.room, TakeRoom(model.weights_bytes, *exported.folder));
   const fs::path& folder = exported.folder->path();
   ATELIER_RETURN_IF_ERROR(WriteConvertTask(
       folder,

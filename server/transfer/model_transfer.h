@@ -15,6 +15,7 @@
 #include "common/sha256.h"
 #include "common/weights_format.h"
 #include "server/models/model_registry.h"
+#include "server/store/disk_room.h"
 #include "server/transfer/converter.h"
 #include "server/transfer/transfer_folder.h"
 
@@ -30,13 +31,14 @@ class ModelUpload final {
 
  private:
   friend class ModelTransfer;
-  ModelUpload(v1::ImportModelHeader header, std::unique_ptr<TransferFolder> folder,
-              std::unique_ptr<FileWriter> file);
+  ModelUpload(v1::ImportModelHeader header, std::unique_ptr<DiskRoom::Hold> room,
+              std::unique_ptr<TransferFolder> folder, std::unique_ptr<FileWriter> file);
 
   // INVALID_ARGUMENT naming `header.size`: bytes are missing; DATA_LOSS: another checksum.
   absl::Status Finish();
 
   const v1::ImportModelHeader header_;
+  const std::unique_ptr<DiskRoom::Hold> room_;
   const std::unique_ptr<TransferFolder> folder_;
   const std::unique_ptr<FileWriter> file_;
   Sha256 sha256_;
@@ -45,6 +47,7 @@ class ModelUpload final {
 // A file that was made of a model; goes with the object.
 struct ExportedModel {
   ModelVersion model;
+  std::unique_ptr<DiskRoom::Hold> room;
   std::unique_ptr<TransferFolder> folder;
   std::filesystem::path file;
   std::string file_name;  // for people: "van-gogh-1.safetensors"
@@ -61,13 +64,16 @@ class ModelTransfer final {
     Converter* converter = nullptr;
     std::filesystem::path directory;  // <data-dir>/transfers; emptied
     std::uint64_t max_import_bytes = 1ULL << 30U;
+    // Of the disk of `directory`; outlives the object. Null: nobody else takes room there.
+    DiskRoom* room = nullptr;
   };
 
   // PERMISSION_DENIED, RESOURCE_EXHAUSTED: the folder cannot be emptied.
   static absl::StatusOr<std::unique_ptr<ModelTransfer>> Create(const Options& options);
 
   // INVALID_ARGUMENT naming the field; FAILED_PRECONDITION: this server cannot convert files;
-  // RESOURCE_EXHAUSTED: the disk has no room for the file, what is made of it and the version.
+  // RESOURCE_EXHAUSTED with a delay: the disk has no room for the file, what is made of it and the
+  // version, beside what others were promised; the upload has it until its end.
   absl::StatusOr<std::unique_ptr<ModelUpload>> BeginImport(const v1::ImportModelHeader& header);
 
   // Checks, converts and publishes what was uploaded. Blocks for seconds to minutes. Errors of
@@ -82,9 +88,15 @@ class ModelTransfer final {
                                        const std::stop_token& stop);
 
  private:
-  explicit ModelTransfer(Options options) : options_(std::move(options)) {}
+  explicit ModelTransfer(Options options)
+      : options_(std::move(options)), own_room_(options_.directory) {}
+
+  // Room for weights of `bytes` bytes, their conversion in `folder` and a version.
+  absl::StatusOr<std::unique_ptr<DiskRoom::Hold>> TakeRoom(std::uint64_t bytes,
+                                                           const TransferFolder& folder);
 
   const Options options_;
+  DiskRoom own_room_;
 };
 
 }  // namespace atelier::server

@@ -12,8 +12,8 @@ constexpr absl::Duration kRetryDelay = absl::Seconds(5);
 
 }  // namespace
 
-TransferThreads::TransferThreads(int count, Clock& clock, std::string busy)
-    : count_(count), clock_(clock), busy_(std::move(busy)) {
+TransferThreads::TransferThreads(int count, Clock& clock, std::string busy, int waiting)
+    : most_(count + waiting), clock_(clock), busy_(std::move(busy)) {
   for (int i = 0; i < count; ++i) {
     threads_.emplace_back([this] { Work(); });
   }
@@ -35,9 +35,9 @@ absl::Status TransferThreads::Run(std::function<void()> work) {
   if (closed_ || stopping_) {
     return absl::UnavailableError("The server is stopping. Try another one, or later.");
   }
-  if (running_ == count_) {
+  if (running_ == most_) {
     return RetryLater(kRetryDelay,
-                      std::to_string(count_) + " " + busy_ + " already; try again later");
+                      std::to_string(most_) + " " + busy_ + " already; try again later");
   }
   ++running_;
   waiting_.push_back(std::move(work));
@@ -67,8 +67,8 @@ void TransferThreads::Work() {
     if (waiting_.empty()) {
       return;
     }
-    std::function<void()> work = std::move(waiting_.back());
-    waiting_.pop_back();
+    std::function<void()> work = std::move(waiting_.front());
+    waiting_.pop_front();
     mutex_.Unlock();
     work();
     work = nullptr;  // what it holds goes without the lock

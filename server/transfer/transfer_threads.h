@@ -1,7 +1,8 @@
-// Threads for the calls that carry files: these wait for clients, disks and conversions, which a
-// reaction of gRPC must not.
+// Threads for calls that wait for clients, disks and conversions, which a reaction of gRPC must
+// not.
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <string>
 #include <thread>
@@ -18,15 +19,15 @@ namespace atelier::server {
 // Thread-safe.
 class TransferThreads final {
  public:
-  // `count`: how many calls there can be at a time; `busy` says what these do. `clock` outlives the
-  // object.
+  // `count`: how many calls run at a time; `waiting`: how many more may wait for a thread, the
+  // first in front; `busy` says what they do. `clock` outlives the object.
   TransferThreads(int count, Clock& clock,
-                  std::string busy = "models are imported, exported or measured");
+                  std::string busy = "models are imported, exported or measured", int waiting = 0);
   // Waits for the calls under way.
   ~TransferThreads();
 
-  // Runs `work` on a thread that has nothing to do. RESOURCE_EXHAUSTED with a retry delay: there is
-  // none. UNAVAILABLE: closed.
+  // Runs `work` on the next thread that has nothing to do. RESOURCE_EXHAUSTED with a retry delay:
+  // as many as there may be run and wait. UNAVAILABLE: closed.
   absl::Status Run(std::function<void()> work);
 
   // Nothing is taken any more; what runs goes on.
@@ -37,12 +38,12 @@ class TransferThreads final {
  private:
   void Work();
 
-  const int count_;
+  const int most_;  // that run and wait
   Clock& clock_;
   const std::string busy_;
   absl::Mutex mutex_;
   absl::CondVar changed_;
-  std::vector<std::function<void()>> waiting_ ABSL_GUARDED_BY(mutex_);
+  std::deque<std::function<void()>> waiting_ ABSL_GUARDED_BY(mutex_);
   int running_ ABSL_GUARDED_BY(mutex_) = 0;  // and waiting
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;

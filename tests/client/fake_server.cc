@@ -174,6 +174,10 @@ class FakeServer::Services final : public v1::StylizeService::Service,
                          v1::Job* response) override {
     return Answer(handlers_.resume_job, request, response);
   }
+  grpc::Status DeleteJob(grpc::ServerContext*, const v1::DeleteJobRequest* request,
+                         v1::DeleteJobResponse* response) override {
+    return Answer(handlers_.delete_job, request, response);
+  }
   grpc::Status ListArtifacts(grpc::ServerContext*, const v1::ListArtifactsRequest* request,
                              v1::ListArtifactsResponse* response) override {
     return Answer(handlers_.list_artifacts, request, response);

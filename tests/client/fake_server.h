@@ -53,6 +53,7 @@ struct FakeHandlers {
   Unary<v1::ListJobsRequest, v1::ListJobsResponse> list_jobs;
   Unary<v1::CancelJobRequest, v1::Job> cancel_job;
   Unary<v1::PauseJobRequest, v1::Job> pause_job;
+  Unary<v1::DeleteJobRequest, v1::DeleteJobResponse> delete_job;
   Unary<v1::ResumeJobRequest, v1::Job> resume_job;
   Unary<v1::ListArtifactsRequest, v1::ListArtifactsResponse> list_artifacts;
   // Returns all that the client gets.

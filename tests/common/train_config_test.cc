@@ -164,6 +164,54 @@ TEST(TrainConfigTest, VaeganWithAStyleSetIsItsFormFromPictures) {
   EXPECT_EQ(FieldOf(wrong.status()), "train.data.style");
 }
 
+TEST(TrainConfigTest, TheClassicRecipeBringsItsFigures) {
+  const auto classic = [](const char* family, const Json& change) {
+    Json json = {{"family", family},
+                 {"data", {{"content", "garments"}}},
+                 {"pattern", {{"architecture", "classic"}}}};
+    json.merge_patch(change);
+    const auto config = ParseTrainConfig(json.dump());
+    EXPECT_TRUE(config.ok()) << family << ": " << config.status();
+    return config.value_or(TrainConfig());
+  };
+  for (const char* family : {"dcgan", "wgan", "cgan", "vaegan"}) {
+    const TrainConfig config = classic(family, Json::object());
+    EXPECT_TRUE(config.pattern.classic);
+    EXPECT_EQ(config.pattern.latent_size, 100);
+    EXPECT_EQ(config.image_size, 56) << family;
+    EXPECT_EQ(config.epochs, 50) << family;
+    EXPECT_EQ(config.steps, 0) << family;
+    EXPECT_EQ(config.learning_rate, std::string(family) == "wgan" ? 1e-4 : 2e-4);
+  }
+  const TrainConfig told =
+      classic("dcgan", {{"steps", 300}, {"image_size", 112}, {"learning_rate", 1e-4}});
+  EXPECT_EQ(told.steps, 300);
+  EXPECT_EQ(told.epochs, 0);
+  EXPECT_EQ(told.image_size, 112);
+  EXPECT_EQ(told.learning_rate, 1e-4);
+  EXPECT_EQ(classic("dcgan", {{"epochs", 3}}).epochs, 3);
+  // As protobuf writes what was left out.
+  EXPECT_EQ(classic("dcgan", {{"steps", "0"}, {"epochs", "0"}, {"image_size", 0}}).epochs, 50);
+  const auto other = ParseTrainConfig(R"({"family":"dcgan","data":{"content":"a"},"pattern":{}})");
+  EXPECT_EQ(FieldOf(other.status()), "train.steps");
+}
+
+TEST(TrainConfigTest, FastCutIsThatOfThePaper) {
+  const auto config = ParseTrainConfig(
+      R"({"family":"cut","steps":3,"data":{"content":"a","style":"b"},"cut":{"fast":true}})");
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->cut.nce_weight, 10);
+  EXPECT_FALSE(config->cut.identity);
+  EXPECT_TRUE(config->cut.flip_equivariance);
+  const auto other = ParseTrainConfig(
+      R"({"family":"cut","steps":3,"data":{"content":"a","style":"b"},
+          "cut":{"fast":true,"nce_weight":3,"identity":true}})");
+  ASSERT_TRUE(other.ok()) << other.status();
+  EXPECT_EQ(other->cut.nce_weight, 3);
+  EXPECT_TRUE(other->cut.identity);
+  EXPECT_TRUE(other->cut.flip_equivariance);
+}
+
 TEST(TrainConfigTest, BothCasesAndNumbersAsStringsAreRead) {
   const auto config = ParseTrainConfig(
       R"({"family":"faststyle","data":{"content":"c","style":"s"},"steps":"3e3","batchSize":"2"})");
@@ -178,7 +226,7 @@ TEST(TrainConfigTest, BothCasesAndNumbersAsStringsAreRead) {
   EXPECT_EQ(good->tier, "quality");
 }
 
-TEST(TrainConfigTest, LimitsOfThewholeNumbers) {
+TEST(TrainConfigTest, LimitsOfTheWholeNumbers) {
   struct Limit {
     const char* key;
     std::uint64_t lowest;

@@ -1,4 +1,4 @@
-"""What the golden scripts share: numbers that Python and C++ (tests/support/golden.h) compute alike, so that no weights are committed."""
+"""What the golden scripts share: numbers that Python and C++ (tests/golden/reference.h) compute alike, so that no weights are committed."""
 import numpy as np
 import torch
 

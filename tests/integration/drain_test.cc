@@ -1,4 +1,8 @@
 // Stopping a server that is at work: nothing that was accepted is lost.
+#include <grpcpp/completion_queue.h>
+#include <grpcpp/create_channel.h>
+#include <grpcpp/generic/generic_stub.h>
+#include <grpcpp/security/credentials.h>
 #include <gtest/gtest.h>
 
 #include <csignal>
@@ -11,6 +15,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
+#include "inference/grpc_service.pb.h"
 #include "tests/integration/pictures.h"
 #include "tests/integration/service.h"
 #include "tests/support/temp_dir.h"
@@ -87,6 +92,62 @@ TEST(DrainTest, WhatIsUnderWayAndWhatComesWithinTheGraceIsAnswered) {
   for (const absl::Status& status : callers.statuses()) {
     EXPECT_TRUE(status.ok()) << status;
   }
+}
+
+// A caller on a slow line: its answer is computed and on its way when the server is told to stop.
+TEST(DrainTest, AnAnswerOnItsWayIsWaitedFor) {
+  const TempDir directory;
+  Service service({.data_dir = directory / "data",
+                   .shipped_models = MakeShippedModels(directory / "models"),
+                   .more = {"--identity-model", "--drain-timeout", "5m"}});
+  service.AwaitWorker(WorkerKind::kServe);
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+  arguments.SetMaxReceiveMessageSize(64 << 20);
+  grpc::GenericStub stub(grpc::CreateCustomChannel(service.grpc_address(),
+                                                   grpc::InsecureChannelCredentials(), arguments));
+  grpc::ClientContext context;
+  grpc::CompletionQueue queue;
+  const auto next = [&queue] {
+    void* tag = nullptr;
+    bool ok = false;
+    EXPECT_TRUE(queue.Next(&tag, &ok));
+    return ok;
+  };
+  // As a stream, which reads no sooner than it is told to.
+  const auto call =
+      stub.PrepareCall(&context, "/inference.GRPCInferenceService/ModelInfer", &queue);
+  call->StartCall(nullptr);
+  ASSERT_TRUE(next());
+  constexpr std::size_t kBytes = 16 << 20;
+  inference::ModelInferRequest request;
+  request.set_model_name("identity");
+  auto& input = *request.add_inputs();
+  input.set_name("INPUT0");
+  input.set_datatype("UINT8");
+  input.add_shape(1);
+  input.add_shape(kBytes);
+  request.add_raw_input_contents(std::string(kBytes, 'x'));
+  const grpc::Slice slice(request.SerializeAsString());
+  call->WriteLast(grpc::ByteBuffer(&slice, 1), grpc::WriteOptions(), nullptr);
+  ASSERT_TRUE(next());
+  EXPECT_TRUE(WaitUntil([&] {
+    return service.Metric(R"(atelier_requests_total{code="OK",method="ModelInfer"})") == 1.0;
+  })) << service.Page("/metrics");
+
+  service.process().Signal(SIGTERM);
+  // Longer than the server waits for calls that it owes nothing.
+  EXPECT_FALSE(service.process().Wait(absl::Seconds(5)).has_value());
+  grpc::ByteBuffer answer;
+  call->Read(&answer, nullptr);
+  EXPECT_TRUE(next());
+  EXPECT_GT(answer.Length(), kBytes);
+  grpc::Status status;
+  call->Finish(&status, nullptr);
+  EXPECT_TRUE(next());
+  EXPECT_TRUE(status.ok()) << status.error_message();
+  EXPECT_EQ(service.process().Wait(absl::Minutes(1)), 0) << service.process().Stderr();
+  queue.Shutdown();
 }
 
 TEST(DrainTest, NewSettingsHoldForTheRequestsThatFollow) {

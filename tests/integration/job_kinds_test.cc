@@ -147,6 +147,49 @@ TEST_F(JobKindsTest, ARestyledSetSurvivesKillsAndCanBeLearntFrom) {
   EXPECT_EQ(AwaitEnd("next").state(), v1::JOB_STATE_SUCCEEDED) << Get("next").DebugString();
 }
 
+TEST_F(JobKindsTest, ASetThatIsCancelledHalfWayIsNotPublishedAndItsNameIsFree) {
+  MakeDataset(data_ / "datasets/many", 300, 1);
+  v1::JobSpec spec = TinySet("shop");
+  spec.mutable_stylize_set()->set_dataset("many");
+  ASSERT_TRUE(Create(spec).ok());
+  EXPECT_TRUE(WaitUntil([&] { return Get("shop").progress().step() > 0; }, kJobLimit));
+  v1::CancelJobRequest cancel;
+  cancel.set_job_id("shop");
+  ASSERT_TRUE(service_->client().CancelJob(cancel).ok());
+  const v1::Job job = AwaitEnd("shop");
+  EXPECT_EQ(job.state(), v1::JOB_STATE_CANCELLED) << job.DebugString();
+  EXPECT_LT(job.progress().step(), job.progress().steps());
+  EXPECT_TRUE(fs::exists(Attempt("shop", 1) / "pictures/random/picture-0.png"));
+  EXPECT_FALSE(fs::exists(data_ / "datasets/restyled"));
+
+  spec = TinySet("again");
+  ASSERT_TRUE(Create(spec).ok()) << "the name of the set is free";
+  EXPECT_EQ(AwaitEnd("again").state(), v1::JOB_STATE_SUCCEEDED);
+  EXPECT_TRUE(fs::exists(data_ / "datasets/restyled/random/picture-0.png"));
+}
+
+// The home of slow optimisation: pixels are optimised for each picture, beside a quick model.
+TEST_F(JobKindsTest, ASetIsRestyledByOptimisingPixelsToo) {
+  v1::JobSpec train = TinyJob("pixels", "pixels", 2).spec();
+  train.mutable_train()->set_family("gatys");
+  train.mutable_train()->clear_tier();
+  train.mutable_train()->clear_faststyle();
+  train.mutable_train()->mutable_gatys()->set_iterations(2);
+  ASSERT_TRUE(Create(train).ok());
+  ASSERT_EQ(AwaitEnd("pixels").state(), v1::JOB_STATE_SUCCEEDED) << Get("pixels").DebugString();
+  v1::JobSpec spec = TinySet("shop");
+  spec.mutable_stylize_set()->set_models(1, "pixels@1");
+  spec.mutable_stylize_set()->set_size(2000);
+  EXPECT_TRUE(absl::IsInvalidArgument(Create(spec))) << "too large for that";
+  spec.mutable_stylize_set()->set_size(64);
+  ASSERT_TRUE(Create(spec).ok()) << Create(spec);
+  const v1::Job job = AwaitEnd("shop");
+  ASSERT_EQ(job.state(), v1::JOB_STATE_SUCCEEDED) << job.DebugString();
+  for (const char* model : {"random", "pixels"}) {
+    EXPECT_TRUE(fs::exists(data_ / "datasets/restyled" / model / "picture-3.png")) << model;
+  }
+}
+
 TEST_F(JobKindsTest, MoreThanHalfUnreadablePicturesFailAndAFewAreLeftOut) {
   for (const char* name : {"broken-1.jpg", "broken-2.jpg"}) {
     std::ofstream(directory_ / "content" / name) << "no picture";
@@ -232,6 +275,34 @@ TEST_F(JobKindsTest, AnEvaluationLeavesNumbersAndNoModel) {
   spec.set_job_id("gone");
   spec.mutable_evaluate()->set_models(1, "nobody@3");
   EXPECT_TRUE(absl::IsNotFound(Create(spec)));
+}
+
+TEST_F(JobKindsTest, PatternsAreMeasuredAgainstTheOnesThatTheyImitate) {
+  v1::JobSpec train = TinyJob("florals", "florals", 2).spec();
+  train.mutable_train()->set_family("dcgan");
+  train.mutable_train()->clear_tier();
+  train.mutable_train()->clear_faststyle();
+  train.mutable_train()->mutable_data()->clear_style();
+  train.mutable_train()->set_batch_size(2);
+  train.mutable_train()->set_base_channels(8);
+  train.mutable_train()->mutable_gan()->set_channels(8);
+  ASSERT_TRUE(Create(train).ok()) << Create(train);
+  ASSERT_EQ(AwaitEnd("florals").state(), v1::JOB_STATE_SUCCEEDED) << Get("florals").DebugString();
+  v1::JobSpec spec;
+  spec.set_job_id("test");
+  spec.mutable_evaluate()->add_models("florals@1");
+  spec.mutable_evaluate()->mutable_data()->set_content("content");
+  spec.mutable_evaluate()->add_metrics("kernel_distance");
+  spec.mutable_evaluate()->add_metrics("diversity");
+  ASSERT_TRUE(Create(spec).ok()) << Create(spec);
+  const v1::Job job = AwaitEnd("test");
+  ASSERT_EQ(job.state(), v1::JOB_STATE_SUCCEEDED) << job.DebugString();
+  EXPECT_THAT(job.progress().metrics(),
+              AllOf(Contains(Key("kernel_distance")), Contains(Key("diversity"))));
+
+  spec.set_job_id("mixed");
+  spec.mutable_evaluate()->add_models("random@1");
+  EXPECT_TRUE(absl::IsInvalidArgument(Create(spec))) << "it makes no patterns";
 }
 
 }  // namespace

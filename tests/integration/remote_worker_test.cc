@@ -20,7 +20,10 @@ namespace atelier::test {
 namespace {
 
 namespace fs = std::filesystem;
+using ::testing::AllOf;
+using ::testing::Contains;
 using ::testing::IsEmpty;
+using ::testing::Key;
 using ::testing::Not;
 
 constexpr std::uint64_t kRemoteSteps = 40;
@@ -163,6 +166,12 @@ class RemoteWorkerTest : public ::testing::Test {
     return WeightsOf(*service);
   }
 
+  static void AwaitSuccess(Service& service, const Process& worker) {
+    EXPECT_TRUE(WaitUntil([&] { return GetJob(service).has_end_time(); }, kRemoteLimit));
+    ASSERT_EQ(GetJob(service).state(), v1::JOB_STATE_SUCCEEDED)
+        << GetJob(service).DebugString() << worker.Stderr();
+  }
+
   static void AwaitCheckpoint(Service& service) {
     bool seen = false;
     v1::WatchJobRequest request;
@@ -197,7 +206,7 @@ TEST_F(RemoteWorkerTest, ATrainerElsewhereMakesTheSameModelFromFilesOfTheLink) {
   }
   for (const char* path : {"stats.jsonl", "log.txt", "report.html", "samples/step-40.jpg",
                            "checkpoints/step-40/state.safetensors"}) {
-    EXPECT_THAT(paths, testing::Contains(path));
+    EXPECT_THAT(paths, Contains(path));
   }
   // The same process waits for the next job, with nothing left of this one.
   EXPECT_TRUE(WaitUntil([&] { return FilesBelow(directory_ / "cache/work") == 0; }));
@@ -281,14 +290,55 @@ TEST_F(RemoteWorkerTest, ADataSetThatIsRestyledElsewhereIsPublishedHere) {
   set->set_output_dataset("restyled");
   const auto job = service->client().CreateJob(create);
   ASSERT_TRUE(job.ok()) << job.status();
-  EXPECT_TRUE(WaitUntil([&] { return GetJob(*service).has_end_time(); }, kRemoteLimit));
-  EXPECT_EQ(GetJob(*service).state(), v1::JOB_STATE_SUCCEEDED)
-      << GetJob(*service).DebugString() << worker->Stderr();
+  AwaitSuccess(*service, *worker);
   v1::GetDatasetRequest request;
   request.set_name("restyled");
   const auto made = service->client().GetDataset(request);
   ASSERT_TRUE(made.ok()) << made.status();
   EXPECT_EQ(made->dataset().files(), 6U);
+}
+
+TEST_F(RemoteWorkerTest, ModelsAreMeasuredElsewhere) {
+  const std::unique_ptr<Service> service =
+      StartServer("data", /*trainers=*/0, MakeShippedModels(directory_ / "models"));
+  const std::unique_ptr<Process> worker = StartWorker(*service, "train", "cache");
+  v1::CreateJobRequest create;
+  create.mutable_spec()->set_job_id("job");
+  v1::EvaluateSpec* evaluate = create.mutable_spec()->mutable_evaluate();
+  evaluate->add_models("random@1");
+  evaluate->mutable_data()->set_content("content");
+  evaluate->set_image_size(64);
+  evaluate->set_pictures(3);
+  const auto job = service->client().CreateJob(create);
+  ASSERT_TRUE(job.ok()) << job.status();
+  AwaitSuccess(*service, *worker);
+  EXPECT_THAT(GetJob(*service).progress().metrics(), Contains(Key("ssim")));
+  EXPECT_TRUE(fs::exists(directory_ / "data/jobs/job/attempts/1/evaluation.json"));
+}
+
+TEST_F(RemoteWorkerTest, ASweepRunsElsewhereAndItsBestCellIsPublishedHere) {
+  const std::unique_ptr<Service> service = StartServer("data", /*trainers=*/0);
+  const std::unique_ptr<Process> worker = StartWorker(*service, "train", "cache");
+  v1::CreateJobRequest create;
+  create.mutable_spec()->set_job_id("job");
+  create.mutable_spec()->set_output_model("tiny");
+  v1::SweepSpec* sweep = create.mutable_spec()->mutable_sweep();
+  *sweep->mutable_train() = TinyJob("", "", 4).spec().train();
+  sweep->mutable_train()->mutable_evaluate()->set_every_steps(4);
+  sweep->mutable_train()->mutable_evaluate()->add_metrics("ssim");
+  sweep->mutable_train()->mutable_evaluate()->set_pictures(2);
+  v1::SweepOption* option = sweep->add_options();
+  option->set_field("learning_rate");
+  option->add_values()->set_number_value(0.001);
+  option->add_values()->set_number_value(0.01);
+  const auto job = service->client().CreateJob(create);
+  ASSERT_TRUE(job.ok()) << job.status();
+  AwaitSuccess(*service, *worker);
+  EXPECT_THAT(GetJob(*service).progress().metrics(),
+              AllOf(Contains(Key("cell/1/ssim")), Contains(Key("cell/2/ssim"))));
+  EXPECT_EQ(GetJob(*service).output_version(), 1U);
+  EXPECT_TRUE(fs::exists(directory_ / "data/jobs/job/attempts/1/sweep.json"));
+  EXPECT_TRUE(fs::exists(directory_ / "data/models/tiny/1/weights.safetensors"));
 }
 
 TEST_F(RemoteWorkerTest, AServingWorkerElsewhereFetchesTheModelsThatItNeeds) {
@@ -316,12 +366,15 @@ TEST_F(RemoteWorkerTest, AStrangersCertificateIsRefused) {
   CreateJob(*service);
   const std::unique_ptr<Process> worker = StartWorker(*service, "train", "cache", "stranger");
   // More than once: it goes on trying.
-  EXPECT_TRUE(WaitUntil([&] {
-    const std::string log = worker->Stderr();
-    const std::size_t first = log.find("cannot work for the server");
-    return first != std::string::npos &&
-           log.find("cannot work for the server", first + 1) != std::string::npos;
-  })) << worker->Stderr();
+  EXPECT_TRUE(WaitUntil(
+      [&] {
+        const std::string log = worker->Stderr();
+        const std::size_t first = log.find("cannot work for the server");
+        return first != std::string::npos &&
+               log.find("cannot work for the server", first + 1) != std::string::npos;
+      },
+      kRemoteLimit))
+      << worker->Stderr();
   EXPECT_EQ(GetJob(*service).state(), v1::JOB_STATE_QUEUED);
   worker->Signal(SIGTERM);
   EXPECT_EQ(worker->Wait(), 0);

@@ -188,11 +188,17 @@ class TritonClientTest(unittest.TestCase):
         statistics = self.client.get_inference_statistics(STYLE).model_stats[0].inference_stats
         self.assertGreaterEqual(statistics.cache_hit.count, 1)
 
-    def test_priority_timeout_and_compression_are_taken(self):
+    def test_priority_and_timeout_are_taken(self):
         result = self.client.infer(STYLE, [encoded([png(64, 48)])], priority=1, timeout=60_000_000,
-                                   compression_algorithm="gzip",
                                    outputs=[triton.InferRequestedOutput("stylized")])
         self.assertEqual(png_size(result.as_numpy("stylized")[0, 0]), (64, 48))
+
+    def test_compression_is_refused_by_name(self):
+        for algorithm in ("gzip", "deflate"):
+            with self.assertRaises(InferenceServerException) as caught:
+                self.client.infer(STYLE, [encoded([png(64, 48)])], compression_algorithm=algorithm)
+            self.assertIn("UNIMPLEMENTED", caught.exception.status())
+            self.assertIn(algorithm, caught.exception.message())
 
     def test_async_infer(self):
         answers = queue.Queue()

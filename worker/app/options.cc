@@ -74,6 +74,9 @@ void AddOptions(CLI::App& app, WorkerOptions& options) {
                  "last bit")
       ->capture_default_str()
       ->check(CLI::Range(0, 1024));
+  app.add_flag("--leftover-cpu", options.leftover_cpu,
+               "train: compute on the CPU only while nothing else of this machine wants it "
+               "(SCHED_IDLE), for example a worker that serves");
   app.add_option("--job", options.job,
                  "train: the job's id, for trainers that the server starts; without it, the "
                  "trainer waits for jobs and runs one after the other");

@@ -16,6 +16,7 @@ struct WorkerOptions {
   std::string device = "cpu";  // of IsDeviceChoice (common/device_name.h)
   std::uint32_t slots = 4;
   int threads = 0;  // 0: LibTorch's choice
+  bool leftover_cpu = false;
   std::string job;
   std::uint64_t fence = 0;
   std::filesystem::path task;  // the folder of a conversion, or the file of a rank's job

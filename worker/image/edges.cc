@@ -25,4 +25,6 @@ at::Tensor DrawEdges(const at::Tensor& picture) {
   return TensorOver(drawing);
 }
 
+bool IsEmptyDrawing(const at::Tensor& drawing) { return drawing.min().item<int>() == 255; }
+
 }  // namespace atelier::image

@@ -10,4 +10,7 @@ namespace atelier::image {
 // thread-safe.
 at::Tensor DrawEdges(const at::Tensor& picture);
 
+// Whether a drawing has not one line.
+bool IsEmptyDrawing(const at::Tensor& drawing);
+
 }  // namespace atelier::image

@@ -91,7 +91,7 @@ class GeneratorPatternMaker final : public PatternMaker {
 
   absl::StatusOr<at::Tensor> Run(const PatternOrder& order, Precision precision) {
     const torch::InferenceMode inference;
-    const absl::MutexLock lock(&mutex_);
+    // Without a lock from here on: a network that only serves has no state that a pass changes.
     ATELIER_ASSIGN_OR_RETURN(const PatternGeneratorPtr generator, GeneratorFor(precision));
     ATELIER_ASSIGN_OR_RETURN(torch::Tensor condition, ConditionFor(order));
     const torch::ScalarType type = precision == Precision::kBf16 ? torch::kBFloat16 : torch::kFloat;
@@ -122,10 +122,11 @@ class GeneratorPatternMaker final : public PatternMaker {
 
   // The bf16 network is made when it is first asked for.
   absl::StatusOr<PatternGeneratorPtr> GeneratorFor(Precision precision)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+      ABSL_LOCKS_EXCLUDED(mutex_) {
     if (precision == Precision::kFp32) {
       return fp32_;
     }
+    const absl::MutexLock lock(&mutex_);
     if (bf16_ == nullptr) {
       const torch::InferenceMode no_inference(false);
       ATELIER_ASSIGN_OR_RETURN(bf16_, BuildPatternGenerator(spec_, models::CollectWeights(*fp32_),

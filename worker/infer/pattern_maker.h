@@ -32,9 +32,9 @@ class PatternMaker : public Model {
   static absl::StatusOr<std::unique_ptr<PatternMaker>> Load(const ModelOptions& options);
 
   // uint8 [N, side(), side(), 3] on the CPU. A picture depends on its own seed, label and words
-  // alone, not on the others of its order (on CPUs bit for bit). Thread-safe; calls run one after
-  // the other. INVALID_ARGUMENT naming `seed`, `truncation`, `label` or `attributes`: the order
-  // does not suit this model; RESOURCE_EXHAUSTED: out of memory; INTERNAL: the device failed.
+  // alone, not on the others of its order (on CPUs bit for bit). Thread-safe; calls may run
+  // at the same time. INVALID_ARGUMENT naming `seed`, `truncation`, `label` or `attributes`: the
+  // order does not suit this model; RESOURCE_EXHAUSTED: out of memory; INTERNAL: the device failed.
   virtual absl::StatusOr<at::Tensor> Make(const PatternOrder& order, Precision precision) = 0;
 
   // Of the square pictures, pixels.

@@ -71,7 +71,7 @@ class GeneratorStylizer final : public Stylizer {
  private:
   absl::StatusOr<at::Tensor> Run(const at::Tensor& images, const StylizeControls& controls) {
     const torch::InferenceMode inference;
-    const absl::MutexLock lock(&mutex_);
+    // Without a lock from here on: a network that only serves has no state that a pass changes.
     ATELIER_ASSIGN_OR_RETURN(const GeneratorPtr generator, GeneratorFor(controls.precision));
     ATELIER_ASSIGN_OR_RETURN(const torch::Tensor code, StyleCode(*generator, spec_, controls));
     if (!device_.is_cpu()) {
@@ -96,12 +96,12 @@ class GeneratorStylizer final : public Stylizer {
   }
 
   // The bf16 network is made when it is first asked for.
-  absl::StatusOr<GeneratorPtr> GeneratorFor(Precision precision)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+  absl::StatusOr<GeneratorPtr> GeneratorFor(Precision precision) ABSL_LOCKS_EXCLUDED(mutex_) {
     // A TorchScript program computes in fp32 whatever it is given.
     if (precision != Precision::kBf16 || spec_.architecture.generator == kTorchScript) {
       return generator_;
     }
+    const absl::MutexLock lock(&mutex_);
     if (bf16_ == nullptr) {
       const torch::InferenceMode no_inference(false);
       ATELIER_ASSIGN_OR_RETURN(bf16_, BuildGenerator(spec_, models::CollectWeights(*generator_),

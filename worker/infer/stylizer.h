@@ -39,10 +39,11 @@ class Stylizer : public Model {
 
   // uint8 [N, H, W, 3] in, uint8 [N, H, W, 3] out, on the CPU, any H and W from 16 to 4096. A
   // picture's result does not depend on the others in its batch (on CPUs bit for bit). Thread-safe;
-  // calls run one after the other. INVALID_ARGUMENT naming `mix` or `style_image`: missing, or not
-  // what this model takes; `precision`: not one that it has (common/precision.h); `size`: the
-  // family "gatys" takes sides up to 1024. RESOURCE_EXHAUSTED: out of memory; INTERNAL: the device
-  // failed; errors of `controls.still_wanted`.
+  // calls may run at the same time, so that a size can be warmed while others are served (the
+  // family "gatys" takes one at a time). INVALID_ARGUMENT naming `mix` or `style_image`: missing,
+  // or not what this model takes; `precision`: not one that it has (common/precision.h); `size`:
+  // the family "gatys" takes sides up to 1024. RESOURCE_EXHAUSTED: out of memory; INTERNAL: the
+  // device failed; errors of `controls.still_wanted`.
   virtual absl::StatusOr<at::Tensor> Stylize(const at::Tensor& images,
                                              const StylizeControls& controls) = 0;
   absl::StatusOr<at::Tensor> Stylize(const at::Tensor& images, Precision precision) {

@@ -52,7 +52,7 @@ v1::JobProgress ToProgress(const train::Progress& progress) {
 }
 
 internal::v1::JobFinished ToFinished(const absl::StatusOr<train::Outcome>& outcome,
-                                     const std::filesystem::path& attempt_directory) {
+                                     const std::filesystem::path& result) {
   internal::v1::JobFinished message;
   if (!outcome.ok()) {
     message.set_outcome(internal::v1::JobFinished::OUTCOME_FAILED);
@@ -62,7 +62,7 @@ internal::v1::JobFinished ToFinished(const absl::StatusOr<train::Outcome>& outco
     message.set_outcome(internal::v1::JobFinished::OUTCOME_STOPPED);
   } else {
     message.set_outcome(internal::v1::JobFinished::OUTCOME_SUCCEEDED);
-    message.set_result_directory((attempt_directory / "result").string());
+    message.set_result_directory(result.string());
   }
   return message;
 }

@@ -18,9 +18,9 @@ absl::StatusOr<train::TrainJob> ToTrainJob(const internal::v1::StartJob& message
 
 v1::JobProgress ToProgress(const train::Progress& progress);
 
-// How a training run, or a job of another kind, ended: SUCCEEDED with the result's folder, STOPPED,
-// or FAILED with code and sentence.
+// How a training run, or a job of another kind, ended: SUCCEEDED with `result`, the folder of what
+// it made, STOPPED, or FAILED with code and sentence.
 internal::v1::JobFinished ToFinished(const absl::StatusOr<train::Outcome>& outcome,
-                                     const std::filesystem::path& attempt_directory);
+                                     const std::filesystem::path& result);
 
 }  // namespace atelier::worker

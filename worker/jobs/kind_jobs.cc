@@ -83,6 +83,10 @@ bool IsKindJob(const v1::JobSpec& spec) {
   return spec.has_evaluate() || spec.has_sweep() || spec.has_stylize_set();
 }
 
+std::filesystem::path ResultFolder(const v1::JobSpec& spec) {
+  return spec.has_stylize_set() ? kinds::kSetFolder : "result";
+}
+
 absl::StatusOr<train::Outcome> RunKindJob(const StartJob& start, kinds::JobPlace where,
                                           train::Observer& observer,
                                           const std::atomic<bool>& stop) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <filesystem>
 
 #include "absl/status/statusor.h"
 #include "atelier/internal/v1/worker_link.pb.h"
@@ -12,6 +13,9 @@ namespace atelier::worker {
 
 // Whether the job is a sweep, an evaluation or a set to restyle.
 bool IsKindJob(const v1::JobSpec& spec);
+
+// Below the attempt's folder: what a job that succeeded has made.
+std::filesystem::path ResultFolder(const v1::JobSpec& spec);
 
 // Runs it. `where` says where to compute; the rest of it is filled in here. Errors: those of
 // worker/kinds and of the kinds' parsers; never throws.

@@ -14,6 +14,7 @@
 #include "worker/files/worker_errors.h"
 #include "worker/jobs/job_messages.h"
 #include "worker/jobs/kind_jobs.h"
+#include "worker/jobs/leftover_cpu.h"
 #include "worker/jobs/link_observer.h"
 #include "worker/jobs/rank_role.h"
 #include "worker/jobs/remote_job.h"
@@ -118,7 +119,8 @@ std::unique_ptr<Session> TrainRole::Connect() {
 
 TrainRole::End TrainRole::RunJob(Session& session, const internal::v1::StartJob& start) {
   LinkObserver observer(session, start.spec().job_id(), start.fence());
-  return TellEnd(session, observer, Train(start, observer), start.attempt_directory());
+  return TellEnd(session, observer, Train(start, observer),
+                 std::filesystem::path(start.attempt_directory()) / ResultFolder(start.spec()));
 }
 
 TrainRole::End TrainRole::RunRemoteJob(Session& session, const internal::v1::StartJob& told) {
@@ -199,12 +201,12 @@ TrainRole::End TrainRole::RunFetchedJob(Session& session, const RemoteJob& job,
   if (outcome.ok() && !drained.ok()) {
     outcome = drained;
   }
-  return TellEnd(session, observer, outcome, "");
+  return TellEnd(session, observer, outcome, ResultFolder(job.start().spec()));
 }
 
 TrainRole::End TrainRole::TellEnd(Session& session, LinkObserver& observer,
                                   const absl::StatusOr<train::Outcome>& outcome,
-                                  const std::filesystem::path& attempt_directory) {
+                                  const std::filesystem::path& result) {
   if (!outcome.ok()) {
     spdlog::error("training failed: {}", std::string(outcome.status().message()));
   }
@@ -214,8 +216,8 @@ TrainRole::End TrainRole::TellEnd(Session& session, LinkObserver& observer,
     session.Close(absl::ZeroDuration());
     return End::kBad;
   }
-  const bool told = observer.Finish(ToFinished(outcome, attempt_directory)) &&
-                    session.Close(options_.close_timeout);
+  const bool told =
+      observer.Finish(ToFinished(outcome, result)) && session.Close(options_.close_timeout);
   if (!told) {
     spdlog::error("the server could not be told how the training ended");
   }
@@ -278,6 +280,10 @@ std::optional<internal::v1::StartJob> TrainRole::AwaitJob() {
 
 absl::StatusOr<train::Outcome> TrainRole::Train(const internal::v1::StartJob& start,
                                                 train::Observer& observer) {
+  if (options_.leftover_cpu && options_.device == "cpu") {
+    // Not the threads of the link, which keep telling the server that this trainer is alive.
+    ComputeOnLeftoverCpu();
+  }
   if (IsKindJob(start.spec())) {
     spdlog::info("job {} (attempt {})", start.spec().job_id(), start.fence());
     return RunKindJob(start,

@@ -44,7 +44,8 @@ class TrainRole final : public SessionHandler {
     // null: it shares the disk.
     BlobCache* cache = nullptr;
     std::filesystem::path feature_weights;
-    int threads = 0;  // 0: LibTorch's choice
+    int threads = 0;            // 0: LibTorch's choice
+    bool leftover_cpu = false;  // on the device cpu: compute only while nothing else wants to
     // How long to wait for the server's StartJob.
     absl::Duration start_timeout = absl::Seconds(30);
     // How long the server may take to read the last messages.
@@ -114,8 +115,7 @@ class TrainRole final : public SessionHandler {
   // What the server gets to hear when `why` kept the files from coming.
   End TellNotBegun(Session& session, const internal::v1::StartJob& told, const absl::Status& why);
   End TellEnd(Session& session, LinkObserver& observer,
-              const absl::StatusOr<train::Outcome>& outcome,
-              const std::filesystem::path& attempt_directory);
+              const absl::StatusOr<train::Outcome>& outcome, const std::filesystem::path& result);
   absl::StatusOr<train::Outcome> Train(const internal::v1::StartJob& start,
                                        train::Observer& observer);
   bool JobOrStop() const ABSL_SHARED_LOCKS_REQUIRED(mu_) { return job_.has_value() || stop_; }

@@ -29,10 +29,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Below an attempt's folder: what is being made, and the whole set.
-constexpr char kPictures[] = "pictures";
-constexpr char kResult[] = "result";
-
 constexpr absl::Duration kReportEvery = absl::Milliseconds(500);
 // How often the server hears that what is done would not be done again.
 constexpr absl::Duration kKeptEvery = absl::Seconds(5);
@@ -78,7 +74,7 @@ class SetRun {
   }
 
  private:
-  fs::path pictures() const { return job_.place.attempt_directory / kPictures; }
+  fs::path pictures() const { return job_.place.attempt_directory / kSetFolder; }
   bool stopped() const { return stop_.load(std::memory_order_relaxed); }
   bool IsDone(std::size_t model, std::size_t picture) const {
     std::error_code error;
@@ -110,12 +106,10 @@ class SetRun {
   void AdoptOne(const fs::path& output) const {
     std::error_code error;
     for (const fs::path& attempt : job_.place.earlier_attempts) {
-      for (const char* folder : {kPictures, kResult}) {
-        if (fs::exists(pictures() / output, error)) {
-          return;
-        }
-        fs::create_hard_link(attempt / folder / output, pictures() / output, error);
+      if (fs::exists(pictures() / output, error)) {
+        return;
       }
+      fs::create_hard_link(attempt / kSetFolder / output, pictures() / output, error);
     }
   }
 
@@ -251,20 +245,14 @@ class SetRun {
     if (broken_.size() > kNamedPictures) {
       observer_.OnWarning("left out " + std::to_string(broken_.size()) + " pictures in all");
     }
-    const fs::path result = job_.place.attempt_directory / kResult;
     std::error_code error;
-    fs::remove_all(result, error);
     // Folders of labels without a single readable picture.
     for (const auto& entry : fs::directory_iterator(pictures(), error)) {
       if (entry.is_directory(error) && fs::is_empty(entry.path(), error)) {
         fs::remove(entry.path(), error);
       }
     }
-    fs::rename(pictures(), result, error);
-    if (error) {
-      return absl::InternalError("the new data set cannot be put together: " + error.message());
-    }
-    ATELIER_RETURN_IF_ERROR(SyncDirectory(job_.place.attempt_directory));
+    ATELIER_RETURN_IF_ERROR(SyncDirectory(pictures()));
     observer_.OnCheckpoint(progress_.step);
     return absl::OkStatus();
   }

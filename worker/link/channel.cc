@@ -4,6 +4,7 @@
 #include <grpcpp/support/channel_arguments.h>
 
 #include "absl/time/clock.h"
+#include "common/rpc/grpc_lifetime.h"
 #include "common/status_macros.h"
 #include "common/tls_files.h"
 
@@ -34,6 +35,7 @@ absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> LinkCredentials(const 
 std::shared_ptr<grpc::Channel> NewLinkChannel(
     const std::string& address, const std::shared_ptr<grpc::ChannelCredentials>& credentials,
     LinkLine line) {
+  KeepGrpc();
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kMaxMessageBytes);
   arguments.SetMaxSendMessageSize(kMaxMessageBytes);

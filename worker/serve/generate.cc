@@ -43,6 +43,7 @@ class GenerateJob final : public Job {
     outcome_.load = clock_.Now() - asked_for_model_;
     Run([&]() -> absl::Status {
       ATELIER_RETURN_IF_ERROR(stages_.StillWanted());
+      outcome_.model_failed = !model.ok();
       ATELIER_ASSIGN_OR_RETURN(
           model_, ModelAs<infer::PatternMaker>(task_.model, model, outcome_.log_detail));
       outcome_.precision = task_.precision.value_or(model_->spec().default_precision);

@@ -11,6 +11,11 @@
 #include "worker/serve/model_errors.h"
 
 namespace atelier::worker {
+namespace {
+
+absl::Status GivenUp() { return absl::CancelledError("Nobody waits for this load any more."); }
+
+}  // namespace
 
 std::shared_ptr<infer::Model> ModelCache::InMemory(const ModelSource& source) {
   absl::MutexLock lock(&mu_);
@@ -36,50 +41,63 @@ absl::StatusOr<std::shared_ptr<infer::Model>> ModelCache::Get(const ModelSource&
       return entry->model;
     }
   }
-  return Load(entry, std::nullopt);
+  return Load(entry, nullptr);
 }
 
 void ModelCache::Keep(const ModelSource& source, const std::vector<std::uint32_t>& sizes,
-                      std::uint64_t order) {
+                      std::uint64_t order, const std::function<bool()>& still_wanted) {
   EntryPtr entry;
   bool is_new = false;
   {
     absl::MutexLock lock(&mu_);
     std::tie(entry, is_new) = FindOrAdd(source);
   }
+  const Wish wish{.sizes = sizes, .order = order, .still_wanted = still_wanted};
   if (is_new) {
-    Load(entry, Wish{.sizes = sizes, .order = order}).IgnoreError();
+    Load(entry, &wish).IgnoreError();
   } else {
-    KeepLoaded(entry, {.sizes = sizes, .order = order});
+    KeepLoaded(entry, wish);
   }
+}
+
+void ModelCache::Refuse(const ModelSource& source, const absl::Status& why, std::uint64_t order) {
+  {
+    absl::MutexLock lock(&mu_);
+    Failed(source, why, order);
+  }
+  Deliver();
 }
 
 void ModelCache::KeepLoaded(const EntryPtr& entry, const Wish& wish) {
   Sizes cold;
   absl::Status status;
   std::shared_ptr<infer::Model> model;
+  bool was_kept = false;
   {
     absl::MutexLock lock(&mu_);
     AwaitLoad(*entry);
-    entry->kept = true;
+    // At once, so that it is not dropped meanwhile.
+    was_kept = std::exchange(entry->kept, true);
     status = entry->status;
     model = entry->model;
     std::ranges::copy_if(wish.sizes, std::back_inserter(cold), [&](std::uint32_t size) {
       return std::ranges::find(entry->warm, size) == entry->warm.end();
     });
   }
+  Sizes warm;
   if (status.ok()) {
-    status = Warm(*model, cold);
+    status = Warm(*model, cold, wish, warm);
   }
   {
     absl::MutexLock lock(&mu_);
+    entry->warm.insert(entry->warm.end(), warm.begin(), warm.end());
     if (status.ok() && std::ranges::find(entries_, entry) == entries_.end()) {
       status = absl::ResourceExhaustedError("it was dropped while it was warmed");
     }
     if (status.ok()) {
-      entry->warm.insert(entry->warm.end(), cold.begin(), cold.end());
       Ready(*entry, wish.order);
     } else {
+      entry->kept = was_kept;
       Failed(entry->source, status, wish.order);
     }
   }
@@ -148,9 +166,9 @@ std::pair<ModelCache::EntryPtr, bool> ModelCache::FindOrAdd(const ModelSource& s
 }
 
 absl::StatusOr<std::shared_ptr<infer::Model>> ModelCache::Load(const EntryPtr& entry,
-                                                               const std::optional<Wish>& wish) {
-  const Sizes sizes = wish.has_value() ? wish->sizes : Sizes();
-  absl::StatusOr<std::shared_ptr<infer::Model>> loaded = LoadWarm(entry->source, sizes);
+                                                               const Wish* wish) {
+  Sizes warm;
+  absl::StatusOr<std::shared_ptr<infer::Model>> loaded = LoadWarm(entry->source, wish, warm);
   // Freed after the lock is released: giving back hundreds of megabytes takes a while.
   std::vector<EntryPtr> dropped;
   {
@@ -158,15 +176,19 @@ absl::StatusOr<std::shared_ptr<infer::Model>> ModelCache::Load(const EntryPtr& e
     entry->loading = false;
     entry->status = loaded.status();
     if (loaded.ok()) {
+      const bool keep = wish != nullptr && warm.size() == wish->sizes.size();
       entry->model = *loaded;
-      entry->kept = entry->kept || wish.has_value();
-      entry->warm = sizes;
-      Ready(*entry, wish.has_value() ? wish->order : 0);
+      entry->kept = entry->kept || keep;
+      entry->warm = warm;
+      Ready(*entry, keep ? wish->order : 0);
+      if (wish != nullptr && !keep) {
+        Failed(entry->source, GivenUp(), wish->order);
+      }
       Evict(dropped);
     } else {
       entries_.remove(entry);
       // Whoever needed it for a task tells its caller.
-      if (wish.has_value()) {
+      if (wish != nullptr) {
         Failed(entry->source, loaded.status(), wish->order);
       }
     }
@@ -176,7 +198,8 @@ absl::StatusOr<std::shared_ptr<infer::Model>> ModelCache::Load(const EntryPtr& e
 }
 
 absl::StatusOr<std::shared_ptr<infer::Model>> ModelCache::LoadWarm(const ModelSource& source,
-                                                                   const Sizes& sizes) const {
+                                                                   const Wish* wish,
+                                                                   Sizes& warm) const {
   // Guarded: an exception would leave the entry loading for ever.
   absl::StatusOr<std::unique_ptr<infer::Model>> loaded = infer::Guarded("loading a model", [&] {
     return options_.load({.directory = source.directory,
@@ -185,18 +208,32 @@ absl::StatusOr<std::shared_ptr<infer::Model>> ModelCache::LoadWarm(const ModelSo
                           .feature_weights = options_.feature_weights});
   });
   ATELIER_RETURN_IF_ERROR(loaded.status());
-  ATELIER_RETURN_IF_ERROR(Warm(**loaded, sizes));
+  if (wish != nullptr) {
+    const absl::Status warmed = Warm(**loaded, wish->sizes, *wish, warm);
+    // Tasks may wait for it, whoever does not any more.
+    if (!warmed.ok() && !absl::IsCancelled(warmed)) {
+      return warmed;
+    }
+  }
   return std::shared_ptr<infer::Model>(loaded->release(),
                                        [dispose = options_.dispose](infer::Model* model) {
                                          dispose(std::unique_ptr<infer::Model>(model));
                                        });
 }
 
-absl::Status ModelCache::Warm(infer::Model& model, const Sizes& sizes) const {
-  if (options_.warm_up == nullptr || sizes.empty()) {
-    return absl::OkStatus();
+absl::Status ModelCache::Warm(infer::Model& model, const Sizes& sizes, const Wish& wish,
+                              Sizes& warm) const {
+  for (const std::uint32_t size : sizes) {
+    if (!wish.still_wanted()) {
+      return GivenUp();
+    }
+    if (options_.warm_up != nullptr) {
+      ATELIER_RETURN_IF_ERROR(
+          infer::Guarded("warming a model", [&] { return options_.warm_up(model, Sizes{size}); }));
+    }
+    warm.push_back(size);
   }
-  return infer::Guarded("warming a model", [&] { return options_.warm_up(model, sizes); });
+  return absl::OkStatus();
 }
 
 ModelCache::Entries::iterator ModelCache::Find(const ModelSource& source) {

@@ -58,9 +58,17 @@ class ModelCache final : public ModelProvider {
 
   // Loads the model if need be, warms it for pictures of these sizes (squares, pixels) before
   // anybody gets it, and keeps it: models that were not asked for in this way are dropped before
-  // it. Blocks meanwhile. The observer hears of the outcome in any case, by an event with this
-  // `order`.
-  void Keep(const ModelSource& source, const std::vector<std::uint32_t>& sizes, std::uint64_t order)
+  // it. A model that is there already serves on meanwhile. Blocks. The observer hears of the
+  // outcome in any case, by an event with this `order`. `still_wanted` is asked before each size:
+  // false ends it with CANCELLED, what was done so far stays done, and the model is not kept for
+  // it.
+  void Keep(
+      const ModelSource& source, const std::vector<std::uint32_t>& sizes, std::uint64_t order,
+      const std::function<bool()>& still_wanted = [] { return true; })
+      ABSL_LOCKS_EXCLUDED(mu_, deliver_mu_);
+
+  // The observer hears that a Keep of this order will not be done.
+  void Refuse(const ModelSource& source, const absl::Status& why, std::uint64_t order)
       ABSL_LOCKS_EXCLUDED(mu_, deliver_mu_);
 
   // Takes the model out, after its load if it is being loaded; whoever uses it goes on. The
@@ -101,16 +109,18 @@ class ModelCache final : public ModelProvider {
   struct Wish {
     Sizes sizes;
     std::uint64_t order = 0;
+    const std::function<bool()>& still_wanted;
   };
   // Keep for a model that somebody else has loaded or is loading.
   void KeepLoaded(const EntryPtr& entry, const Wish& wish) ABSL_LOCKS_EXCLUDED(mu_, deliver_mu_);
-  // Loads what FindOrAdd has added. Without a wish: for a task.
-  absl::StatusOr<std::shared_ptr<infer::Model>> Load(const EntryPtr& entry,
-                                                     const std::optional<Wish>& wish)
+  // Loads what FindOrAdd has added. `wish` null: for a task.
+  absl::StatusOr<std::shared_ptr<infer::Model>> Load(const EntryPtr& entry, const Wish* wish)
       ABSL_LOCKS_EXCLUDED(mu_, deliver_mu_);
+  // `warm`: the sizes that were warmed of those wished for.
   absl::StatusOr<std::shared_ptr<infer::Model>> LoadWarm(const ModelSource& source,
-                                                         const Sizes& sizes) const;
-  absl::Status Warm(infer::Model& model, const Sizes& sizes) const;
+                                                         const Wish* wish, Sizes& warm) const;
+  // One size after the other; `warm` grows meanwhile.
+  absl::Status Warm(infer::Model& model, const Sizes& sizes, const Wish& wish, Sizes& warm) const;
 
   Entries::iterator Find(const ModelSource& source) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void AwaitLoad(const Entry& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);

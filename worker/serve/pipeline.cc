@@ -71,10 +71,14 @@ Pipeline::Pipeline(const Options& options, ModelCache::Options models, Clock& cl
     : clock_(clock),
       background_(ComputeWith(options.compute_threads)),
       models_(FreeingIn(background_, std::move(models))),
+      orders_(models_, background_),
       stages_(StagesOf(options), models_, clock) {}
 
 // First, because a load uses the cache; models freed from here on go with the background's queue.
-Pipeline::~Pipeline() { background_.Stop(); }
+Pipeline::~Pipeline() {
+  orders_.Stop();
+  background_.Stop();
+}
 
 void Pipeline::Submit(StylizeTask task, std::function<void(StylizeOutcome)> done) {
   stages_.Submit(MakeStylizeJob(std::move(task), clock_, std::move(done)));
@@ -86,19 +90,6 @@ void Pipeline::Submit(GenerateTask task, std::function<void(GenerateOutcome)> do
 
 void Pipeline::Submit(IdentityTask task, std::function<void(IdentityOutcome)> done) {
   stages_.Submit(MakeIdentityJob(std::move(task), clock_, std::move(done)));
-}
-
-void Pipeline::Load(ModelSource source, std::vector<std::uint32_t> warmup_sizes,
-                    std::uint64_t order, absl::AnyInvocable<void() &&> done) {
-  background_.Post([this, source = std::move(source), sizes = std::move(warmup_sizes), order,
-                    done = std::move(done)]() mutable {
-    models_.Keep(source, sizes, order);
-    std::move(done)();
-  });
-}
-
-void Pipeline::Unload(ModelSource source) {
-  background_.Post([this, source = std::move(source)] { models_.Drop(source); });
 }
 
 }  // namespace atelier::worker

@@ -8,12 +8,14 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/functional/any_invocable.h"
 #include "common/clock.h"
 #include "worker/serve/background.h"
 #include "worker/serve/model_cache.h"
+#include "worker/serve/model_orders.h"
 #include "worker/serve/queue/stage_threads.h"
 #include "worker/serve/task.h"
 
@@ -60,11 +62,13 @@ class Pipeline {
   // Tasks that wait for the device.
   std::size_t waiting() const { return stages_.waiting(); }
 
-  // ModelCache::Keep and Drop, one after the other in the background, so that serving other models
-  // goes on; never block. `done` is called after Keep, unless the pipeline ends before.
+  // See ModelOrders; in the background, so that serving goes on.
   void Load(ModelSource source, std::vector<std::uint32_t> warmup_sizes, std::uint64_t order,
-            absl::AnyInvocable<void() &&> done);
-  void Unload(ModelSource source);
+            absl::AnyInvocable<void() &&> done) {
+    orders_.Load(std::move(source), std::move(warmup_sizes), order, std::move(done));
+  }
+  void CancelLoad(std::uint64_t order) { orders_.Cancel(order); }
+  void Unload(ModelSource source) { orders_.Unload(std::move(source)); }
 
   // See ModelCache.
   void Watch(const std::vector<ModelSource>& known, ModelCache::Observer observer) {
@@ -78,6 +82,7 @@ class Pipeline {
   // In this order: jobs hold models, and models that are let go of are handed to the background.
   Background background_;
   ModelCache models_;
+  ModelOrders orders_;
   StageThreads stages_;
 };
 

@@ -137,6 +137,7 @@ void ServeConnection::OnMessage(ServerMessage message) {
       return CancelTask(message.cancel_task().task_id());
     case ServerMessage::kLoadModel:
     case ServerMessage::kUnloadModel:
+    case ServerMessage::kCancelLoad:
       return Order(message);
     case ServerMessage::kDrain:
       Drain();
@@ -172,17 +173,18 @@ void ServeConnection::StartTask(std::uint64_t id, Task task) {
     }
   }
   std::string request_id = task.request_id;
-  pipeline_.Submit(std::move(task), [self = shared_from_this(), id,
+  CancelFlag flag = task.cancelled;
+  pipeline_.Submit(std::move(task), [self = shared_from_this(), id, flag = std::move(flag),
                                      request_id = std::move(request_id)](Outcome outcome) {
     if (!outcome.log_detail.empty()) {
       spdlog::warn("request {}: {}", request_id, outcome.log_detail);
     }
-    self->FinishTask(id, std::move(outcome));
+    self->FinishTask(id, flag, std::move(outcome));
   });
 }
 
 template <typename Outcome>
-void ServeConnection::FinishTask(std::uint64_t task_id, Outcome outcome) {
+void ServeConnection::FinishTask(std::uint64_t task_id, const CancelFlag& flag, Outcome outcome) {
   bool grant = false;
   {
     absl::MutexLock lock(&mu_);
@@ -204,7 +206,10 @@ void ServeConnection::FinishTask(std::uint64_t task_id, Outcome outcome) {
     SendCredit(1);
   }
   absl::MutexLock lock(&mu_);
-  tasks_.erase(task_id);
+  // A task that was declined may have been sent here again since the result went out.
+  if (const auto task = tasks_.find(task_id); task != tasks_.end() && task->second == flag) {
+    tasks_.erase(task);
+  }
 }
 
 void ServeConnection::CancelTask(std::uint64_t id) {
@@ -273,6 +278,9 @@ void ServeConnection::Order(const ServerMessage& message) {
   }
   if (message.has_unload_model()) {
     return pipeline_.Unload(ToModelSource(message.unload_model().model()));
+  }
+  if (message.has_cancel_load()) {
+    return pipeline_.CancelLoad(message.cancel_load().order());
   }
   const internal::v1::LoadModel& load = message.load_model();
   MakeRoomFor(load.model());

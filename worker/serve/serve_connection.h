@@ -58,12 +58,13 @@ class ServeConnection final : public SessionHandler,
   template <typename Outcome, typename Task>
   void StartTask(std::uint64_t id, Task task) ABSL_LOCKS_EXCLUDED(mu_);
   template <typename Outcome>
-  void FinishTask(std::uint64_t task_id, Outcome outcome) ABSL_LOCKS_EXCLUDED(mu_);
+  void FinishTask(std::uint64_t task_id, const CancelFlag& flag, Outcome outcome)
+      ABSL_LOCKS_EXCLUDED(mu_);
   void CancelTask(std::uint64_t id) ABSL_LOCKS_EXCLUDED(mu_);
 
   void WatchModels() ABSL_LOCKS_EXCLUDED(mu_);
   void Preload() ABSL_LOCKS_EXCLUDED(mu_);
-  // A LoadModel or UnloadModel; answered by what the pipeline tells of the model.
+  // A LoadModel, UnloadModel or CancelLoad; answered by what the pipeline tells of the model.
   void Order(const internal::v1::ServerMessage& message) ABSL_LOCKS_EXCLUDED(mu_);
 
   // Tells the server of credit that is counted already.

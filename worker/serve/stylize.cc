@@ -57,6 +57,7 @@ class StylizeJob final : public Job {
     outcome_.load = clock_.Now() - asked_for_model_;
     Run([&]() -> absl::Status {
       ATELIER_RETURN_IF_ERROR(stages_.StillWanted());
+      outcome_.model_failed = !model.ok();
       return UseModel(model);
     });
     // At strength 0 the result is the photograph whatever the model says.

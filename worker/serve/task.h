@@ -62,6 +62,7 @@ struct OutcomeFacts {
   // Not OK: a sentence for the caller, free of paths and exception text, with the field at fault as
   // payload (common/errors.h). There are no pictures then.
   absl::Status status;
+  bool model_failed = false;  // not OK because the model could not be loaded
   // What the worker's own log should say besides; never sent.
   std::string log_detail;
   Precision precision = Precision::kFp32;

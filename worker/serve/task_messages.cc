@@ -22,6 +22,7 @@ bool FillFacts(std::uint64_t task_id, OutcomeFacts& facts, Result& result) {
     result.set_code(static_cast<std::uint32_t>(facts.status.code()));
     result.set_message(std::string(facts.status.message()));
     result.set_field(FieldOf(facts.status).value_or(""));
+    result.set_model_failed(facts.model_failed);
     return false;
   }
   result.set_precision(atelier::ToProto(facts.precision));

@@ -1,4 +1,5 @@
-// The files of a data set that have broken (were deleted, truncated) since it was opened.
+// The files of a data set with which something is wrong that shows only while it is used: they have
+// broken (were deleted, truncated) since it was opened, or have no edges to draw.
 #pragma once
 
 #include <cstdint>

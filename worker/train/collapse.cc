@@ -16,10 +16,14 @@ double MeanPairwiseDistance(const torch::Tensor& samples) {
   return torch::pdist(rows).mean().item<double>() / std::sqrt(static_cast<double>(rows.size(1)));
 }
 
-bool CollapseAlarm::Report(double generated, double real) {
+bool CollapseAlarm::Report(double generated, double real, double done) {
   // Written so that a distance which is no number counts as low.
   if (generated >= options_.ratio * real) {
     low_ = 0;
+    differed_ = true;
+    return false;
+  }
+  if (!differed_ && done < options_.counts_from) {
     return false;
   }
   ++low_;
@@ -28,12 +32,20 @@ bool CollapseAlarm::Report(double generated, double real) {
 
 void CollapseAlarm::Save(const std::string& name, models::TensorMap& state) const {
   SaveNumbers(state, name + "#collapse", {static_cast<double>(low_)});
+  SaveNumbers(state, name + "#differed", {differed_ ? 1.0 : 0.0});
 }
 
 absl::Status CollapseAlarm::Load(const std::string& name, const models::TensorMap& state) {
   ATELIER_ASSIGN_OR_RETURN(const std::vector<double> saved,
                            LoadNumbers(state, name + "#collapse", 1));
   low_ = static_cast<int>(saved[0]);
+  differed_ = false;
+  // Earlier releases did not note it.
+  if (state.contains(name + "#differed")) {
+    ATELIER_ASSIGN_OR_RETURN(const std::vector<double> differed,
+                             LoadNumbers(state, name + "#differed", 1));
+    differed_ = differed[0] != 0;
+  }
   return absl::OkStatus();
 }
 

@@ -18,20 +18,26 @@ namespace atelier::train {
 double MeanPairwiseDistance(const torch::Tensor& samples);
 
 // Raises its alarm when pictures made from different noise or inputs have grown alike: their mean
-// pairwise distance is below `ratio` of the real data's, `patience` times in a row. Ours.
+// pairwise distance is below `ratio` of the real data's, `patience` times in a row. A fresh network
+// makes one grey picture of everything, which is no collapse: such a measurement counts only after
+// one above the ratio, or in the last part of the run. Ours.
 class CollapseAlarm {
  public:
   struct Options {
     double ratio = 0.25;
     int patience = 2;
+    double counts_from = 0.5;  // share of the run, where the pictures have never differed
   };
 
   CollapseAlarm() : CollapseAlarm(Options{}) {}
   explicit CollapseAlarm(const Options& options) : options_(options) {}
 
-  // MeanPairwiseDistance of a fixed batch of results and of as many real pictures. True when the
-  // alarm goes off: once, then again only after a measurement above the ratio.
-  bool Report(double generated, double real);
+  // MeanPairwiseDistance of a fixed batch of results and of real pictures like those that it should
+  // hold, and how much of the run is done, 0 to 1. True when the alarm goes off: once, then again
+  // only after a measurement above the ratio.
+  bool Report(double generated, double real, double done);
+  // Whether a measurement was ever above the ratio.
+  bool differed() const { return differed_; }
 
   void Save(const std::string& name, models::TensorMap& state) const;
   // DATA_LOSS: missing or misshapen.
@@ -40,6 +46,7 @@ class CollapseAlarm {
  private:
   Options options_;
   int low_ = 0;  // measurements below in a row
+  bool differed_ = false;
 };
 
 // The best measurement so far; smaller is better.

@@ -133,6 +133,10 @@ std::int64_t Conditioning::kinds() const {
   return std::max<std::int64_t>(1, static_cast<std::int64_t>(kinds));
 }
 
+std::int64_t Conditioning::LabelOfRow(std::int64_t row) const {
+  return tokenizer_.has_value() || classes_.empty() ? -1 : row % kinds();
+}
+
 torch::Tensor Conditioning::OfRow(std::int64_t row, std::int64_t count,
                                   const torch::Device& device) const {
   const std::int64_t kind = row % kinds();

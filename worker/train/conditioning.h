@@ -41,6 +41,8 @@ class Conditioning {
 
   // How many rows of the sample grid differ, at least 1: labels, or the most frequent captions.
   std::int64_t kinds() const;
+  // The label that row `row` of the sample grid is told; below 0: none, or words.
+  std::int64_t LabelOfRow(std::int64_t row) const;
   // `count` times what row `row` of the sample grid is told.
   torch::Tensor OfRow(std::int64_t row, std::int64_t count, const torch::Device& device) const;
 

@@ -18,7 +18,7 @@
 namespace atelier::train {
 
 // Not thread-safe to open, then its pictures never change: they may be loaded from any thread.
-// Copies share the decoded pictures and the record of broken files.
+// Copies share the decoded pictures and the records of files.
 class ImageFolder {
  public:
   struct Options {
@@ -61,6 +61,14 @@ class ImageFolder {
   // many there are by now.
   std::vector<std::string> TakeBroken() const { return broken_->TakeNew(); }
   std::int64_t broken() const { return broken_->count(); }
+
+  // Notes a picture of which DrawEdges gave an empty sheet, once; and as TakeBroken the names of
+  // those that were noted since this was last asked, and how many there are by now.
+  void NoteWithoutEdges(std::int64_t place) const {
+    without_edges_->Add(place, path(place).filename().string());
+  }
+  std::vector<std::string> TakeWithoutEdges() const { return without_edges_->TakeNew(); }
+  std::int64_t without_edges() const { return without_edges_->count(); }
 
   // SHA-256 of the names (below the folder) and contents of all readable files, in hexadecimal: the
   // whole folder's in a subset, too. Files that were left out count for nothing, as in training.
@@ -113,6 +121,7 @@ class ImageFolder {
   std::string digest_;
   std::int64_t digested_ = 0;
   std::shared_ptr<BrokenFiles> broken_ = std::make_shared<BrokenFiles>();
+  std::shared_ptr<BrokenFiles> without_edges_ = std::make_shared<BrokenFiles>();
 };
 
 }  // namespace atelier::train

@@ -38,6 +38,7 @@ class MultistyleStep final : public GeneratorStep<nn::MultistyleGenerator> {
   void Describe(ModelSpec& spec) const override;
   // The pictures over their results in the first few styles, and in an even mixture of two.
   std::vector<torch::Tensor> Sample(const torch::Tensor& pictures) override;
+  ResultRow result_row() const override { return {.row = 1, .label = 0}; }
 
  private:
   std::vector<Saved*> other_parts() override { return {&losses_.saved()}; }

@@ -38,6 +38,7 @@ class PatternStep final : public GeneratorStep<nn::PatternGenerator> {
   std::vector<torch::Tensor> Sample(const torch::Tensor& /*pictures*/) override {
     return PatternRows(average_.result(), config_, conditioning_);
   }
+  ResultRow result_row() const override { return {.row = 1, .label = conditioning_.LabelOfRow(1)}; }
   torch::Tensor Results(const Batch& batch) override {
     return PatternResults(average_.result(), config_, batch, conditioning_.Of(batch));
   }

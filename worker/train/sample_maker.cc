@@ -72,6 +72,9 @@ absl::StatusOr<Sample> SampleMaker::Make(const SamplePlan& plan) const {
   if (kind_ == BatchKind::kEdges) {
     made.target = made.content;
     made.content = image::DrawEdges(made.target);
+    if (image::IsEmptyDrawing(made.content)) {
+      content_.NoteWithoutEdges(loaded.place);
+    }
   } else if (kind_ == BatchKind::kUnpaired) {
     ATELIER_ASSIGN_OR_RETURN(const ImageFolder::Loaded other,
                              style_->LoadOrReplace(plan.style, key(1, Purpose::kReplacement)));

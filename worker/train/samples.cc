@@ -1,6 +1,7 @@
 #include "worker/train/samples.h"
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "common/status_macros.h"
@@ -15,6 +16,49 @@ namespace {
 
 constexpr std::size_t kMaxJpegBytes = 256 << 10;
 
+enum class PairPart { kInput, kTarget };
+
+// `count` of `places`, each once; all of them where they are fewer.
+std::vector<std::int64_t> DrawDifferent(std::vector<std::int64_t> places, int count,
+                                        KeyedRandom random) {
+  const auto size = static_cast<std::int64_t>(places.size());
+  const std::int64_t drawn = std::min<std::int64_t>(count, size);
+  for (std::int64_t i = 0; i < drawn; ++i) {
+    std::swap(places[static_cast<std::size_t>(i)],
+              places[static_cast<std::size_t>(i + random.Below(size - i))]);
+  }
+  places.resize(static_cast<std::size_t>(drawn));
+  return places;
+}
+
+// Those with `label`; all, where it is below 0.
+std::vector<std::int64_t> PlacesOf(const ImageFolder& folder, std::int64_t label) {
+  std::vector<std::int64_t> places;
+  for (std::int64_t i = 0; i < folder.size(); ++i) {
+    if (label < 0 || folder.label(i) == label) {
+      places.push_back(i);
+    }
+  }
+  return places;
+}
+
+absl::StatusOr<torch::Tensor> Crops(const TrainConfig& config, BatchKind kind, PairPart part,
+                                    const ImageFolder& folder,
+                                    const std::vector<std::int64_t>& places) {
+  std::vector<torch::Tensor> pictures;
+  for (const std::int64_t place : places) {
+    ATELIER_ASSIGN_OR_RETURN(torch::Tensor picture, folder.Load(place));
+    if (kind == BatchKind::kSideBySide) {
+      const std::int64_t half = picture.size(1) / 2;
+      picture = picture.narrow(1, part == PairPart::kInput ? 0 : half, half);
+    }
+    picture = CentreCrop(picture, config.image_size);
+    const bool drawn = kind == BatchKind::kEdges && part == PairPart::kInput;
+    pictures.push_back(drawn ? image::DrawEdges(picture) : picture);
+  }
+  return kernels::PixelsToTensor(torch::stack(pictures));
+}
+
 }  // namespace
 
 torch::Tensor CentreCrop(const torch::Tensor& picture, int side) {
@@ -28,17 +72,22 @@ torch::Tensor CentreCrop(const torch::Tensor& picture, int side) {
 
 absl::StatusOr<torch::Tensor> PickSamples(const TrainConfig& config, BatchKind kind,
                                           const ImageFolder& content, int count) {
-  std::vector<torch::Tensor> pictures;
-  KeyedRandom random(config.seed, 0, 0, Purpose::kSamples);
-  for (std::int64_t i = 0; i < std::min<std::int64_t>(count, content.size()); ++i) {
-    ATELIER_ASSIGN_OR_RETURN(torch::Tensor picture, content.Load(random.Below(content.size())));
-    if (kind == BatchKind::kSideBySide) {
-      picture = picture.narrow(1, 0, picture.size(1) / 2);
-    }
-    picture = CentreCrop(picture, config.image_size);
-    pictures.push_back(kind == BatchKind::kEdges ? image::DrawEdges(picture) : picture);
+  return Crops(config, kind, PairPart::kInput, content,
+               DrawDifferent(PlacesOf(content, -1), count,
+                             KeyedRandom(config.seed, 0, 0, Purpose::kSamples)));
+}
+
+absl::StatusOr<torch::Tensor> PickTargets(const TrainConfig& config, BatchKind kind,
+                                          const ImageFolder& content, const ImageFolder* style,
+                                          std::int64_t label, int count) {
+  const ImageFolder& folder = style != nullptr ? *style : content;
+  const std::vector<std::int64_t> places = DrawDifferent(
+      PlacesOf(folder, label), count, KeyedRandom(config.seed, 0, 1, Purpose::kSamples));
+  if (places.size() < 2) {
+    return PickSamples(config, kind, content, count);
   }
-  return kernels::PixelsToTensor(torch::stack(pictures));
+  return Crops(config, style != nullptr ? BatchKind::kContent : kind, PairPart::kTarget, folder,
+               places);
 }
 
 absl::StatusOr<std::string> SampleGrid(const std::vector<torch::Tensor>& rows) {

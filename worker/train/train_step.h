@@ -50,6 +50,16 @@ class TrainStep {
   // fixed batch; families that start from noise ignore it. Called without gradients.
   virtual std::vector<torch::Tensor> Sample(const torch::Tensor& pictures) = 0;
 
+  // The row of Sample whose pictures must not grow alike: what the result makes of other pictures,
+  // or of other noise.
+  struct ResultRow {
+    std::size_t row = 1;
+    // What all of it was made for: a place in labels() of the style set or, where there is none, of
+    // the content set. Below 0: nothing in particular.
+    std::int64_t label = -1;
+  };
+  virtual ResultRow result_row() const { return {}; }
+
   // What the result makes, float [N, 3, S, S] in [-1, 1], for a measurement: of `batch`'s content
   // or, in families that start from noise, of noise keyed by its samples, with its labels. In
   // evaluation mode, without gradients; nothing of the training changes. The default is the second

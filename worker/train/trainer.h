@@ -97,8 +97,9 @@ enum class Outcome { kFinished, kStopped };
 //
 // On several ranks each takes its part of every batch; the first writes, measures and tells its
 // observer, and the others tell theirs of broken files only. A stop asked of one stops all. All end
-// alike: INVALID_ARGUMENT also where common/job_workers.h refuses the job, or where the ranks were not given
-// the same; UNAVAILABLE when one was lost, or ended with an error of its own, which is named.
+// alike: INVALID_ARGUMENT also where common/job_workers.h refuses the job, or where the ranks were
+// not given the same; UNAVAILABLE when one was lost, or ended with an error of its own, which is
+// named.
 absl::StatusOr<Outcome> RunTraining(const TrainJob& job, Observer& observer,
                                     const std::atomic<bool>& stop);
 

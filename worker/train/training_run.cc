@@ -1,20 +1,17 @@
 #include "worker/train/training_run.h"
 
 #include <ATen/Parallel.h>
-#include <ATen/cpu/Utils.h>
 
 #include <algorithm>
 #include <cmath>
 #include <utility>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
 #include "worker/train/checkpoint.h"
 #include "worker/train/init_weights.h"
 #include "worker/train/job_check.h"
 #include "worker/train/memory_use.h"
-#include "worker/train/samples.h"
 
 namespace atelier::train {
 namespace {
@@ -22,7 +19,6 @@ namespace {
 constexpr int kSamplePictures = 4;
 constexpr absl::Duration kReportEvery = absl::Milliseconds(500);
 constexpr double kRateSmoothing = 0.1;  // of the running mean of a step's time
-constexpr std::size_t kMaxSkippedWarnings = 20;
 constexpr char kRunning[] = "Running.";
 
 // The job with its length in steps.
@@ -49,17 +45,6 @@ std::string EndSentence(const absl::StatusOr<Outcome>& outcome, const Progress& 
   return "Finished" + (progress.step < progress.steps ? " early," + steps : "") + ".";
 }
 
-bool HasFastBf16() {
-  const auto capabilities = at::cpu::get_cpu_capabilities();
-  for (const char* name : {"avx512_bf16", "amx_bf16", "bf16"}) {  // the last on ARM
-    const auto found = capabilities.find(name);
-    if (found != capabilities.end() && found->second.isBool() && found->second.toBool()) {
-      return true;
-    }
-  }
-  return false;
-}
-
 }  // namespace
 
 TrainingRun::TrainingRun(const TrainJob& job, const StepRow& row, const torch::Device& device,
@@ -76,62 +61,10 @@ TrainingRun::TrainingRun(const TrainJob& job, const StepRow& row, const torch::D
       watch_(job.config),
       resampling_(job.config, sets_.content.size(), StylePictures(job.config, row, sets_)) {}
 
-absl::Status TrainingRun::Warn(const std::string& sentence) {
-  if (!part_.writes()) {
-    return absl::OkStatus();
-  }
-  observer_.OnWarning(sentence);
-  return log_.Warning(sentence);
-}
-
-absl::Status TrainingRun::WarnOfSkipped(const std::string& name, const ImageFolder& folder) {
-  const auto& skipped = folder.skipped();
-  for (std::size_t i = 0; i < std::min(skipped.size(), kMaxSkippedWarnings); ++i) {
-    ATELIER_RETURN_IF_ERROR(Warn("skipped " + skipped[i]));
-  }
-  return skipped.empty() ? absl::OkStatus()
-                         : Warn("data set " + name + ": " + std::to_string(skipped.size()) +
-                                (skipped.size() == 1 ? " unreadable file skipped, "
-                                                     : " unreadable files skipped, ") +
-                                std::to_string(folder.size()) + " pictures used");
-}
-
-absl::Status TrainingRun::WarnOfBroken() {
-  const TrainConfig& config = job_.config;
-  ATELIER_RETURN_IF_ERROR(WarnOfBroken(config.content_dataset, sets_.content));
-  ATELIER_RETURN_IF_ERROR(WarnOfBroken(config.content_dataset, sets_.evaluation));
-  return style() == nullptr ? absl::OkStatus() : WarnOfBroken(config.style_dataset, *style());
-}
-
-absl::Status TrainingRun::WarnOfBroken(const std::string& name, const ImageFolder& folder) {
-  for (const std::string& file : folder.TakeBroken()) {
-    broken_.push_back(file);
-    // Each rank reads other pictures, so each tells what it finds.
-    const std::string sentence =
-        absl::StrCat(part_.writes() ? "" : absl::StrCat("rank ", part_.rank(), ": "), "data set ",
-                     name, ": ", file, "; another picture takes its place (", folder.broken(),
-                     " of ", folder.size(), " files broken so far)");
-    if (broken_.size() > kMaxSkippedWarnings) {
-      ATELIER_RETURN_IF_ERROR(log_.Line(sentence));
-      continue;
-    }
-    observer_.OnWarning(sentence);
-    ATELIER_RETURN_IF_ERROR(log_.Warning(sentence));
-  }
-  return absl::OkStatus();
-}
-
-absl::Status TrainingRun::WarnOfSlowPrecision() {
-  const bool slow = job_.config.precision == Precision::kBf16 && device_.is_cpu() && !HasFastBf16();
-  return slow ? Warn(
-                    "this processor has no instructions for bf16, which is computed in software: "
-                    "PRECISION_FP32 is several times as fast here")
-              : absl::OkStatus();
-}
-
 absl::Status TrainingRun::Prepare() {
   progress_.steps = job_.config.steps;
   ATELIER_RETURN_IF_ERROR(WarnOfSlowPrecision());
+  ATELIER_RETURN_IF_ERROR(WarnOfPadding());
   ATELIER_RETURN_IF_ERROR(WarnOfSkipped(job_.config.content_dataset, sets_.content));
   if (style() != nullptr) {
     ATELIER_RETURN_IF_ERROR(WarnOfSkipped(job_.config.style_dataset, *style()));
@@ -159,8 +92,11 @@ absl::Status TrainingRun::PrepareStep() {
                                                   .source_model = job_.source_model,
                                                   .device = device_,
                                                   .group = part_.group()}));
-  ATELIER_ASSIGN_OR_RETURN(sample_pictures_, PickSamples(job_.config, row_.batch_kind(job_.config),
-                                                         sets_.content, kSamplePictures));
+  const BatchKind kind = row_.batch_kind(job_.config);
+  ATELIER_ASSIGN_OR_RETURN(sample_pictures_,
+                           PickSamples(job_.config, kind, sets_.content, kSamplePictures));
+  ATELIER_ASSIGN_OR_RETURN(real_pictures_, PickTargets(job_.config, kind, sets_.content, style(),
+                                                       step_->result_row().label, kSamplePictures));
   return absl::OkStatus();
 }
 
@@ -347,6 +283,8 @@ absl::Status TrainingRun::AfterStep(std::map<std::string, double> losses, absl::
                        epoch_before / job_.config.sample_every_epochs;
   if (sampled) {
     ATELIER_RETURN_IF_ERROR(Sample());
+  } else if (part_.writes() && (measured || LookIsDue())) {
+    ATELIER_RETURN_IF_ERROR(LookForCollapse(Rows()));
   }
   if (sampled || measured) {
     ATELIER_RETURN_IF_ERROR(WriteReport(kRunning, /*last=*/false));

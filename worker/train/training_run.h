@@ -1,8 +1,10 @@
 // One attempt at a training job, from its folder to its result: what RunTraining runs.
-// training_run.cc has the loop, training_run_results.cc what comes out of it.
+// training_run.cc has the loop, training_run_results.cc what comes out of it,
+// training_run_warnings.cc what it warns of.
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -26,6 +28,7 @@
 #include "worker/train/rank_part.h"
 #include "worker/train/result.h"
 #include "worker/train/run_log.h"
+#include "worker/train/samples.h"
 #include "worker/train/train_step.h"
 #include "worker/train/trainer.h"
 
@@ -62,8 +65,15 @@ class TrainingRun {
   absl::StatusOr<std::map<std::string, double>> Measure();
   double DecisiveOf(const std::map<std::string, double>& metrics) const;
   absl::Status TellMeasurement(const std::map<std::string, double>& metrics, double old_factor);
-  absl::StatusOr<std::string> Grid();
+  // The rows of the sample grid, on the CPU.
+  std::vector<torch::Tensor> Rows();
+  absl::StatusOr<std::string> Grid() { return SampleGrid(Rows()); }
   absl::Status Sample();
+  // Asks the collapse alarm, once a step at most: with every sample grid, with every measurement,
+  // and when LookIsDue.
+  absl::Status LookForCollapse(const std::vector<torch::Tensor>& rows);
+  // Fifty times a run, though not more often than every hundred steps.
+  bool LookIsDue() const;
   absl::Status Save();
   // Writes report.html; while the run goes on (`last` is false) not more often than every few
   // seconds. `state` in a sentence.
@@ -85,9 +95,13 @@ class TrainingRun {
   absl::Status Warn(const std::string& sentence);
   absl::Status WarnOfSlowPrecision();
   absl::Status WarnOfSkipped(const std::string& name, const ImageFolder& folder);
-  // Of files that have broken since the sets were opened.
+  // Of a U-Net that pads every picture.
+  absl::Status WarnOfPadding();
+  // Of files that have broken since the sets were opened, and of those that give empty drawings.
   absl::Status WarnOfBroken();
   absl::Status WarnOfBroken(const std::string& name, const ImageFolder& folder);
+  // `nth` of its kind: the first few are told, all are logged.
+  absl::Status WarnOfFile(const std::string& sentence, std::size_t nth);
   std::int64_t EpochAt(std::int64_t step) const {
     return step * samples_a_step() / sets_.content.size();
   }
@@ -109,8 +123,10 @@ class TrainingRun {
   RunLog log_;
   std::unique_ptr<TrainStep> step_;
   torch::Tensor sample_pictures_;
+  torch::Tensor real_pictures_;  // what the collapse alarm compares with
   std::string last_sample_;
   std::vector<std::string> broken_;  // files, in sentences
+  std::size_t without_edges_ = 0;    // files
   Progress progress_;
   NanGuard guard_;
   CollapseAlarm alarm_;
@@ -124,8 +140,9 @@ class TrainingRun {
   absl::Time last_report_ = absl::InfinitePast();
   absl::Time last_page_ = absl::InfinitePast();  // report.html
   std::int64_t reported_step_ = -1;
-  std::int64_t saved_step_ = -1;  // of this attempt's newest checkpoint
-  bool save_now_ = false;         // a new best
+  std::int64_t looked_step_ = -1;  // for collapse
+  std::int64_t saved_step_ = -1;   // of this attempt's newest checkpoint
+  bool save_now_ = false;          // a new best
 };
 
 }  // namespace atelier::train

@@ -1,6 +1,7 @@
 // TrainingRun: measurements, samples, checkpoints, the result.
 #include <ATen/Parallel.h>
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -9,7 +10,6 @@
 #include "worker/train/checkpoint.h"
 #include "worker/train/compression_report.h"
 #include "worker/train/report.h"
-#include "worker/train/samples.h"
 #include "worker/train/stats_reader.h"
 #include "worker/train/training_run.h"
 
@@ -93,30 +93,47 @@ absl::Status TrainingRun::TellMeasurement(const std::map<std::string, double>& m
   return log_.Line(why);
 }
 
-absl::StatusOr<std::string> TrainingRun::Grid() {
-  std::vector<torch::Tensor> rows;
-  {
-    const torch::NoGradGuard no_grad;
-    rows = step_->Sample(sample_pictures_.to(device_));
-  }
+std::vector<torch::Tensor> TrainingRun::Rows() {
+  const torch::NoGradGuard no_grad;
+  std::vector<torch::Tensor> rows = step_->Sample(sample_pictures_.to(device_));
   for (torch::Tensor& row : rows) {
     row = row.cpu();
   }
-  // The first step's results are all alike: nothing is learnt yet.
-  if (progress_.step > 0 && rows[1].size(0) > 1 && sample_pictures_.size(0) > 1 &&
-      alarm_.Report(MeanPairwiseDistance(rows[1]), MeanPairwiseDistance(sample_pictures_))) {
-    ATELIER_RETURN_IF_ERROR(
-        Warn("the results have grown alike (collapse): lower the learning rate, or add a penalty, "
-             "mode seeking or augmentation"));
+  return rows;
+}
+
+bool TrainingRun::LookIsDue() const {
+  constexpr std::int64_t kLooks = 50;
+  constexpr std::int64_t kLeastBetweenLooks = 100;
+  return progress_.step % std::max(kLeastBetweenLooks, progress_.steps / kLooks) == 0;
+}
+
+absl::Status TrainingRun::LookForCollapse(const std::vector<torch::Tensor>& rows) {
+  if (progress_.step == 0 || looked_step_ == progress_.step) {
+    return absl::OkStatus();
   }
-  return SampleGrid(rows);
+  looked_step_ = progress_.step;
+  const torch::Tensor& results = rows.at(step_->result_row().row);
+  if (results.size(0) < 2 || real_pictures_.size(0) < 2 ||
+      !alarm_.Report(MeanPairwiseDistance(results), MeanPairwiseDistance(real_pictures_),
+                     static_cast<double>(progress_.step) / static_cast<double>(progress_.steps))) {
+    return absl::OkStatus();
+  }
+  return Warn(alarm_.differed()
+                  ? "the results have grown alike (collapse): lower the learning rate, or add a "
+                    "penalty, mode seeking or augmentation"
+                  : "the results are still all alike with half of the training done: nothing is "
+                    "learnt yet of what tells pictures apart; look at the losses, or try another "
+                    "learning rate");
 }
 
 absl::Status TrainingRun::Sample() {
   if (!part_.writes()) {
     return absl::OkStatus();
   }
-  ATELIER_ASSIGN_OR_RETURN(last_sample_, Grid());
+  const std::vector<torch::Tensor> rows = Rows();
+  ATELIER_RETURN_IF_ERROR(LookForCollapse(rows));
+  ATELIER_ASSIGN_OR_RETURN(last_sample_, SampleGrid(rows));
   ATELIER_RETURN_IF_ERROR(log_.Sample(progress_.step, last_sample_));
   observer_.OnSample(progress_.step, last_sample_);
   return absl::OkStatus();

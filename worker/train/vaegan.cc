@@ -42,6 +42,8 @@ class VaeganStep final : public GeneratorStep<nn::PatternGenerator> {
                                             : torch::cat(std::exchange(real_scores_, {})),
             .target = {}};
   }
+  // Reconstructions differ as the pictures do, also when all noise becomes one pattern.
+  ResultRow result_row() const override { return {.row = 2}; }
   // Pictures, their reconstructions, and patterns from noise.
   std::vector<torch::Tensor> Sample(const torch::Tensor& pictures) override {
     encoder_->eval();

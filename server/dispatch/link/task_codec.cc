@@ -14,6 +14,7 @@
 #include "common/status_macros.h"
 #include "server/dispatch/link/model_codec.h"
 #include "server/dispatch/link/sentences.h"
+#include "server/queue/load_failure.h"
 
 namespace atelier::server {
 namespace {
@@ -49,6 +50,13 @@ std::string FieldAtFault(const internal::v1::IdentityResult& /*result*/) { retur
 template <typename Result>
 std::string FieldAtFault(const Result& result) {
   return result.field();
+}
+
+bool ModelFailed(const internal::v1::IdentityResult& /*result*/) { return false; }
+
+template <typename Result>
+bool ModelFailed(const Result& result) {
+  return result.model_failed();
 }
 
 template <typename Result>
@@ -226,7 +234,9 @@ absl::StatusOr<absl::StatusOr<Outcome>> Answer(Result result) {
     return NonsenseResult("an unknown code");
   }
   if (result.code() != 0) {
-    return absl::StatusOr<Outcome>(FailureOf(result));
+    absl::Status failure = FailureOf(result);
+    return absl::StatusOr<Outcome>(ModelFailed(result) ? AsLoadFailure(std::move(failure))
+                                                       : std::move(failure));
   }
   ATELIER_ASSIGN_OR_RETURN(Outcome outcome, Take(std::move(result)));
   return absl::StatusOr<Outcome>(std::move(outcome));

@@ -51,6 +51,12 @@ class FreeTrainers {
   // number of its connection, `name` what it calls itself.
   virtual void TrainerFree(std::uint64_t trainer, std::string_view name,
                            std::shared_ptr<FreeTrainerPort> port) = 0;
+  // Until when one of this name is to be kept from jobs, because such trainers have broken under
+  // theirs: TrainerFree is to be called no sooner.
+  virtual absl::Time RestsUntil(std::string_view name) const = 0;
+  // Its job has ended in order: it has said how, or the job was taken back. So its end, which is
+  // near, is no break.
+  virtual void TrainerSettled(std::uint64_t trainer) = 0;
   // It says that it cannot do the job that it was given; it will leave.
   virtual void TrainerCannot(std::uint64_t trainer) = 0;
   // Its connection has ended and all its updates were delivered; `reason` is a sentence. May come

@@ -185,11 +185,17 @@ void WorkerSession::CheckSilence(absl::Time now) {
   bool overdue = false;
   bool silent = false;
   bool serves = false;
+  bool rested = false;
   {
     const absl::MutexLock lock(&mutex_);
     overdue = state_ != State::kClosed && now >= end_by_;
     silent = state_ != State::kClosed && now - last_heard_ > context_.silence_limit;
     serves = state_ == State::kAwaitBulk || state_ == State::kServing;
+    rested = state_ == State::kIdle && now >= free_at_ && !overdue && !silent;
+    free_at_ = rested ? absl::InfiniteFuture() : free_at_;
+  }
+  if (rested) {
+    return TellFree();
   }
   if (overdue) {
     return Close(absl::DeadlineExceededError("The trainer did not stop in time."));

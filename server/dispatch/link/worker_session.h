@@ -78,7 +78,8 @@ class WorkerSession final : public WorkerPort,
   // The last of this stream, however it ended. When all have ended and none broke, the worker has
   // left in peace.
   void StreamEnded(Stream stream);
-  // Ends the session when the worker was silent for too long, or did not stop in time.
+  // Ends the session when the worker was silent for too long, or did not stop in time; tells that a
+  // trainer is free when it has rested.
   void CheckSilence(absl::Time now);
   // Forgets silence until now, because this process itself did not run for a while.
   void ForgiveSilence(absl::Time now);
@@ -101,6 +102,7 @@ class WorkerSession final : public WorkerPort,
   void EndAfter(absl::Duration bound) override;
   void SendWelcome(const std::vector<LoadOrder>& preload) override;
   void SendLoad(const LoadOrder& order) override;
+  void SendCancelLoad(std::uint64_t number) override;
   void SendUnload(const ModelVersion& model) override;
 
  private:
@@ -116,6 +118,7 @@ class WorkerSession final : public WorkerPort,
   bool IsFreeTrainer() const;
   void BeginServing();
   void BeginTraining();
+  void TellFree();
   void EndTraining(const absl::Status& why);
   // Whether it was given a job, to which it has said nothing.
   bool IgnoredItsJob() const;
@@ -149,6 +152,7 @@ class WorkerSession final : public WorkerPort,
   SessionFolders folders_ ABSL_GUARDED_BY(mutex_);
   Lease lease_ ABSL_GUARDED_BY(mutex_);  // what it trains
   absl::Time end_by_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();
+  absl::Time free_at_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();  // the end of a rest
   bool job_sent_ ABSL_GUARDED_BY(mutex_) = false;
   bool spoke_of_job_ ABSL_GUARDED_BY(mutex_) = false;
   internal::v1::StopJob::Why early_stop_ ABSL_GUARDED_BY(mutex_) =

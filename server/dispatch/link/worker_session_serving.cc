@@ -148,6 +148,12 @@ void WorkerSession::SendLoad(const LoadOrder& order) {
   Send(std::move(message));
 }
 
+void WorkerSession::SendCancelLoad(std::uint64_t number) {
+  ServerMessage message;
+  message.mutable_cancel_load()->set_order(number);
+  Send(std::move(message));
+}
+
 void WorkerSession::SendUnload(const ModelVersion& model) {
   ServerMessage message = UnloadMessage(model);
   NameModels(message);

@@ -1,4 +1,6 @@
 // WorkerSession: what concerns trainers, those of this server and those that wait for a job.
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 #include <string>
 #include <utility>
@@ -13,15 +15,27 @@ using internal::v1::StopJob;
 void WorkerSession::BeginTraining() {
   SendWelcome({});
   if (IsFreeTrainer()) {
-    context_.free_trainers->TrainerFree(id_, hello_.name(), shared_from_this());
-    if (closed()) {
-      // Close may have come before TrainerFree and found nothing to take away.
-      context_.free_trainers->TrainerLeft(id_, "The trainer has left.");
+    const absl::Time rests_until = context_.free_trainers->RestsUntil(hello_.name());
+    const absl::Duration rest = rests_until - context_.clock->Now();
+    if (rest <= absl::ZeroDuration()) {
+      return TellFree();
     }
+    spdlog::warn("worker {} broke under a job before; it gets none for {}", hello_.name(),
+                 absl::FormatDuration(absl::Ceil(rest, absl::Seconds(1))));
+    const absl::MutexLock lock(&mutex_);
+    free_at_ = rests_until;
     return;
   }
   if (const absl::Status sent = SendJob(hello_.job_id(), hello_.fence()); !sent.ok()) {
     Close(sent);
+  }
+}
+
+void WorkerSession::TellFree() {
+  context_.free_trainers->TrainerFree(id_, hello_.name(), shared_from_this());
+  if (closed()) {
+    // Close may have come before TrainerFree and found nothing to take away.
+    context_.free_trainers->TrainerLeft(id_, "The trainer has left.");
   }
 }
 
@@ -61,6 +75,7 @@ absl::Status WorkerSession::Assign(std::string_view job_id, std::uint64_t fence)
   absl::Status sent = SendJob(std::string(job_id), fence);
   if (!sent.ok()) {
     // Who stops that job may still be about to do so by this session: no other job may have it.
+    context_.free_trainers->TrainerSettled(id_);
     Close(absl::UnavailableError("The job was stopped before it began."));
   }
   return sent;
@@ -89,9 +104,12 @@ void WorkerSession::OnJobUpdate(internal::v1::JobUpdate update) {
     }
     update.mutable_finished()->set_result_directory(*std::move(result));
   }
-  if (IsFreeTrainer() && update.has_finished() &&
-      update.finished().outcome() == internal::v1::JobFinished::OUTCOME_UNSPECIFIED) {
-    context_.free_trainers->TrainerCannot(id_);
+  if (IsFreeTrainer() && update.has_finished()) {
+    if (update.finished().outcome() == internal::v1::JobFinished::OUTCOME_UNSPECIFIED) {
+      context_.free_trainers->TrainerCannot(id_);
+    } else {
+      context_.free_trainers->TrainerSettled(id_);
+    }
   }
   context_.jobs->TrainerUpdate(update);
 }
@@ -125,6 +143,7 @@ void WorkerSession::EndTraining(const absl::Status& why) {
         stopped.set_fence(lease_.fence);
       }
       stopped.mutable_finished()->set_outcome(internal::v1::JobFinished::OUTCOME_STOPPED);
+      context_.free_trainers->TrainerSettled(id_);
       context_.jobs->TrainerUpdate(stopped);
     }
     const std::string worker = "worker " + hello_.name();

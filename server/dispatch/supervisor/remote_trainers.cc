@@ -23,6 +23,7 @@ bool RemoteTrainers::Launch(std::string_view job_id, std::uint64_t fence, Choice
       port = free->second.port;
       // From here on its end is told as the end of this lease.
       free->second.lease = lease;
+      free->second.begun = clock_.Now();
     }
     if (Hand(number, *port, lease) == Handed::kTaken) {
       return true;
@@ -58,6 +59,7 @@ void RemoteTrainers::Stop(std::string_view job_id, std::uint64_t fence,
       return;
     }
     port = entry->second.port;
+    entry->second.stopped = true;
   }
   port->SendStop(why);
   port->EndAfter(kill_after);
@@ -73,7 +75,10 @@ void RemoteTrainers::TrainerFree(std::uint64_t trainer, std::string_view name,
                                  std::shared_ptr<FreeTrainerPort> port) {
   {
     const absl::MutexLock lock(&mutex_);
-    trainers_[trainer] = {.name = std::string(name), .port = std::move(port), .lease = {}};
+    Trainer& entry = trainers_[trainer];
+    entry = Trainer();
+    entry.name = std::string(name);
+    entry.port = std::move(port);
   }
   jobs_.PlacesChanged();
 }
@@ -88,6 +93,7 @@ void RemoteTrainers::TrainerLeft(std::uint64_t trainer, std::string_view reason)
     }
     lease = std::move(entry->second.lease);
     if (lease.has_value()) {
+      Judge(entry->second);
       Remember({.job_id = lease->first,
                 .name = std::move(entry->second.name),
                 .unfit = entry->second.unfit});
@@ -96,6 +102,27 @@ void RemoteTrainers::TrainerLeft(std::uint64_t trainer, std::string_view reason)
   }
   if (lease.has_value()) {
     jobs_.TrainerLost(lease->first, lease->second, reason);
+  }
+}
+
+void RemoteTrainers::Judge(const Trainer& trainer) {
+  if (trainer.settled) {
+    rests_.Worked(trainer.name);
+  } else if (!trainer.stopped && !trainer.unfit) {
+    const absl::Time now = clock_.Now();
+    rests_.Broke(trainer.name, now - trainer.begun, now);
+  }
+}
+
+absl::Time RemoteTrainers::RestsUntil(std::string_view name) const {
+  const absl::MutexLock lock(&mutex_);
+  return rests_.Until(name);
+}
+
+void RemoteTrainers::TrainerSettled(std::uint64_t trainer) {
+  const absl::MutexLock lock(&mutex_);
+  if (const auto entry = trainers_.find(trainer); entry != trainers_.end()) {
+    entry->second.settled = true;
   }
 }
 
@@ -109,7 +136,9 @@ void RemoteTrainers::TrainerCannot(std::uint64_t trainer) {
 std::string RemoteTrainers::UnfitFor(std::string_view job_id) const {
   const absl::MutexLock lock(&mutex_);
   const Last* last = LastTrainerOf(job_id);
-  return last != nullptr && last->unfit ? last->name : "";
+  const bool unfit =
+      last != nullptr && (last->unfit || rests_.Breaks(last->name) >= kTooManyBreaks);
+  return unfit ? last->name : "";
 }
 
 RemoteTrainers::Others RemoteTrainers::Beside(std::string_view name) const {

@@ -16,7 +16,9 @@
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "common/clock.h"
 #include "server/dispatch/link/trainer_watcher.h"
+#include "server/dispatch/supervisor/trainer_rests.h"
 #include "server/jobs/trainer_port.h"
 
 namespace atelier::server {
@@ -25,8 +27,9 @@ namespace atelier::server {
 // has ended; all its updates were delivered before.
 class RemoteTrainers final : public FreeTrainers {
  public:
-  // Outlives the object.
-  explicit RemoteTrainers(JobSink& jobs) : jobs_(jobs) {}
+  // Both outlive the object.
+  explicit RemoteTrainers(JobSink& jobs, Clock& clock = SystemClock())
+      : jobs_(jobs), clock_(clock) {}
 
   // Whether a job may go where it was last.
   enum class Choice { kElsewhere, kAny };
@@ -40,7 +43,8 @@ class RemoteTrainers final : public FreeTrainers {
   bool Launch(std::string_view job_id, std::uint64_t fence, Choice choice = Choice::kAny)
       ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // Whether its last trainer, of this name, has said that it cannot do this job. Empty: no.
+  // Whether its last trainer, of this name, has said that it cannot do this job, or keeps breaking
+  // under its jobs. Empty: no.
   std::string UnfitFor(std::string_view job_id) const ABSL_LOCKS_EXCLUDED(mutex_);
   struct Others {
     bool connected = false;
@@ -59,6 +63,8 @@ class RemoteTrainers final : public FreeTrainers {
 
   void TrainerFree(std::uint64_t trainer, std::string_view name,
                    std::shared_ptr<FreeTrainerPort> port) override ABSL_LOCKS_EXCLUDED(mutex_);
+  absl::Time RestsUntil(std::string_view name) const override ABSL_LOCKS_EXCLUDED(mutex_);
+  void TrainerSettled(std::uint64_t trainer) override ABSL_LOCKS_EXCLUDED(mutex_);
   void TrainerCannot(std::uint64_t trainer) override ABSL_LOCKS_EXCLUDED(mutex_);
   void TrainerLeft(std::uint64_t trainer, std::string_view reason) override
       ABSL_LOCKS_EXCLUDED(mutex_);
@@ -69,6 +75,9 @@ class RemoteTrainers final : public FreeTrainers {
     std::string name;
     std::shared_ptr<FreeTrainerPort> port;
     std::optional<Lease> lease;
+    absl::Time begun;      // when it was given that
+    bool settled = false;  // that has ended in order
+    bool stopped = false;  // it was told to stop: what it does then may be cut off
     bool unfit = false;    // for that job, as it says
     bool leaving = false;  // its connection has ended, which it has yet to tell
   };
@@ -88,13 +97,20 @@ class RemoteTrainers final : public FreeTrainers {
   };
   // nullptr: it had none, or that is long ago.
   const Last* LastTrainerOf(std::string_view job_id) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // What its end with a job says of a trainer.
+  void Judge(const Trainer& trainer) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Remember(Last last) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
+  // One break may be of the network.
+  static constexpr int kTooManyBreaks = 2;
+
   JobSink& jobs_;
+  Clock& clock_;
   mutable absl::Mutex mutex_;
   std::map<std::uint64_t, Trainer> trainers_ ABSL_GUARDED_BY(mutex_);  // the oldest first
   // Which trainers jobs had last, the newest at the end.
   std::deque<Last> last_ ABSL_GUARDED_BY(mutex_);
+  TrainerRests rests_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace atelier::server

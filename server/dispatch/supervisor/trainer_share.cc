@@ -22,7 +22,7 @@ double ServingShareAt(int nice, std::uint32_t trainer_threads) {
 TrainerShare ShareOf(double serving_share, std::uint32_t count, std::uint32_t threads,
                      std::uint32_t cores) {
   cores = std::max(cores, 1U);
-  TrainerShare share = {.nice = 0, .threads = threads};
+  TrainerShare share = {.nice = 0, .leftover = serving_share >= kLeftoverShare, .threads = threads};
   if (threads == 0 && count > 1) {
     share.threads = std::max(cores / count, 1U);
   }

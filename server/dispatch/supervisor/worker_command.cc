@@ -35,6 +35,9 @@ std::vector<std::string> TrainCommand(const WorkerProgram& program, const std::s
   if (program.trainer_share.threads > 0) {
     command.insert(command.end(), {"--threads", std::to_string(program.trainer_share.threads)});
   }
+  if (program.trainer_share.leftover) {
+    command.emplace_back("--leftover-cpu");
+  }
   return command;
 }
 

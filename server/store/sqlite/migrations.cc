@@ -11,7 +11,7 @@ namespace {
 
 // Step N leads to layout N + 1. A released step is never changed: a new one is added behind it, and
 // a database of the layout before it joins tests/server/store.
-constexpr std::array<const char*, 5> kSteps = {
+constexpr std::array<const char*, 6> kSteps = {
     // Jobs. Times are microseconds since 1970, messages protobuf, warnings a JSON list.
     R"sql(
       CREATE TABLE jobs (
@@ -119,6 +119,11 @@ constexpr std::array<const char*, 5> kSteps = {
         time INTEGER NOT NULL
       );
       CREATE INDEX ratings_by_model ON ratings (name, version, number);
+    )sql",
+    // How many servers died beneath a job, and whether the present one stops in order.
+    R"sql(
+      ALTER TABLE jobs ADD COLUMN server_deaths INTEGER NOT NULL DEFAULT 0;
+      ALTER TABLE jobs ADD COLUMN drained INTEGER NOT NULL DEFAULT 0;
     )sql",
 };
 

@@ -18,10 +18,14 @@ using Json = nlohmann::json;
 #define ATELIER_JOB_COLUMNS                                                                  \
   "number, id, spec, state, reason, fence, attempts, create_time, start_time, end_time, "    \
   "progress, output_version, last_sequence, warnings, checkpoint_step, fruitless_attempts, " \
-  "result_directory, crashes, crash_step"
+  "result_directory, crashes, crash_step, server_deaths, drained"
 
 absl::Status Damaged(std::string_view what) {
   return absl::DataLossError("the server's database holds a damaged " + std::string(what));
+}
+
+absl::Status NoSuchJob(std::string_view id) {
+  return NotFoundResource("job", id, "there is no job \"" + std::string(id) + "\"");
 }
 
 std::uint64_t StateNumber(v1::JobState state) { return static_cast<std::uint64_t>(state); }
@@ -83,6 +87,8 @@ absl::StatusOr<JobRecord> ReadJob(const SqliteStatement& row) {
   record.result_directory = row.Text(16);
   record.crashes = static_cast<std::uint32_t>(row.Unsigned(17));
   record.crash_step = row.Unsigned(18);
+  record.server_deaths = static_cast<std::uint32_t>(row.Unsigned(19));
+  record.drained = row.Signed(20) != 0;
   return record;
 }
 
@@ -97,7 +103,7 @@ absl::Status ReadJobs(SqliteStatement& statement, std::vector<JobRecord>& record
   }
 }
 
-// Binds what UpdateJob may change, to positions 1 to 15.
+// Binds what UpdateJob may change, to positions 1 to 17.
 void BindChanging(SqliteStatement& statement, const JobRecord& record) {
   const v1::Job& job = record.job;
   statement.Bind(1, StateNumber(job.state()))
@@ -118,7 +124,9 @@ void BindChanging(SqliteStatement& statement, const JobRecord& record) {
       .Bind(12, std::uint64_t{record.fruitless_attempts})
       .Bind(13, record.result_directory)
       .Bind(14, std::uint64_t{record.crashes})
-      .Bind(15, record.crash_step);
+      .Bind(15, record.crash_step)
+      .Bind(16, std::uint64_t{record.server_deaths})
+      .Bind(17, std::uint64_t{record.drained ? 1U : 0U});
 }
 
 }  // namespace
@@ -129,7 +137,7 @@ absl::StatusOr<JobRecord> SqliteTransaction::GetJob(std::string_view id) {
   statement.Bind(1, id);
   ATELIER_ASSIGN_OR_RETURN(const bool has_row, statement.Step());
   if (!has_row) {
-    return NotFoundResource("job", id, "there is no job \"" + std::string(id) + "\"");
+    return NoSuchJob(id);
   }
   return ReadJob(statement);
 }
@@ -202,12 +210,12 @@ absl::Status SqliteTransaction::InsertJob(JobRecord& record) {
   SqliteStatement statement = connection_.Prepare(
       "INSERT INTO jobs (state, reason, fence, attempts, start_time, end_time, progress, "
       "output_version, last_sequence, warnings, checkpoint_step, fruitless_attempts, "
-      "result_directory, crashes, crash_step, id, spec, create_time) "
-      "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+      "result_directory, crashes, crash_step, server_deaths, drained, id, spec, create_time) "
+      "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
   BindChanging(statement, record);
-  statement.Bind(16, job.spec().job_id())
-      .BindBlob(17, job.spec().SerializeAsString())
-      .Bind(18, Micros(job.has_create_time(), job.create_time()));
+  statement.Bind(18, job.spec().job_id())
+      .BindBlob(19, job.spec().SerializeAsString())
+      .Bind(20, Micros(job.has_create_time(), job.create_time()));
   ATELIER_RETURN_IF_ERROR(statement.Run());
   record.number = connection_.last_insert_rowid();
   return absl::OkStatus();
@@ -218,15 +226,20 @@ absl::Status SqliteTransaction::UpdateJob(const JobRecord& record) {
       "UPDATE jobs SET state = ?, reason = ?, fence = ?, attempts = ?, start_time = ?, "
       "end_time = ?, progress = ?, output_version = ?, last_sequence = ?, warnings = ?, "
       "checkpoint_step = ?, fruitless_attempts = ?, result_directory = ?, crashes = ?, "
-      "crash_step = ? WHERE id = ?");
+      "crash_step = ?, server_deaths = ?, drained = ? WHERE id = ?");
   BindChanging(statement, record);
   const std::string& id = record.job.spec().job_id();
-  statement.Bind(16, id);
+  statement.Bind(18, id);
   ATELIER_RETURN_IF_ERROR(statement.Run());
-  if (connection_.changes() == 0) {
-    return NotFoundResource("job", id, "there is no job \"" + id + "\"");
-  }
-  return absl::OkStatus();
+  return connection_.changes() == 0 ? NoSuchJob(id) : absl::OkStatus();
+}
+
+absl::Status SqliteTransaction::DeleteJob(std::string_view id) {
+  // Its events go with it (ON DELETE CASCADE).
+  SqliteStatement statement = connection_.Prepare("DELETE FROM jobs WHERE id = ?");
+  statement.Bind(1, id);
+  ATELIER_RETURN_IF_ERROR(statement.Run());
+  return connection_.changes() == 0 ? NoSuchJob(id) : absl::OkStatus();
 }
 
 absl::Status SqliteTransaction::AppendEvent(JobRecord& record, v1::JobEvent& event) {

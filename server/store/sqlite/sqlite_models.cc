@@ -65,6 +65,16 @@ absl::StatusOr<std::optional<ModelRecord>> SqliteTransaction::FindModelOfJob(
   return has_row ? std::optional(ReadModel(statement)) : std::nullopt;
 }
 
+absl::StatusOr<std::optional<ModelRecord>> SqliteTransaction::FindAnyModelOfJob(
+    std::string_view job_id) {
+  SqliteStatement statement =
+      connection_.Prepare("SELECT " ATELIER_MODEL_COLUMNS
+                          " FROM models WHERE job_id = ? ORDER BY name, version LIMIT 1");
+  statement.Bind(1, job_id);
+  ATELIER_ASSIGN_OR_RETURN(const bool has_row, statement.Step());
+  return has_row ? std::optional(ReadModel(statement)) : std::nullopt;
+}
+
 absl::StatusOr<std::optional<ModelRecord>> SqliteTransaction::FindModelOfCheckpoint(
     std::string_view name, std::string_view job_id, std::uint64_t step) {
   SqliteStatement statement = connection_.Prepare(

@@ -22,10 +22,12 @@ class SqliteTransaction final : public Writer {
                                                        std::uint64_t max_bytes) override;
   absl::Status InsertJob(JobRecord& record) override;
   absl::Status UpdateJob(const JobRecord& record) override;
+  absl::Status DeleteJob(std::string_view id) override;
   absl::Status AppendEvent(JobRecord& record, v1::JobEvent& event) override;
 
   absl::StatusOr<std::vector<ModelRecord>> ListModels() override;
   absl::StatusOr<std::optional<ModelRecord>> FindModelOfJob(std::string_view job_id) override;
+  absl::StatusOr<std::optional<ModelRecord>> FindAnyModelOfJob(std::string_view job_id) override;
   absl::StatusOr<std::optional<ModelRecord>> FindModelOfCheckpoint(std::string_view name,
                                                                    std::string_view job_id,
                                                                    std::uint64_t step) override;

@@ -309,6 +309,32 @@ TEST_F(ClientTest, WatchDoesNotRetryOtherErrors) {
   EXPECT_EQ(tries, 1);
 }
 
+// Streams are replaced now and then; others may take the place in between.
+TEST_F(ClientTest, AWatchThatLosesItsPlaceWaitsForOneAndAFirstOneIsRefused) {
+  std::atomic<int> tries{0};
+  server_.handlers().watch_job = [&](const v1::WatchJobRequest& request,
+                                     const auto& write) -> absl::Status {
+    switch (++tries) {
+      case 1:
+        write(ProgressEvent(1, 1, 10));
+        return absl::UnavailableError("cut");
+      case 2:
+        return RetryLater(absl::Seconds(10), "1000 jobs are watched already");
+      default:
+        EXPECT_EQ(request.from_sequence(), 2u);
+        write(StateEvent(2, v1::JOB_STATE_SUCCEEDED));
+        return absl::OkStatus();
+    }
+  };
+  absl::Status status;
+  EXPECT_THAT(Watch(status), ElementsAre(1, 2));
+  EXPECT_TRUE(status.ok()) << status;
+  tries = 1;
+  EXPECT_THAT(Watch(status), ElementsAre());
+  EXPECT_TRUE(absl::IsResourceExhausted(status)) << status;
+  EXPECT_EQ(tries, 2);
+}
+
 TEST_F(ClientTest, WatchEndsWhenTheCallerHasSeenEnough) {
   server_.handlers().watch_job = [](const v1::WatchJobRequest&, const auto& write) {
     // Endless: ends only because the watcher goes.

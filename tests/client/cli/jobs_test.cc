@@ -315,6 +315,28 @@ TEST_F(JobsCliTest, APriorityIsSentAndShown) {
   EXPECT_THAT(Run({"jobs", "show", "oil-1"}).out, ContainsRegex("priority: +normal"));
 }
 
+TEST_F(JobsCliTest, DeleteGoesOnAfterAJobThatCannotBeAndWaitsForOneThatEnds) {
+  int tries = 0;
+  server_.handlers().delete_job =
+      [&](const v1::DeleteJobRequest& request) -> absl::StatusOr<v1::DeleteJobResponse> {
+    if (request.job_id() == "oil-2") {
+      return absl::FailedPreconditionError("the job is running");
+    }
+    if (request.job_id() == "oil-3" && ++tries == 1) {
+      return RetryLater(absl::Milliseconds(10), "the job's trainer is just ending");
+    }
+    return v1::DeleteJobResponse();
+  };
+  const ProcessResult result = Run({"jobs", "delete", "oil-1", "oil-2", "oil-3"});
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_EQ(result.out, "deleted oil-1\ndeleted oil-3\n");
+  EXPECT_THAT(result.err, HasSubstr("the job is running"));
+  EXPECT_EQ(tries, 2);
+  EXPECT_EQ(Run({"jobs", "delete", "oil-1"}).exit_code, 0);
+  EXPECT_EQ(Run({"--output", "json", "jobs", "delete", "oil-1"}).out, "{}\n");
+  EXPECT_EQ(Run({"jobs", "delete"}).exit_code, 2);
+}
+
 TEST_F(JobsCliTest, CancelTellsTheNewState) {
   server_.handlers().cancel_job = [](const v1::CancelJobRequest& request) {
     v1::Job job = JobOf(request.job_id());

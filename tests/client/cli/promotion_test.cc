@@ -147,6 +147,31 @@ TEST_F(PromotionCliTest, PromoteHasTheSameGate) {
             "oil means oil@4 now\n");
 }
 
+TEST_F(PromotionCliTest, RatingsAreForPromotionsOnly) {
+  server_.handlers().promote_model =
+      [](const v1::PromoteModelRequest& request) -> absl::StatusOr<v1::PromoteModelResponse> {
+    EXPECT_EQ(request.gate().min_ratings(), 12U);
+    EXPECT_EQ(request.gate().score_tolerance(), 0);
+    EXPECT_TRUE(request.gate().has_score_tolerance());
+    return Refused();
+  };
+  const std::vector<std::string> ratings = {"--gate-min-ratings", "12", "--gate-score-tolerance",
+                                            "0"};
+  std::vector<std::string> promote = {"models", "promote", "oil@4"};
+  promote.insert(promote.end(), ratings.begin(), ratings.end());
+  EXPECT_EQ(Run(promote).exit_code, 2) << "there is no gate";
+  promote.insert(promote.end(), {"--gate", "garments"});
+  EXPECT_EQ(Run(promote).exit_code, 1);
+  promote[4] = "0";
+  EXPECT_EQ(Run(promote).exit_code, 2);
+  EXPECT_THAT(Run({"models", "promote", "--help"}).out,
+              AllOf(HasSubstr("--gate-min-ratings"), HasSubstr("--gate-score-tolerance")));
+  std::vector<std::string> publish = {"jobs", "publish", "oil-1",   "--model",
+                                      "oil",  "--gate",  "garments"};
+  publish.insert(publish.end(), ratings.begin(), ratings.end());
+  EXPECT_EQ(Run(publish).exit_code, 2) << "what is not published has no ratings";
+}
+
 TEST_F(PromotionCliTest, RateSaysWhatItCountedFor) {
   server_.handlers().rate = [](const v1::RateRequest& request) -> absl::StatusOr<v1::RateResponse> {
     if (request.request_id() != "r1") {

@@ -81,8 +81,6 @@ TEST_F(HealthKeeperTest, DrainIsForGoodAndTakesRequestsUntilTheyAreRefused) {
   EXPECT_FALSE(keeper_.health().serving());
   EXPECT_EQ(reports().back(), false);
   EXPECT_EQ(EnqueueCode(), absl::StatusCode::kOk) << "whoever has not noticed yet is served";
-  clock_.Advance(absl::Hours(1));
-  EXPECT_EQ(EnqueueCode(), absl::StatusCode::kOk) << "also without a worker";
   keeper_.RefuseWork();
   EXPECT_EQ(EnqueueCode(), absl::StatusCode::kUnavailable);
   dispatcher_.AddWorker(1, 1, std::make_shared<NullPort>(), "cpu-0");

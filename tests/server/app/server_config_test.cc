@@ -51,6 +51,9 @@ TEST(ServerConfigTest, AnEmptyFileLeavesTheDefaultsOfTheContract) {
   EXPECT_EQ(config.trainers().count(), 1);
   EXPECT_EQ(config.trainers().serving_share(), 0.9);
   EXPECT_EQ(config.trainers().threads(), 0);
+  EXPECT_EQ(config.jobs().keep_finished(), 0) << "all are kept";
+  EXPECT_EQ(config.jobs().max_watches(), 1000);
+  EXPECT_EQ(config.jobs().client_max_watches(), 200);
   EXPECT_FALSE(config.identity_model());
   EXPECT_EQ(config.log_level(), "info");
 }
@@ -60,6 +63,7 @@ TEST(ServerConfigTest, TheDefaultsAreThoseOfTheRooms) {
   const QueueLimits limits = LimitsOf(config);
   EXPECT_EQ(limits.max_waiting, QueueLimits().max_waiting);
   EXPECT_EQ(limits.max_bytes, QueueLimits().max_bytes);
+  EXPECT_EQ(limits.answer_patience, QueueLimits().answer_patience);
   const ServingSettings serving = ServingOf(config);
   EXPECT_EQ(serving.batching.max_size, Batching().max_size);
   EXPECT_EQ(serving.batching.max_delay, Batching().max_delay);
@@ -126,6 +130,7 @@ TEST(ServerConfigTest, EveryValueIsCheckedAndTheSentenceNamesKeyAndRange) {
       {R"({"limits":{"model_max_mib":0}})", "limits.model_max_mib", "from 1 to 1048576"},
       {R"({"limits":{"client_max_waiting":0}})", "limits.client_max_waiting", "from 1 to 100000"},
       {R"({"limits":{"client_max_mib":0}})", "limits.client_max_mib", "from 1 to 1048576"},
+      {R"({"limits":{"answer_timeout_s":0.5}})", "limits.answer_timeout_s", "from 1 to 3600"},
       {R"({"batching":{"max_size":65}})", "batching.max_size", "from 1 to 64"},
       {R"({"batching":{"max_delay_ms":1000.5}})", "batching.max_delay_ms", "from 0 to 1000"},
       {R"({"models":{"Oil":{}}})", "models", "Oil"},
@@ -163,6 +168,9 @@ TEST(ServerConfigTest, EveryValueIsCheckedAndTheSentenceNamesKeyAndRange) {
        "from 1 to 200000"},
       {R"({"dataset_limits":{"max_set_mib":0}})", "dataset_limits.max_set_mib", "from 1 to"},
       {R"({"dataset_limits":{"max_total_mib":0}})", "dataset_limits.max_total_mib", "from 1 to"},
+      {R"({"jobs":{"keep_finished":1000001}})", "jobs.keep_finished", "from 0 to 1000000"},
+      {R"({"jobs":{"max_watches":0}})", "jobs.max_watches", "from 1 to 100000"},
+      {R"({"jobs":{"client_max_watches":100001}})", "jobs.client_max_watches", "from 1 to 100000"},
       {R"({"log_level":"loud"})", "log_level", "\"warn\""},
   };
   for (const BadConfig& config : bad) {

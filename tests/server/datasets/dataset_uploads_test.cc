@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
 #include <utility>
 
 #include "common/errors.h"
@@ -324,6 +325,82 @@ TEST_F(UploadsTest, DeletingASetTakesItsUploadsWithIt) {
   Make("garments");
   EXPECT_TRUE(IsForgotten());
   EXPECT_TRUE(absl::IsNotFound(uploads_->Delete("garments", "u1")));
+}
+
+TEST_F(UploadsTest, TwoUploadsAtOnceDoNotCountOnTheSameDisk) {
+  std::uint64_t free_bytes = (16ULL << 20U) + Header().bytes() + 10;
+  room_ = std::make_unique<DiskRoom>([&] { return absl::StatusOr<std::uint64_t>(free_bytes); });
+  Open();
+  auto stream = *uploads_->Begin(Header());
+  v1::UploadDatasetHeader second = Header();
+  second.set_upload_id("u2");
+  const absl::Status refused = uploads_->Begin(second).status();
+  EXPECT_TRUE(absl::IsResourceExhausted(refused)) << refused;
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("no room"));
+  EXPECT_TRUE(absl::IsNotFound(uploads_->Get("garments", "u2").status()));
+  EXPECT_TRUE(uploads_->Begin(Header()).ok()) << "the same upload needs it once";
+  // One that goes on needs what is still to come.
+  stream = *uploads_->Begin(Header());
+  ASSERT_TRUE(Send(*stream, "red.jpg", red_).ok());
+  free_bytes -= red_.size() + 10;
+  EXPECT_TRUE(uploads_->Begin(Header(1)).ok());
+  stream.reset();
+  free_bytes -= 1;
+  EXPECT_TRUE(absl::IsResourceExhausted(uploads_->Begin(Header(1)).status()));
+  EXPECT_EQ(State().files_received(), 1u);
+}
+
+TEST_F(UploadsTest, TwoImportsAtOnceDoNotCountOnTheSameRoom) {
+  Make("coats");
+  fs::create_directories(folder_ / "imports/shoes/left");
+  std::ofstream(folder_ / "imports/shoes/a.jpg") << std::string(20, 'x');
+  std::ofstream(folder_ / "imports/shoes/left/b.png") << std::string(10, 'x');
+  std::ofstream(folder_ / "imports/shoes/notes.txt") << std::string(1000, 'x');
+  std::uint64_t free_bytes = 1ULL << 40U;
+  room_ = std::make_unique<DiskRoom>([&] { return absl::StatusOr<std::uint64_t>(free_bytes); });
+  limits_.max_total_bytes = 54;
+  const auto import = [&](const std::string& set) {
+    v1::ImportDatasetRequest request;
+    request.set_name(set);
+    request.set_folder("shoes");
+    return uploads_->Import(request, {}).status();
+  };
+  // While the first one's process works: what the second one's may add.
+  std::uint64_t second = 0;
+  const auto import_two = [&] {
+    bool first = true;
+    converter_.before = [&, first](const std::stop_token&) mutable {
+      if (std::exchange(first, false)) {
+        EXPECT_TRUE(import("coats").ok());
+        second = converter_.last.limits.max_added_bytes;
+      }
+      return absl::OkStatus();
+    };
+    return import("garments");
+  };
+  Open();
+  EXPECT_TRUE(import_two().ok());
+  EXPECT_EQ(converter_.last.limits.max_added_bytes, 30u) << "the size of its pictures";
+  EXPECT_EQ(second, 24u) << "what the first one leaves of the quota";
+
+  limits_ = {};
+  free_bytes = (16ULL << 20U) + 40;
+  Open();
+  EXPECT_TRUE(import_two().ok());
+  EXPECT_EQ(second, 10u) << "what the first one leaves of the disk";
+  EXPECT_EQ(keeper_->UsedBytes(""), 2 * HeaderOfPicture("g").size()) << "promises are over";
+
+  // The process knows one bound only; its caller hears which it was.
+  converter_.before = [](const std::stop_token&) {
+    return absl::ResourceExhaustedError("dataset_limits.max_total_mib: reached");
+  };
+  EXPECT_THAT(std::string(import("coats").message()), HasSubstr("folder grew"));
+  free_bytes = 0;
+  EXPECT_THAT(std::string(import("coats").message()), HasSubstr("disk has no room"));
+  limits_.max_total_bytes = 2 * HeaderOfPicture("g").size() + 1;
+  free_bytes = 1ULL << 40U;
+  Open();
+  EXPECT_THAT(std::string(import("coats").message()), HasSubstr("max_total_mib"));
 }
 
 TEST_F(UploadsTest, FoldersAreImportedFromBelowARootOnly) {

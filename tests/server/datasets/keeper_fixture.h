@@ -34,6 +34,7 @@ class KeeperTest : public testing::Test {
                                       .directory = sets(),
                                       .limits = limits_,
                                       .uses = [this](std::string_view) { return uses_; },
+                                      .room = room_.get(),
                                       .clock = &clock_});
     gatherer_ = std::make_unique<PictureGatherer>(
         PictureGatherer::Options{.keeper = keeper_.get(), .converter = &converter_});
@@ -52,6 +53,7 @@ class KeeperTest : public testing::Test {
   test::TempDir folder_;
   test::FakeClock clock_;
   test::FakeGatherer converter_;
+  std::unique_ptr<DiskRoom> room_;  // null: that of the real disk
   DatasetLimits limits_;
   std::vector<DatasetUse> uses_;
   std::vector<std::pair<std::string, std::filesystem::path>> named_;

@@ -115,6 +115,29 @@ TEST_F(WorkDeskTest, RefusalsAreFailuresWithoutALineInTheLog) {
   Serve(SampleOutcome());
 }
 
+TEST_F(WorkDeskTest, AWorkerWithoutMemorySaysWhenToTryAgain) {
+  Submit(SampleWork());
+  Serve(absl::ResourceExhaustedError("The device has no memory left."));
+  const absl::Status status = Answer().outcome.status();
+  EXPECT_TRUE(absl::IsResourceExhausted(status)) << status;
+  EXPECT_EQ(status.message(), "The device has no memory left.");
+  EXPECT_EQ(RetryDelayOf(status), absl::Seconds(1));
+}
+
+TEST_F(WorkDeskTest, WhatIsRefusedIsNotKeptInMemory) {
+  cache_.SetMaxBytes(1 << 20);
+  Submit(SampleWork());
+  std::optional<WorkAnswer> refused;
+  StylizeWork other = SampleWork();
+  other.image.front() = 'y';
+  desk_.Submit(desk_.NextId(), other, terms_,
+               [&refused](WorkAnswer answer) { refused.emplace(std::move(answer)); });
+  ASSERT_TRUE(refused.has_value());
+  EXPECT_EQ(refused->from, WorkAnswer::From::kRefusal);
+  EXPECT_EQ(cache_.bytes(), 0U);
+  Serve(SampleOutcome());
+}
+
 TEST_F(WorkDeskTest, FailuresAreLinesInTheLog) {
   const test::LogCapture log;
   Submit(SampleWork());

@@ -47,6 +47,30 @@ TEST_F(CircuitBreakerTest, OneRequestThatFailsAgainAndAgainCountsOnce) {
   EXPECT_EQ(breaker_.state(now_), BreakerState::kOpen);
 }
 
+TEST_F(CircuitBreakerTest, OneModelThatFailsBesideOthersThatWorkIsNotTheWorkersFault) {
+  breaker_.Worked("oil@1", now_);
+  for (std::uint64_t cause = 1; cause <= 100; ++cause) {
+    breaker_.Failed(cause, now_, "broken@1");
+  }
+  EXPECT_EQ(breaker_.state(now_), BreakerState::kClosed);
+  // Nothing works any more: that is the worker.
+  breaker_.Failed(101, now_, "oil@1");
+  EXPECT_EQ(breaker_.state(now_), BreakerState::kOpen);
+}
+
+TEST_F(CircuitBreakerTest, WhatWorkedLongAgoTellsNothingAndLossesAlwaysCount) {
+  breaker_.Worked("oil@1", now_);
+  now_ += absl::Minutes(1);
+  for (std::uint64_t cause = 1; cause <= 3; ++cause) {
+    breaker_.Failed(cause, now_, "broken@1");
+  }
+  EXPECT_EQ(breaker_.state(now_), BreakerState::kOpen);
+  breaker_.Succeeded();
+  breaker_.Worked("oil@1", now_);
+  FailThrice();
+  EXPECT_EQ(breaker_.state(now_), BreakerState::kOpen);
+}
+
 TEST_F(CircuitBreakerTest, BackoffDoublesWithEachFailedTrialUpToAMinute) {
   FailThrice();
   for (const int seconds : {1, 2, 4, 8, 16, 32, 60, 60}) {

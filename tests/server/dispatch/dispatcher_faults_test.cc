@@ -6,9 +6,11 @@
 #include <string>
 #include <vector>
 
+#include "common/errors.h"
 #include "prometheus/registry.h"
 #include "prometheus/text_serializer.h"
 #include "server/dispatch/dispatcher.h"
+#include "server/queue/load_failure.h"
 #include "tests/server/dispatch/dispatch_fakes.h"
 #include "tests/server/support/stylize_fakes.h"
 #include "tests/support/fake_clock.h"
@@ -32,14 +34,27 @@ class DispatcherFaultsTest : public ::testing::Test {
  protected:
   RequestId Add(Answers& answers, std::uint64_t fingerprint = 0,
                 const std::string& weights = "ab") {
+    const auto id = Offer(answers, {.fingerprint = fingerprint}, absl::Hours(1), weights);
+    EXPECT_TRUE(id.ok()) << id.status();
+    return id.value_or(0);
+  }
+  // The id, or why it was refused.
+  absl::StatusOr<RequestId> Offer(Answers& answers, const RequestTraits& traits,
+                                  absl::Duration left = absl::Hours(1),
+                                  const std::string& weights = "ab") {
     StylizeWork work = SampleWork();
     work.model.weights_sha256 = weights;
-    auto request = std::make_unique<Request>(queue_.NextId(), std::move(work),
-                                             RequestTraits{.fingerprint = fingerprint},
-                                             clock_.Now() + absl::Hours(1), answers.Expect());
+    auto request = std::make_unique<Request>(queue_.NextId(), std::move(work), traits,
+                                             clock_.Now() + left, answers.Expect());
     const RequestId id = request->id();
-    EXPECT_TRUE(queue_.Enqueue(request).ok());
+    if (absl::Status refused = queue_.Enqueue(request); !refused.ok()) {
+      return refused;
+    }
     return id;
+  }
+  void FailToLoad(WorkerId worker, RequestId task) {
+    EXPECT_TRUE(
+        dispatcher_.OnResult(worker, task, AsLoadFailure(absl::DataLossError("damaged"))).ok());
   }
 
   // Worker `id` is called w-`id`, unless it is the successor of another.
@@ -249,6 +264,106 @@ TEST_F(DispatcherFaultsTest, RequestsOfOneModelKeepTogetherAndAnUnloadedModelIsF
   dispatcher_.OnModelState(2, "oil", true);
   const RequestId moved = Add(answers, 0, "oil");
   EXPECT_EQ(two->tasks().back(), moved);
+}
+
+TEST_F(DispatcherFaultsTest, AModelThatCannotBeLoadedIsRefusedAndTheOthersOfItsWorkerGoOn) {
+  Answers later;
+  Connect(1, 100);
+  for (std::uint64_t i = 1; i <= 10; ++i) {
+    Answers bad;
+    Answers good;
+    FailToLoad(1, *Offer(bad, {.model = "broken@1", .fingerprint = i}));
+    EXPECT_EQ(bad.code(), absl::StatusCode::kDataLoss);
+    const absl::Status refused = Offer(bad, {.model = "broken@1", .fingerprint = 100 + i}).status();
+    EXPECT_EQ(refused.code(), absl::StatusCode::kDataLoss) << "at once, with the reason";
+    EXPECT_EQ(RetryDelayOf(refused), std::min(absl::Minutes(1), absl::Seconds(1) * (1 << (i - 1))));
+    Finish(1, *Offer(good, {.model = "oil@1"}));
+    EXPECT_EQ(good.code(), absl::StatusCode::kOk);
+    clock_.Advance(*RetryDelayOf(refused));
+  }
+  EXPECT_THAT(Metrics(), HasSubstr("atelier_worker_breaker_state{worker=\"w-1\"} 0"));
+  // Repaired: one that is done well opens it for all.
+  Finish(1, *Offer(later, {.model = "broken@1"}));
+  EXPECT_TRUE(Offer(later, {.model = "broken@1"}).ok());
+  EXPECT_TRUE(Offer(later, {.model = "broken@1"}).ok());
+}
+
+TEST_F(DispatcherFaultsTest, AnOperatorsLoadOrAnotherWorkerEndsTheWaitForABrokenModel) {
+  Answers answers;
+  Connect(1);
+  FailToLoad(1, *Offer(answers, {.model = "broken@1"}));
+  EXPECT_FALSE(Offer(answers, {.model = "broken@1"}).ok());
+  dispatcher_.OnModelState(1, "ab", true);
+  const auto id = Offer(answers, {.model = "broken@1"});
+  ASSERT_TRUE(id.ok());
+  FailToLoad(1, *id);
+  EXPECT_FALSE(Offer(answers, {.model = "broken@1"}).ok());
+  Connect(2);
+  EXPECT_TRUE(Offer(answers, {.model = "broken@1"}).ok());
+}
+
+TEST_F(DispatcherFaultsTest, AModelThatOneWorkerCannotLoadGoesToTheOtherEvenIfThatIsBusy) {
+  Answers answers;
+  auto poor = Connect(1, 8);
+  const auto first = Offer(answers, {.model = "large@1"});
+  auto rich = Connect(2, 1);
+  FailToLoad(1, *first);
+  EXPECT_THAT(rich->tasks(), ElementsAre(*first)) << "passed on, not answered";
+  const auto second = Offer(answers, {.model = "large@1"});
+  const auto other = Offer(answers, {.model = "oil@1"});
+  EXPECT_THAT(poor->tasks(), ElementsAre(*first, *other)) << "what comes after it need not wait";
+  EXPECT_EQ(answers.count(), 0U);
+  EXPECT_TRUE(dispatcher_.OnResult(2, *first, SampleOutcome(), 1).ok());
+  EXPECT_THAT(rich->tasks(), ElementsAre(*first, *second));
+  EXPECT_TRUE(dispatcher_.OnResult(2, *second, SampleOutcome(), 1).ok());
+  EXPECT_EQ(answers.count(), 2U);
+}
+
+TEST_F(DispatcherFaultsTest, AModelThatFailsOnOneWorkerAloneIsKeptFromItAndOthersAreNot) {
+  Answers answers;
+  auto one = Connect(1, 20);
+  for (std::uint64_t i = 1; i <= 3; ++i) {
+    Finish(1, *Offer(answers, {.model = "oil@1"}));
+    Fail(1, *Offer(answers, {.model = "broken@1", .fingerprint = i}));
+  }
+  EXPECT_THAT(Metrics(), HasSubstr("atelier_worker_breaker_state{worker=\"w-1\"} 0"));
+  Finish(1, *Offer(answers, {.model = "oil@1"}));
+  auto two = Connect(2, 20);
+  dispatcher_.OnModelState(1, "ab", true);  // who has it is preferred otherwise
+  const auto next = Offer(answers, {.model = "broken@1", .fingerprint = 4});
+  EXPECT_THAT(two->tasks(), ElementsAre(*next));
+}
+
+TEST_F(DispatcherFaultsTest, WhileNoWorkerMayTakeWorkRequestsAreRefusedAtOnce) {
+  Answers answers;
+  Answers waits;
+  Connect(1, 3, 2);
+  std::vector<RequestId> tasks;
+  for (std::uint64_t i = 1; i <= 3; ++i) {
+    tasks.push_back(*Offer(answers, {.fingerprint = i}));
+  }
+  ASSERT_TRUE(Offer(waits, {}, absl::Milliseconds(500)).ok());
+  for (const RequestId task : tasks) {
+    Fail(1, task);
+  }
+  EXPECT_EQ(waits.code(), absl::StatusCode::kUnavailable) << "it would have expired";
+  const absl::Status refused = Offer(answers, {}, absl::Milliseconds(500)).status();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(RetryDelayOf(refused), absl::Seconds(1));
+  EXPECT_TRUE(Offer(answers, {}, absl::Seconds(2)).ok()) << "the worker is tried again in time";
+}
+
+TEST_F(DispatcherFaultsTest, WithoutWorkersRequestsWaitAsLongAsTheServerCountsAsReady) {
+  Answers answers;
+  EXPECT_TRUE(Offer(answers, {}).ok());
+  clock_.Advance(Dispatcher::kWorkerGrace);
+  EXPECT_EQ(Offer(answers, {}).status().code(), absl::StatusCode::kUnavailable);
+  Connect(1);
+  EXPECT_TRUE(Offer(answers, {}).ok());
+  dispatcher_.RemoveWorker(1, WorkerEnd::kLeft);
+  EXPECT_TRUE(Offer(answers, {}).ok()) << "it may be restarted";
+  clock_.Advance(Dispatcher::kWorkerGrace);
+  EXPECT_EQ(Offer(answers, {}).status().code(), absl::StatusCode::kUnavailable);
 }
 
 }  // namespace

@@ -206,7 +206,7 @@ TEST_F(DispatcherTest, AnswerToAnotherQuestionIsAViolationAndTheTaskIsNotLost) {
   EXPECT_EQ(answers.code(), absl::StatusCode::kOk);
 }
 
-TEST_F(DispatcherTest, WorkerThatCannotDoItCountsAsLost) {
+TEST_F(DispatcherTest, WhatAWorkerCannotDoGoesToOthersAndTakesNothingFromWhatADeathMayCost) {
   Answers answers;
   Connect(1, 1);
   const RequestId a = Add(answers);
@@ -214,6 +214,11 @@ TEST_F(DispatcherTest, WorkerThatCannotDoItCountsAsLost) {
   auto next = Connect(2, 1);
   EXPECT_THAT(next->tasks(), ElementsAre(a));
   ASSERT_TRUE(dispatcher_.OnResult(2, a, absl::CancelledError("me too")).ok());
+  Connect(3, 1);
+  dispatcher_.RemoveWorker(3);
+  EXPECT_EQ(answers.count(), 0U) << "the first death";
+  Connect(4, 1);
+  dispatcher_.RemoveWorker(4);
   EXPECT_EQ(answers.code(), absl::StatusCode::kUnavailable);
 }
 

@@ -175,6 +175,14 @@ class FakeFreeTrainers final : public FreeTrainers {
     events_.emplace_back("free");
     port_ = std::move(port);
   }
+  absl::Time RestsUntil(std::string_view /*name*/) const override {
+    const absl::MutexLock lock(&mutex_);
+    return rests_until_;
+  }
+  void TrainerSettled(std::uint64_t /*trainer*/) override {
+    const absl::MutexLock lock(&mutex_);
+    ++settled_;
+  }
   void TrainerCannot(std::uint64_t /*trainer*/) override {
     const absl::MutexLock lock(&mutex_);
     events_.emplace_back("cannot");
@@ -184,6 +192,15 @@ class FakeFreeTrainers final : public FreeTrainers {
     events_.push_back("left: " + std::string(reason));
   }
 
+  // Of trainers that come from now on.
+  void RestUntil(absl::Time time) {
+    const absl::MutexLock lock(&mutex_);
+    rests_until_ = time;
+  }
+  int settled() const {
+    const absl::MutexLock lock(&mutex_);
+    return settled_;
+  }
   // The newest one.
   std::shared_ptr<FreeTrainerPort> port() const {
     const absl::MutexLock lock(&mutex_);
@@ -196,6 +213,8 @@ class FakeFreeTrainers final : public FreeTrainers {
 
  private:
   mutable absl::Mutex mutex_;
+  absl::Time rests_until_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();
+  int settled_ ABSL_GUARDED_BY(mutex_) = 0;
   std::shared_ptr<FreeTrainerPort> port_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::string> events_ ABSL_GUARDED_BY(mutex_);
 };

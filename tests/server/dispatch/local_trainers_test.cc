@@ -65,7 +65,7 @@ TEST_F(LocalTrainersTest, ProcessGetsItsLeaseOnTheCommandLine) {
   const std::string arguments{std::istreambuf_iterator<char>(file), {}};
   EXPECT_EQ(arguments,
             "--role train --server unix:/run/w.sock --name train-oil-1 --device cpu --job oil-1 "
-            "--fence 7\n");
+            "--fence 7 --leftover-cpu\n");
 }
 
 TEST_F(LocalTrainersTest, ProcessIsToldTheTrainersDevice) {
@@ -84,7 +84,7 @@ TEST_F(LocalTrainersTest, ProcessGetsItsShareOfTheMachine) {
   WorkerDoes("nice > \"" + (folder_ / "nice").string() + "\"");
   LocalTrainers trainers({.path = folder_ / "worker",
                           .server = "unix:/run/w.sock",
-                          .trainer_share = {.nice = 13, .threads = 3}},
+                          .trainer_share = {.nice = 13, .leftover = true, .threads = 3}},
                          supervisor_, jobs_);
   ASSERT_TRUE(trainers.Launch("oil-1", 7).ok());
   ASSERT_TRUE(WaitUntil([&] { return jobs_.events().size() == 1; }));
@@ -93,7 +93,7 @@ TEST_F(LocalTrainersTest, ProcessGetsItsShareOfTheMachine) {
   EXPECT_EQ(nice, std::min(::getpriority(PRIO_PROCESS, 0) + 13, 19));
   std::ifstream file(folder_ / "arguments");
   const std::string arguments{std::istreambuf_iterator<char>(file), {}};
-  EXPECT_TRUE(arguments.ends_with(" --threads 3\n")) << arguments;
+  EXPECT_TRUE(arguments.ends_with(" --threads 3 --leftover-cpu\n")) << arguments;
 }
 
 TEST_F(LocalTrainersTest, ProcessThatNeverConnectsIsLostOnceItEnds) {

@@ -10,130 +10,18 @@
 #include <thread>
 #include <vector>
 
-#include "absl/synchronization/mutex.h"
-#include "common/errors.h"
+#include "tests/server/dispatch/model_loader_fixture.h"
 
 namespace atelier::server {
 namespace {
 
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
+using testing::Oil;
 using ::testing::UnorderedElementsAre;
+using testing::WarmFor;
 
-ModelVersion Oil(std::uint32_t version) {
-  ModelVersion model;
-  model.name = "oil";
-  model.version = version;
-  model.weights_sha256 = std::string(64, static_cast<char>('a' + version));
-  return model;
-}
-
-// Knows the models that the test puts in.
-class FakeRegistry final : public ModelRegistry {
- public:
-  absl::StatusOr<ModelVersion> Resolve(std::string_view reference,
-                                       std::string_view /*request_id*/) const override {
-    return NotFoundResource("model", reference, "nothing is asked here");
-  }
-  std::vector<ModelVersion> List() const override {
-    const absl::MutexLock lock(&mutex_);
-    return models_;
-  }
-  absl::StatusOr<std::uint32_t> Publish(std::string_view, std::string_view,
-                                        const std::filesystem::path&) override {
-    return absl::UnimplementedError("not in this fake");
-  }
-  void Add(ModelVersion model, bool kept) {
-    model.kept = kept;
-    const absl::MutexLock lock(&mutex_);
-    models_.push_back(std::move(model));
-  }
-
- private:
-  mutable absl::Mutex mutex_;
-  std::vector<ModelVersion> models_ ABSL_GUARDED_BY(mutex_);
-};
-
-// Writes down what it is sent: "welcome 1,2", "load 1", "unload 1"; and the numbers of its loads.
-class FakeModelPort final : public ModelPort {
- public:
-  void SendWelcome(const std::vector<LoadOrder>& preload) override {
-    std::string line = "welcome ";
-    for (const LoadOrder& order : preload) {
-      line += std::to_string(order.model.version) + ",";
-      AddOrder(order.number);
-    }
-    Add(line.substr(0, line.size() - 1));
-  }
-  void SendLoad(const LoadOrder& order) override {
-    Add("load " + std::to_string(order.model.version));
-    AddOrder(order.number);
-  }
-  void SendUnload(const ModelVersion& model) override {
-    Add("unload " + std::to_string(model.version));
-  }
-  std::vector<std::string> sent() const {
-    const absl::MutexLock lock(&mutex_);
-    return sent_;
-  }
-  std::vector<std::uint64_t> orders() const {
-    const absl::MutexLock lock(&mutex_);
-    return orders_;
-  }
-
- private:
-  void AddOrder(std::uint64_t number) {
-    const absl::MutexLock lock(&mutex_);
-    orders_.push_back(number);
-  }
-  void Add(std::string line) {
-    const absl::MutexLock lock(&mutex_);
-    sent_.push_back(std::move(line));
-  }
-  mutable absl::Mutex mutex_;
-  std::vector<std::string> sent_ ABSL_GUARDED_BY(mutex_);
-  std::vector<std::uint64_t> orders_ ABSL_GUARDED_BY(mutex_);
-};
-
-class ModelLoaderTest : public ::testing::Test {
- protected:
-  std::shared_ptr<FakeModelPort> Connect(WorkerId id,
-                                         const std::vector<ModelVersion>& loaded = {}) {
-    auto port = std::make_shared<FakeModelPort>();
-    std::vector<ModelKey> keys;
-    for (const ModelVersion& model : loaded) {
-      keys.push_back(KeyOf(model));
-    }
-    loader_.AddWorker(id, port, keys);
-    return port;
-  }
-  absl::Status Report(WorkerId id, const ModelVersion& model, ModelReport::State state,
-                      absl::Status failure = absl::OkStatus(), std::uint64_t order = 0) {
-    return loader_.OnReport(
-        id, {.model = KeyOf(model), .state = state, .failure = std::move(failure), .order = order});
-  }
-  // Without an order: a task needed it.
-  void Ready(WorkerId id, const ModelVersion& model, std::uint64_t order = 0) {
-    EXPECT_TRUE(Report(id, model, ModelReport::State::kReady, absl::OkStatus(), order).ok());
-  }
-  void Unloaded(WorkerId id, const ModelVersion& model) {
-    EXPECT_TRUE(Report(id, model, ModelReport::State::kUnloaded).ok());
-  }
-  void Failed(WorkerId id, const ModelVersion& model, std::uint64_t order = 0) {
-    EXPECT_TRUE(
-        Report(id, model, ModelReport::State::kFailed, absl::DataLossError("damaged"), order).ok());
-  }
-  // Into `answer`, once it comes.
-  ModelLoads::Done Into(std::optional<absl::Status>& answer) {
-    return [&answer](absl::Status status) {
-      EXPECT_FALSE(answer.has_value()) << "one answer only";
-      answer = std::move(status);
-    };
-  }
-
-  FakeRegistry registry_;
-  ModelLoader loader_{registry_};
-};
+class ModelLoaderTest : public testing::ModelLoaderFixture {};
 
 TEST_F(ModelLoaderTest, ALoadIsDoneWhenEveryWorkerHasIt) {
   auto one = Connect(1);
@@ -160,7 +48,7 @@ TEST_F(ModelLoaderTest, AModelThatComesForATaskDoesNotAnswerALoad) {
   std::optional<absl::Status> first;
   std::optional<absl::Status> second;
   loader_.Load(Oil(1), Into(first));
-  loader_.Load(Oil(1), Into(second));
+  loader_.Load(WarmFor(Oil(1), {64}), Into(second));
   const std::vector<std::uint64_t> orders = worker->orders();
   ASSERT_EQ(orders.size(), 2U);
   EXPECT_NE(orders[0], 0U);
@@ -172,7 +60,7 @@ TEST_F(ModelLoaderTest, AModelThatComesForATaskDoesNotAnswerALoad) {
   Ready(1, Oil(1), orders[0]);
   ASSERT_TRUE(first.has_value());
   EXPECT_TRUE(first->ok());
-  EXPECT_FALSE(second.has_value()) << "may want other sizes";
+  EXPECT_FALSE(second.has_value()) << "wants other sizes";
   Ready(1, Oil(1), orders[0]);
   EXPECT_FALSE(second.has_value());
   Ready(1, Oil(1), orders[1]);
@@ -213,7 +101,7 @@ TEST_F(ModelLoaderTest, LoadsOfOneVersionFailOneByOneAndTheLastTakesBack) {
   std::optional<absl::Status> other;
   const auto first_order = loader_.Load(Oil(1), Into(first));
   Ready(1, Oil(1), first_order);
-  const auto second_order = loader_.Load(Oil(1), Into(second));
+  const auto second_order = loader_.Load(WarmFor(Oil(1), {64}), Into(second));
   loader_.Load(Oil(2), Into(other));
   Failed(2, Oil(1), first_order);
   EXPECT_TRUE(absl::IsDataLoss(*first));
@@ -287,19 +175,17 @@ TEST_F(ModelLoaderTest, AWorkerIsWelcomedWithWhatIsKeptAndWhatIsBeingLoaded) {
   EXPECT_TRUE(unload->ok()) << "it never had that";
 }
 
-TEST_F(ModelLoaderTest, WhatIsKeptAndBeingLoadedIsPreloadedOnceForEachThatWaits) {
+TEST_F(ModelLoaderTest, WhatIsKeptAndBeingLoadedIsPreloadedOnceForEachOrder) {
   registry_.Add(Oil(1), /*kept=*/true);
   Connect(1);
   std::optional<absl::Status> first;
   std::optional<absl::Status> second;
-  const auto first_order = loader_.Load(Oil(1), Into(first));
-  const auto second_order = loader_.Load(Oil(1), Into(second));
-  Ready(1, Oil(1), first_order);
-  Ready(1, Oil(1), second_order);
+  Ready(1, Oil(1), loader_.Load(Oil(1), Into(first)));
+  Ready(1, Oil(1), loader_.Load(Oil(1), Into(second)));
   auto late = Connect(2);
   EXPECT_THAT(late->orders(), ElementsAre(0U)) << "both are done";
   const auto third_order = loader_.Load(Oil(1), [](const absl::Status&) {});
-  const auto fourth_order = loader_.Load(Oil(1), [](const absl::Status&) {});
+  const auto fourth_order = loader_.Load(WarmFor(Oil(1), {64}), [](const absl::Status&) {});
   EXPECT_THAT(Connect(3)->orders(), ElementsAre(third_order, fourth_order));
 }
 

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -56,8 +57,20 @@ class RemoteTrainersTest : public ::testing::Test {
     return port;
   }
 
+  // One that breaks under this job, without a word.
+  void Break(std::uint64_t number, const std::string& name, const std::string& job) {
+    Connect(number, name);
+    ASSERT_TRUE(trainers_.Launch(job, 1));
+    trainers_.TrainerLeft(number, "the control stream broke");
+  }
+  // How long one of this name is kept from jobs.
+  absl::Duration Rest(const std::string& name = "far") const {
+    return std::max(trainers_.RestsUntil(name) - clock_.Now(), absl::ZeroDuration());
+  }
+
   FakeJobs jobs_;
-  RemoteTrainers trainers_{jobs_};
+  test::FakeClock clock_;
+  RemoteTrainers trainers_{jobs_, clock_};
 };
 
 TEST_F(RemoteTrainersTest, AJobGoesToTheOneThatHasWaitedLongest) {
@@ -153,6 +166,67 @@ TEST_F(RemoteTrainersTest, ThereIsABoundToWhatIsRemembered) {
   EXPECT_TRUE(trainers_.Launch("j0", 2, Choice::kElsewhere)) << "long ago";
 }
 
+TEST_F(RemoteTrainersTest, WhoBreaksUnderItsJobsRestsLongerEachTime) {
+  EXPECT_EQ(Rest(), absl::ZeroDuration());
+  Break(1, "far", "j");
+  EXPECT_EQ(Rest(), absl::Seconds(2));
+  EXPECT_EQ(Rest("other"), absl::ZeroDuration());
+  clock_.Advance(absl::Seconds(2));
+  EXPECT_EQ(Rest(), absl::ZeroDuration());
+  Break(2, "far", "k");
+  EXPECT_EQ(Rest(), absl::Seconds(4));
+  for (std::uint64_t i = 3; i < 12; ++i) {
+    Break(i, "far", "k");
+  }
+  EXPECT_EQ(Rest(), absl::Minutes(5)) << "no longer than that";
+  clock_.Advance(absl::Minutes(16));
+  Break(12, "far", "k");
+  EXPECT_EQ(Rest(), absl::Seconds(2)) << "long ago";
+}
+
+TEST_F(RemoteTrainersTest, AWordOfAJobsEndOrAnOrderToStopIsNoBreak) {
+  Connect(1);
+  ASSERT_TRUE(trainers_.Launch("j", 1));
+  trainers_.Stop("j", 1, StopJob::WHY_PAUSE, absl::Seconds(6));
+  trainers_.TrainerLeft(1, "it did not stop in time");
+  Connect(2);
+  ASSERT_TRUE(trainers_.Launch("j", 2));
+  trainers_.TrainerCannot(2);
+  trainers_.TrainerLeft(2, "worker far left");
+  Connect(3);
+  trainers_.TrainerLeft(3, "it had no job");
+  EXPECT_EQ(Rest(), absl::ZeroDuration());
+
+  Break(4, "far", "j");
+  clock_.Advance(absl::Seconds(2));
+  Connect(5);
+  ASSERT_TRUE(trainers_.Launch("j", 4));
+  trainers_.TrainerSettled(5);
+  trainers_.TrainerLeft(5, "worker far left");
+  EXPECT_EQ(Rest(), absl::ZeroDuration());
+  Break(6, "far", "j");
+  EXPECT_EQ(Rest(), absl::Seconds(2)) << "it had worked in between";
+}
+
+TEST_F(RemoteTrainersTest, ABreakAfterLongWorkIsAFirstOne) {
+  Break(1, "far", "j");
+  Connect(2);
+  ASSERT_TRUE(trainers_.Launch("j", 2));
+  clock_.Advance(absl::Minutes(10));
+  trainers_.TrainerLeft(2, "the control stream broke");
+  EXPECT_EQ(Rest(), absl::Seconds(2));
+}
+
+TEST_F(RemoteTrainersTest, ThereIsABoundToTheRestsThatAreRemembered) {
+  TrainerRests rests({.most_remembered = 2});
+  for (const char* name : {"a", "b", "c"}) {
+    rests.Broke(name, absl::ZeroDuration(), clock_.Now());
+  }
+  EXPECT_EQ(rests.Breaks("a"), 0);
+  EXPECT_EQ(rests.Breaks("b"), 1);
+  EXPECT_EQ(rests.Breaks("c"), 1);
+}
+
 class TrainerPoolTest : public RemoteTrainersTest {
  protected:
   ~TrainerPoolTest() override { supervisor_.StopAll(absl::ZeroDuration()); }
@@ -163,7 +237,6 @@ class TrainerPoolTest : public RemoteTrainersTest {
   }
 
   const test::TempDir folder_;
-  test::FakeClock clock_;
   Supervisor supervisor_{{}, clock_};
   LocalTrainers local_{
       {.path = folder_ / "worker", .server = "unix:/run/w.sock"}, supervisor_, jobs_};
@@ -226,6 +299,30 @@ TEST_F(TrainerPoolTest, AJobWaitsForOthersWhereOneHasSaidThatItCannot) {
   trainers_.TrainerLeft(1, "the control stream broke");
   EXPECT_TRUE(pool.Takes("j")) << "nobody else is left";
   EXPECT_TRUE(pool.Takes("long")) << "a lost connection says nothing of the machine";
+}
+
+// The first may be of the network.
+TEST_F(TrainerPoolTest, AJobWaitsForOthersWhereOneBreaksUnderItsJobs) {
+  TrainerPool pool({.local_places = 0, .listens = true}, local_, trainers_);
+  Connect(1, "good");
+  ASSERT_TRUE(pool.Launch("long", 1).ok());
+  Break(2, "bad", "j");
+  EXPECT_TRUE(pool.Takes("j"));
+  Break(3, "bad", "k");
+  EXPECT_FALSE(pool.Takes("j")) << "the good one will be free";
+  EXPECT_FALSE(pool.Takes("k"));
+  EXPECT_TRUE(pool.Takes("new"));
+  Connect(4, "bad");
+  ASSERT_TRUE(pool.Launch("new", 1).ok());
+  trainers_.TrainerSettled(4);
+  trainers_.TrainerLeft(4, "worker bad left");
+  EXPECT_TRUE(pool.Takes("j")) << "it is well again";
+
+  Break(5, "bad", "j");
+  Break(6, "bad", "k");
+  ASSERT_FALSE(pool.Takes("k"));
+  trainers_.TrainerLeft(1, "the control stream broke");
+  EXPECT_TRUE(pool.Takes("k")) << "nobody else is left";
 }
 
 TEST_F(TrainerPoolTest, AJobWaitsForThisMachineToo) {

@@ -8,6 +8,7 @@
 #include <variant>
 
 #include "common/errors.h"
+#include "server/queue/load_failure.h"
 #include "tests/server/dispatch/link_fakes.h"
 #include "tests/server/support/stylize_fakes.h"
 
@@ -126,6 +127,19 @@ TEST(OutcomeOfTest, FailureNamesTheFieldOnce) {
   ASSERT_TRUE(outcome.ok());
   EXPECT_EQ(FieldOf(outcome->status()), "image");
   EXPECT_EQ(std::string(outcome->status().message()), "image: is truncated");
+}
+
+TEST(OutcomeOfTest, AFailedLoadIsToldFromAFailedRequest) {
+  internal::v1::StylizeResult stylize;
+  stylize.set_code(static_cast<std::uint32_t>(absl::StatusCode::kInternal));
+  EXPECT_FALSE(IsLoadFailure(OutcomeOf(stylize)->status()));
+  stylize.set_model_failed(true);
+  EXPECT_TRUE(IsLoadFailure(OutcomeOf(stylize)->status()));
+  internal::v1::GenerateResult generate;
+  generate.set_code(static_cast<std::uint32_t>(absl::StatusCode::kDataLoss));
+  generate.set_model_failed(true);
+  EXPECT_TRUE(IsLoadFailure(OutcomeOf(generate)->status()));
+  EXPECT_TRUE(absl::IsDataLoss(OutcomeOf(generate)->status()));
 }
 
 TEST(OutcomeOfTest, CodesThatStylizeDoesNotDocumentBecomeInternal) {

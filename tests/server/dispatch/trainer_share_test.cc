@@ -7,9 +7,10 @@ namespace {
 
 constexpr double kDefaultShare = 0.9;
 
-TEST(TrainerShareTest, OneTrainerAtTheDefaultIsAtNiceTen) {
+TEST(TrainerShareTest, OneTrainerAtTheDefaultGetsLeftoverTimeAndIsAtNiceTen) {
   const TrainerShare share = ShareOf(kDefaultShare, 1, 0, 2);
   EXPECT_EQ(share.nice, TrainerShare().nice);
+  EXPECT_TRUE(share.leftover);
   EXPECT_EQ(share.threads, TrainerShare().threads) << "LibTorch's choice";
 }
 
@@ -38,6 +39,8 @@ TEST(TrainerShareTest, TheNicenessIsTheLowestThatKeepsTheShare) {
 
 TEST(TrainerShareTest, TheBoundsOfTheSettingCanBeKeptByOneTrainer) {
   EXPECT_EQ(ShareOf(0.5, 1, 0, 4).nice, 0);
+  EXPECT_FALSE(ShareOf(0.5, 1, 0, 4).leftover);
+  EXPECT_FALSE(ShareOf(0.89, 1, 0, 4).leftover);
   const TrainerShare most = ShareOf(0.98, 1, 0, 4);
   EXPECT_GE(ServingShareAt(most.nice, 1), 0.98);
 }

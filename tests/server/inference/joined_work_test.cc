@@ -102,7 +102,8 @@ TEST_F(JoinedWorkTest, IsCancelledBeforeItStarts) {
 
 TEST_F(JoinedWorkTest, TheCacheAnswersBeforeStartReturns) {
   cache_.SetMaxBytes(1 << 20);
-  cache_.Keep(CacheKey(SampleWork()), SampleOutcome("kept"));
+  cache_.Keep(FingerprintOf(SampleWork()), std::make_shared<const Work>(SampleWork()),
+              SampleOutcome("kept"));
   const auto joined = Create(2);
   Start(*joined, 2);
   ASSERT_TRUE(answers_.has_value());

@@ -78,6 +78,20 @@ TEST_F(JobCreateTest, OptionsOfAnotherFamilyAreRefusedByName) {
   EXPECT_EQ(FieldOf(status), "train.cut");
 }
 
+// The trainer reads them with every default filled in, and would refuse them when the job starts.
+TEST_F(JobCreateTest, SectionsWithoutAWordInThemAreRefusedHere) {
+  Restart();
+  v1::JobSpec spec = Spec("oil-1");
+  spec.mutable_train()->mutable_evaluate();
+  const absl::Status evaluate = manager_->CreateJob(spec).status();
+  EXPECT_EQ(FieldOf(evaluate), "train.evaluate.every_steps");
+  EXPECT_THAT(std::string(evaluate.message()), HasSubstr("how often to measure"));
+  spec = Spec("oil-1");
+  spec.mutable_train()->mutable_gatys();
+  EXPECT_EQ(FieldOf(manager_->CreateJob(spec).status()), "train.gatys");
+  EXPECT_TRUE(absl::IsNotFound(manager_->GetJob("oil-1").status()));
+}
+
 TEST_F(JobCreateTest, Fp16NeedsTrainersThatMayHaveAGpu) {
   v1::JobSpec spec = Spec("oil-1");
   spec.mutable_train()->set_precision(v1::PRECISION_FP16);

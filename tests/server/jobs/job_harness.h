@@ -195,10 +195,15 @@ class FaultyStore final : public store::Store {
       ++refused;
       return absl::ResourceExhaustedError("the server's disk is full");
     }
-    return inner_.Write(body);
+    return inner_.Write([&](store::Writer& writer) -> absl::Status {
+      const absl::Status status = body(writer);
+      return status.ok() && full_at_last ? absl::ResourceExhaustedError("the server's disk is full")
+                                         : status;
+    });
   }
 
   std::atomic<bool> full = false;
+  std::atomic<bool> full_at_last = false;  // which shows at the end of a transaction
   std::atomic<int> refused = 0;
 
  private:

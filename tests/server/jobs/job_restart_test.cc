@@ -34,6 +34,99 @@ TEST_F(JobRestartTest, ARestartedServerGoesOnWhereTheLastOneStopped) {
   EXPECT_EQ(Launched(0), (TestLease{"starting", 2}));
 }
 
+// A job that takes the machine down would otherwise do so for ever.
+TEST_F(JobRestartTest, AJobBeneathWhichServersKeepDyingFails) {
+  options_.max_server_deaths = 3;
+  Begin();
+  Create("a");
+  for (std::size_t index = 0; index < 3; ++index) {
+    Run(Launched(index));
+    Begin();  // the one before said nothing
+  }
+  EXPECT_EQ(Get("a").state(), JOB_STATE_FAILED);
+  EXPECT_EQ(Get("a").reason(),
+            "the server died 3 times in a row while the job was at work, without a new checkpoint "
+            "after step 0; the job may be what takes the machine down");
+  EXPECT_EQ(launcher_.launches().size(), 3u);
+}
+
+TEST_F(JobRestartTest, DeathsBeforeTheTrainerDialledInCountToo) {
+  options_.max_server_deaths = 2;
+  Begin();
+  Create("a");
+  for (std::size_t index = 0; index < 2; ++index) {
+    Launched(index);
+    ASSERT_TRUE(Becomes("a", JOB_STATE_STARTING));
+    Begin();
+  }
+  EXPECT_EQ(Get("a").state(), JOB_STATE_FAILED);
+}
+
+TEST_F(JobRestartTest, ANewCheckpointForgetsTheDeathsOfServers) {
+  options_.max_server_deaths = 3;
+  Begin();
+  Create("a");
+  for (std::size_t index = 0; index < 6; ++index) {
+    const TestLease lease = Launched(index);
+    Run(lease);
+    if (index % 2 == 1) {
+      SaveCheckpoint(lease, 10 * index);
+      ASSERT_TRUE(test::WaitUntil([&] { return Events("a").back().has_checkpoint(); }));
+    }
+    Begin();
+  }
+  EXPECT_EQ(Launched(6).fence, 7u);
+}
+
+// The server died in the moment between the file and its row.
+TEST_F(JobRestartTest, ACheckpointThatNobodyHeardOfIsProgressOnce) {
+  options_.max_server_deaths = 2;
+  Begin();
+  Create("a");
+  for (std::size_t index = 0; index < 3; ++index) {
+    Run(Launched(index));
+    if (index == 1) {
+      const auto folder = AttemptFolder({"a", 2}) / "checkpoints/step-50";
+      std::filesystem::create_directories(folder);
+      std::ofstream(folder / "complete") << "";
+    }
+    Begin();
+    EXPECT_EQ(Get("a").state() == JOB_STATE_FAILED, index == 2) << index;
+  }
+  EXPECT_THAT(Get("a").reason(), HasSubstr("after step 50"));
+}
+
+TEST_F(JobRestartTest, AServerThatStopsInOrderHasNotDiedEvenIfItIsKilledMeanwhile) {
+  options_.max_server_deaths = 2;
+  Begin();
+  Create("a");
+  for (std::size_t index = 0; index < 4; ++index) {
+    Run(Launched(index));
+    std::thread drain([this] { manager_->Drain(absl::Seconds(20)); });
+    ASSERT_TRUE(test::WaitUntil([&] { return launcher_.stops().size() == index + 1; }));
+    clock_.Advance(absl::Seconds(20));
+    drain.join();
+    ASSERT_EQ(Get("a").state(), JOB_STATE_RUNNING);
+    Begin();
+  }
+  EXPECT_EQ(Launched(4).fence, 5u);
+  // The mark is of that server alone.
+  Run(Launched(4));
+  Begin();
+  Run(Launched(5));
+  Begin();
+  EXPECT_EQ(Get("a").state(), JOB_STATE_FAILED);
+}
+
+TEST_F(JobRestartTest, AJobThatWasPausingIsPausedWhateverDied) {
+  options_.max_server_deaths = 1;
+  Begin();
+  RunNew("a");
+  ASSERT_TRUE(manager_->PauseJob("a").ok());
+  Begin();
+  EXPECT_EQ(Get("a").state(), v1::JOB_STATE_PAUSED);
+}
+
 TEST_F(JobRestartTest, RestartsOfTheServerDoNotCountAsCrashes) {
   Begin();
   Create("a");

@@ -10,6 +10,8 @@ namespace atelier::server {
 namespace {
 
 using internal::v1::JobFinished;
+using testing::AllOf;
+using testing::HasSubstr;
 using testing::IsEmpty;
 
 // Reads a watch to its end, waiting for wakes in between.
@@ -198,6 +200,42 @@ TEST_F(JobWatchTest, ADrainTellsTheLastEventsThenUnavailable) {
   drain.join();
   EXPECT_TRUE(absl::IsUnavailable(*watcher.end()));
   EXPECT_EQ(watcher.last().state().state(), v1::JOB_STATE_QUEUED);
+}
+
+TEST_F(JobWatchTest, SoManyMayWatchAtATimeAndSoManyOfOneClient) {
+  options_.max_watches = 3;
+  options_.client_max_watches = 2;
+  Begin();
+  Create("a");
+  const auto watch = [this](const std::string& client) {
+    return manager_->Watch("a", 0, [] {}, client);
+  };
+  auto first = watch("shop");
+  const auto second = watch("shop");
+  ASSERT_TRUE(first.ok() && second.ok());
+  const absl::Status greedy = watch("shop").status();
+  EXPECT_TRUE(absl::IsResourceExhausted(greedy));
+  EXPECT_THAT(std::string(greedy.message()),
+              AllOf(HasSubstr("shop"), HasSubstr("jobs.client_max_watches")));
+  EXPECT_TRUE(RetryDelayOf(greedy).has_value());
+  const auto other = watch("studio");
+  ASSERT_TRUE(other.ok());
+  const absl::Status full = watch("studio").status();
+  EXPECT_TRUE(absl::IsResourceExhausted(full));
+  EXPECT_THAT(std::string(full.message()), HasSubstr("jobs.max_watches"));
+  first->reset();
+  EXPECT_TRUE(watch("studio").ok()) << "a place is free again";
+}
+
+TEST_F(JobWatchTest, AWatchThatFindsNothingTakesNoPlace) {
+  options_.max_watches = 1;
+  Begin();
+  Create("a");
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_TRUE(absl::IsNotFound(manager_->Watch("nobody", 0, [] {}).status()));
+    EXPECT_TRUE(absl::IsOutOfRange(manager_->Watch("a", 100, [] {}).status()));
+  }
+  EXPECT_TRUE(manager_->Watch("a", 0, [] {}).ok());
 }
 
 TEST_F(JobWatchTest, AWatcherThatNeverReadsHoldsUpNobody) {

@@ -204,6 +204,28 @@ TEST_F(ModelJobTest, ASetThatCannotBePublishedStaysWhereItIs) {
   EXPECT_TRUE(absl::IsNotFound(datasets_->Find("restyled").status()));
 }
 
+TEST_F(ModelJobTest, ASetOverTheQuotaFailsItsJobWithTheReason) {
+  KeepSets({.max_set_bytes = 9});
+  Begin();
+  ASSERT_TRUE(manager_->CreateJob(StylizeSet({"oil@1"})).ok());
+  const TestLease lease = Launched(0);
+  Run(lease);
+  const fs::path pictures = AttemptFolder(lease) / "pictures";
+  fs::create_directories(pictures);
+  std::ofstream(pictures / "a.jpg") << "0123456789";
+  internal::v1::JobUpdate update = Update(lease);
+  update.mutable_finished()->set_outcome(internal::v1::JobFinished::OUTCOME_SUCCEEDED);
+  update.mutable_finished()->set_result_directory(pictures.string());
+  manager_->TrainerUpdate(update);
+  Lose(lease, "exited with code 0");
+  ASSERT_TRUE(Becomes("restyle", v1::JOB_STATE_FAILED));
+  EXPECT_THAT(Get("restyle").reason(), AllOf(HasSubstr("the data set could not be published"),
+                                             HasSubstr("dataset_limits.max_set_mib")));
+  EXPECT_EQ(launcher_.launches().size(), 1U) << "nobody frees that room by making it again";
+  EXPECT_TRUE(fs::exists(pictures / "a.jpg"));
+  EXPECT_TRUE(absl::IsNotFound(datasets_->Find("restyled").status()));
+}
+
 TEST_F(ModelJobTest, ASetOfPicturesGoesOnWhereItsTrainerSaid) {
   store::JobRecord record;
   *record.job.mutable_spec() = StylizeSet({"oil@1"});

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -57,8 +58,50 @@ TEST_F(ModelManagerTest, ALoadThatTakesTooLongIsGivenUpAndOthersGoOn) {
   Settle();
   EXPECT_TRUE(After(absl::Seconds(6), [&] { return slow.came(); }));
   EXPECT_TRUE(absl::IsDeadlineExceeded(slow.Wait().status()));
-  EXPECT_EQ(loads_.waiting(), 0U) << "forgotten";
+  EXPECT_EQ(loads_.withdrawn(), 1U);
   EXPECT_THAT(Kept(), IsEmpty());
+}
+
+TEST_F(ModelManagerTest, ALoadWhoseCallerHasGoneIsWithdrawn) {
+  loads_.Hold();
+  std::atomic<bool> gone = false;
+  Expected<ModelVersion> loaded;
+  Expected<ModelManager::Promotion> promoted;
+  manager_->Load("oil", {}, Deadline(), loaded.reply(), [&] { return gone.load(); });
+  manager_->Promote("oil@1", {}, Deadline(), promoted.reply(), [&] { return gone.load(); });
+  EXPECT_FALSE(After(absl::Seconds(2), [&] { return loaded.came() || promoted.came(); }));
+  gone = true;
+  EXPECT_TRUE(After(absl::Seconds(2), [&] { return loaded.came() && promoted.came(); }));
+  EXPECT_TRUE(absl::IsCancelled(loaded.Wait().status())) << loaded.Wait().status();
+  EXPECT_TRUE(absl::IsCancelled(promoted.Wait().status()));
+  EXPECT_EQ(loads_.withdrawn(), 2U);
+  EXPECT_THAT(Kept(), IsEmpty());
+}
+
+TEST_F(ModelManagerTest, OrdersThatWaitAreBoundedForAVersionAndLeaveRoomForOthers) {
+  room_.Publish("ink", "one");
+  loads_.Hold();
+  std::vector<Expected<ModelVersion>> loads(ModelManager::kMaxOfVersion);
+  std::vector<Expected<ModelVersion>> unloads(ModelManager::kMaxOfVersion);
+  for (Expected<ModelVersion>& load : loads) {
+    manager_->Load("oil", {}, Deadline(), load.reply());
+  }
+  const absl::Status refused = Load("oil").status();
+  EXPECT_TRUE(absl::IsResourceExhausted(refused)) << refused;
+  EXPECT_TRUE(RetryDelayOf(refused).has_value());
+  EXPECT_TRUE(absl::IsResourceExhausted(Promote("oil@1").status()));
+  for (Expected<ModelVersion>& unload : unloads) {
+    manager_->Unload("oil@1", Deadline(), unload.reply());
+  }
+  EXPECT_TRUE(absl::IsResourceExhausted(Unload("oil").status()));
+  Expected<ModelVersion> ink;
+  manager_->Load("ink", {}, Deadline(), ink.reply());
+  Settle();
+  EXPECT_EQ(loads_.asked().back(), "load ink@1");
+  EXPECT_EQ(loads_.asked().size(), 2 * ModelManager::kMaxOfVersion + 1);
+  loads_.Answer(absl::OkStatus());
+  EXPECT_TRUE(loads.front().Wait().status().code() == absl::StatusCode::kAborted);
+  manager_->Stop();  // before what its answers go to
 }
 
 TEST_F(ModelManagerTest, NobodyWaitsLongerThanThePatience) {

@@ -20,6 +20,9 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
+const absl::Time kNow =
+    absl::FromCivil(absl::CivilSecond(2026, 11, 28, 9, 30, 0), absl::UTCTimeZone());
+
 v1::PromotionGate Gate() {
   v1::PromotionGate gate;
   gate.set_content("garments");
@@ -146,7 +149,7 @@ TEST(GateTest, WhatHasNoFiniteNumberDoesNotPass) {
           std::string(Refusal(report, "train on").message()),
           AllOf(HasSubstr("oil-1:200 cannot be measured"), HasSubstr("not finite numbers: "),
                 HasSubstr("style_gain, on 8 pictures"), HasSubstr("train on")));
-      EXPECT_THAT(GateSection(report), HasSubstr("| style_gain | nan | - | no |"));
+      EXPECT_THAT(GateSection(report, kNow), HasSubstr("| style_gain | nan | - | no |"));
     }
   }
   // A current version that has none is no better than none.
@@ -196,13 +199,28 @@ TEST(GateTest, TheCardSaysWhatWasMeasuredAndThatItWasForced) {
   v1::GateReport report = Compare(
       Gate(), {"ssim"}, {.pictures = 8, .candidate = {{"ssim", 0.5}}, .current = {{"ssim", 0.8}}});
   report.set_current("oil@3");
-  EXPECT_THAT(GateSection(report),
+  EXPECT_THAT(GateSection(report, kNow),
               AllOf(HasSubstr("Compared with oil@3"), HasSubstr("| ssim | 0.5 | 0.8 | no |"),
                     Not(HasSubstr("force"))));
   report.set_forced(true);
-  EXPECT_THAT(GateSection(report), HasSubstr("published all the same (force)"));
+  EXPECT_THAT(GateSection(report, kNow),
+              HasSubstr("published all the same (force), on 2026-11-28 09:30:00 UTC"));
   report.clear_current();
-  EXPECT_THAT(GateSection(report), HasSubstr("no version to compare with"));
+  EXPECT_THAT(GateSection(report, kNow), HasSubstr("no version to compare with"));
+}
+
+TEST(GateTest, AnOverrideIsToldWithTheNumbersOfBothAndTheTime) {
+  v1::GateReport report = Compare(
+      Gate(), {"ssim"}, {.pictures = 8, .candidate = {{"ssim", 0.5}}, .current = {{"ssim", 0.8}}});
+  CompareRatings(Gate(), Ratings(4, 2), Ratings(9, 4.5), report);
+  report.set_candidate("oil@4");
+  report.set_current("oil@3");
+  EXPECT_THAT(
+      OverrideSection(report, kNow),
+      AllOf(HasSubstr("On 2026-11-28 09:30:00 UTC"), HasSubstr("by force"),
+            HasSubstr("oil@4 is worse than oil@3"),
+            HasSubstr("ssim 0.5 (oil@3: 0.8, at least 0.76)"),
+            HasSubstr("mean score 2 of 4 ratings (oil@3: 4.5"), HasSubstr("on 8 pictures.\n")));
 }
 
 }  // namespace

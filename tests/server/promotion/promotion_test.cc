@@ -15,6 +15,7 @@
 #include "common/errors.h"
 #include "tests/server/support/model_fakes.h"
 #include "tests/server/support/transfer_fakes.h"
+#include "tests/support/log_capture.h"
 
 namespace atelier::server {
 namespace {
@@ -126,6 +127,7 @@ class PromotionTest : public ::testing::Test {
                         .models = &room_.catalog(),
                         .ratings = &ratings_,
                         .converter = &converter_,
+                        .clock = &room_.clock(),
                         .jobs_directory = folder_ / "jobs",
                         .directory = folder_ / "transfers"}};
   std::stop_source stop_;
@@ -193,13 +195,17 @@ TEST_F(PromotionTest, AWorseCheckpointIsRefusedWithItsNumbersUnlessForced) {
 
   v1::PublishCheckpointRequest forced = Request(true);
   forced.set_force(true);
+  const test::LogCapture log;
   const auto published = Publish(forced);
   ASSERT_TRUE(published.ok()) << published.status();
   EXPECT_TRUE(published->gate->forced());
   EXPECT_EQ(published->gate->candidate(), "oil@2");
   EXPECT_EQ(published->gate->current(), "oil@1");
-  EXPECT_THAT(CardOf(published->model),
-              AllOf(HasSubstr("# card"), HasSubstr("Compared with oil@1"), HasSubstr("(force)")));
+  EXPECT_THAT(CardOf(published->model), AllOf(HasSubstr("# card"), HasSubstr("Compared with oil@1"),
+                                              HasSubstr("| content_similarity | 0.5 | 0.8 | no |"),
+                                              HasSubstr("(force), on 2023-11-14 22:13:20 UTC")));
+  EXPECT_THAT(log.Text(), AllOf(HasSubstr("oil@2 was published by force, past its gate"),
+                                HasSubstr("content_similarity 0.5 (oil@1: 0.8, at least 0.76)")));
 }
 
 TEST_F(PromotionTest, AGoodOnePassesAndTheFirstVersionIsOnlyMeasured) {
@@ -294,6 +300,60 @@ TEST_F(PromotionTest, APromotionIsComparedWithWhatTheNameMeans) {
   EXPECT_THAT(std::string(refused.message()), HasSubstr("oil@2 is worse than oil@3"));
   EXPECT_TRUE(promotion_.Judge("oil@2", Gate(), true, stop_.get_token())->report.forced());
   EXPECT_TRUE(NothingIsLeft());
+}
+
+TEST_F(PromotionTest, APromotionByForceIsNotedInTheCardAndInTheLog) {
+  room_.Publish("oil", "one");
+  room_.Publish("oil", "two");
+  ASSERT_TRUE(room_.catalog().SetLabel("oil@1", "stable", 0).ok());
+  SetNumbers(0.8, 0.8);
+  const auto passed = promotion_.Judge("oil@2", Gate(), /*force=*/true, stop_.get_token());
+  ASSERT_TRUE(passed.ok()) << passed.status();
+  const test::LogCapture log;
+  promotion_.NoteForced(*passed);
+  EXPECT_EQ(CardOf(passed->model), "# card") << "it was not needed";
+  EXPECT_EQ(log.Text(), "");
+
+  SetNumbers(0.5, 0.8);
+  auto forced = promotion_.Judge("oil@2", Gate(), /*force=*/true, stop_.get_token());
+  ASSERT_TRUE(forced.ok()) << forced.status();
+  promotion_.NoteForced(*forced);
+  const std::string noted = CardOf(forced->model);
+  EXPECT_THAT(noted, AllOf(HasSubstr("# card"), HasSubstr("On 2023-11-14 22:13:20 UTC"),
+                           HasSubstr("oil@2 is worse than oil@1"),
+                           HasSubstr("content_similarity 0.5 (oil@1: 0.8, at least 0.76)")));
+  EXPECT_THAT(log.Text(), AllOf(HasSubstr("oil@2 was promoted by force, past its gate"),
+                                HasSubstr("content_similarity 0.5 (oil@1: 0.8")));
+
+  room_.clock().Advance(absl::Hours(24));
+  promotion_.NoteForced(*forced);
+  EXPECT_THAT(CardOf(forced->model),
+              AllOf(HasSubstr(noted), HasSubstr("On 2023-11-15 22:13:20 UTC")))
+      << "each time";
+}
+
+TEST_F(PromotionTest, TheFilesOfAShippedVersionStayAsTheyAre) {
+  room_.Publish("oil", "one");
+  JudgedVersion judged;
+  judged.model = *room_.catalog().Resolve("oil@1");
+  judged.model.shipped = true;
+  judged.report.set_candidate("oil@1");
+  judged.report.set_forced(true);
+  const test::LogCapture log;
+  promotion_.NoteForced(judged);
+  EXPECT_EQ(CardOf(judged.model), "# card");
+  EXPECT_THAT(log.Text(), HasSubstr("oil@1 was promoted by force"));
+}
+
+TEST_F(PromotionTest, ACardThatIsMissingIsBegun) {
+  room_.Publish("oil", "one");
+  JudgedVersion judged;
+  judged.model = *room_.catalog().Resolve("oil@1");
+  judged.report.set_candidate("oil@1");
+  judged.report.set_forced(true);
+  fs::remove(judged.model.directory / "card.md");
+  promotion_.NoteForced(judged);
+  EXPECT_THAT(CardOf(judged.model), HasSubstr("## Promoted past the gate"));
 }
 
 TEST_F(PromotionTest, WhatTheNameMeansAlreadyIsOnlyMeasured) {

@@ -159,6 +159,21 @@ TEST_F(LoadEstimateTest, CautionFollowsHowWrongEstimatesWereAndIsBounded) {
   EXPECT_DOUBLE_EQ(load_.caution(), 1.1) << "never bold";
 }
 
+TEST_F(LoadEstimateTest, ALargePictureBesideSmallOnesIsNotHeldToCostAHundredTimesAsMuch) {
+  load_.SetSlots(1);
+  // A thumbnail costs 25 ms, nearly all of it whatever its size.
+  Run(Of("oil@1", 0.004), absl::Milliseconds(25), 1, 300);
+  const Backlog backlog{.lines = {Length(), Requests(13, absl::Milliseconds(25)), Length()}};
+  EXPECT_LT(ReadySeconds(Of("oil@1", 2.4), backlog), 2) << "no such size was seen";
+  EXPECT_NEAR(ReadySeconds(Of("oil@1", 0.004), backlog), 14 * 0.025, 0.05);
+
+  load_.Done(Of("oil@1", 2.4), absl::Seconds(0.6), now_);
+  Run(Of("oil@1", 0.004), absl::Milliseconds(25), 1, 300);
+  EXPECT_NEAR(absl::ToDoubleSeconds(load_.WorkOf(Of("oil@1", 2.4))), 0.6, 0.01)
+      << "one of a kind is not forgotten for many others";
+  EXPECT_NEAR(absl::ToDoubleSeconds(load_.WorkOf(Of("oil@1", 0.004))), 0.025, 0.001);
+}
+
 TEST_F(LoadEstimateTest, ManyModelsDoNotPileUp) {
   for (int version = 0; version < 5000; ++version) {
     now_ += absl::Seconds(1);

@@ -51,6 +51,20 @@ TEST_F(QueueUsageTest, BytesOfAModelAndOfAClientAreBoundedButOneRequestAlonePass
   EXPECT_EQ(usage_.Exceeded(limits, Of("oil@1", "b"), ~0ULL), Rejection::kBytesFull);
 }
 
+TEST_F(QueueUsageTest, AnswersThatWereNotTakenCountForAllAndForTheirClient) {
+  const QueueLimits limits{.max_bytes = 100, .per_client = {.max_bytes = 60}};
+  usage_.HoldAnswer("a", 50);
+  usage_.HoldAnswer("a", 30);
+  EXPECT_EQ(usage_.bytes(), 80U);
+  EXPECT_EQ(usage_.Exceeded(limits, Of("oil@1", "a"), 10), Rejection::kClientFull);
+  EXPECT_EQ(usage_.Exceeded(limits, Of("oil@1", "b"), 20), std::nullopt);
+  EXPECT_EQ(usage_.Exceeded(limits, Of("oil@1", "b"), 21), Rejection::kBytesFull);
+  usage_.ReleaseAnswer("a", 50);
+  EXPECT_EQ(usage_.Exceeded(limits, Of("oil@1", "a"), 30), std::nullopt);
+  usage_.ReleaseAnswer("a", 30);
+  EXPECT_EQ(usage_.tracked(), 0U);
+}
+
 TEST_F(QueueUsageTest, SingleModelsMayHaveALimitOfTheirOwnByVersionOrName) {
   const QueueLimits limits{.per_model = {.max_waiting = 0},
                            .max_waiting_of_model = {{"oil", 1}, {"oil@2", 2}}};

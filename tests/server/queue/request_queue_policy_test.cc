@@ -155,8 +155,75 @@ TEST_F(QueuePolicyTest, WhatAWorkerNeverBeganOrDeclinedIsNotSuspicious) {
   EXPECT_FALSE(queue_.TakeNext()->alone);
   EXPECT_EQ(answers.count(), 0U);
   EXPECT_THAT(Metrics(), HasSubstr("atelier_retries_total{reason=\"declined\"} 1"));
-  queue_.Requeue(*id, Loss::kDeclined);
+  // That took nothing from what a death may cost it.
+  queue_.Requeue(*id, Loss::kDied);
+  EXPECT_TRUE(queue_.TakeNext()->alone);
+  EXPECT_EQ(answers.count(), 0U);
+}
+
+TEST_F(QueuePolicyTest, WhatEveryWorkerDeclinesIsNotOfferedForEver) {
+  Answers answers;
+  const auto id = Offer(answers);
+  for (int i = 0; i <= Request::kMaxDeclined; ++i) {
+    ASSERT_EQ(answers.count(), 0U);
+    ASSERT_TRUE(queue_.TakeNext().has_value());
+    queue_.Requeue(*id, Loss::kDeclined);
+  }
   EXPECT_EQ(answers.code(), absl::StatusCode::kUnavailable);
+}
+
+TEST_F(QueuePolicyTest, WithoutAWorkerInTimeRequestsAreRefusedAtOnceAndThoseThatWaitAreAnswered) {
+  Answers waits;
+  Answers patient;
+  ASSERT_TRUE(Offer(waits, {}, absl::Seconds(2)).ok());
+  ASSERT_TRUE(Offer(patient, {}, absl::Minutes(2)).ok());
+  queue_.SetNoWorker(Outages::NoWorker{.until = clock_.Now() + absl::Seconds(8)});
+  queue_.RefuseHopeless();
+  EXPECT_EQ(waits.code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(patient.count(), 0U) << "a worker may come in time";
+  const absl::Status refused = Offer(waits, {}, absl::Seconds(2)).status();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(RetryDelayOf(refused), absl::Seconds(8));
+  EXPECT_THAT(Metrics(), HasSubstr("atelier_rejections_total{reason=\"no_worker\"} 2"));
+  EXPECT_TRUE(Offer(patient, {}, absl::Seconds(9)).ok());
+  clock_.Advance(absl::Seconds(8));
+  EXPECT_TRUE(Offer(patient, {}, absl::Seconds(2)).ok());
+}
+
+TEST_F(QueuePolicyTest, AWorkerThatMayComeBackIsWaitedForAWhile) {
+  Answers answers;
+  queue_.SetNoWorker(Outages::NoWorker{.from = clock_.Now() + absl::Seconds(30)});
+  EXPECT_TRUE(Offer(answers, {}, absl::Seconds(1)).ok());
+  clock_.Advance(absl::Seconds(30));
+  const absl::Status refused = Offer(answers).status();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kUnavailable);
+  EXPECT_TRUE(RetryDelayOf(refused).has_value());
+  queue_.SetNoWorker(std::nullopt);
+  EXPECT_TRUE(Offer(answers).ok());
+}
+
+TEST_F(QueuePolicyTest, AModelThatNoWorkerCanLoadIsRefusedWithItsReasonAndTriedOnceInAWhile) {
+  Answers bad;
+  Answers good;
+  ASSERT_TRUE(Offer(bad, {.model = "broken@1"}).ok());
+  ASSERT_TRUE(Offer(good, {.model = "oil@1"}).ok());
+  queue_.BlockModel("broken@1", absl::DataLossError("its weights are damaged"),
+                    clock_.Now() + absl::Seconds(4));
+  queue_.RefuseHopeless();
+  EXPECT_EQ(bad.code(), absl::StatusCode::kDataLoss);
+  EXPECT_EQ(good.count(), 0U);
+  const absl::Status refused = Offer(bad, {.model = "broken@1"}).status();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kDataLoss);
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("its weights are damaged"));
+  EXPECT_EQ(RetryDelayOf(refused), absl::Seconds(4));
+  EXPECT_THAT(Metrics(), HasSubstr("atelier_rejections_total{reason=\"model_failed\"} 2"));
+  EXPECT_TRUE(Offer(good, {.model = "oil@1"}).ok());
+
+  clock_.Advance(absl::Seconds(4));
+  EXPECT_TRUE(Offer(bad, {.model = "broken@1"}).ok()) << "a trial";
+  EXPECT_FALSE(Offer(bad, {.model = "broken@1"}).ok()) << "one only";
+  queue_.UnblockModel("broken@1");
+  EXPECT_TRUE(Offer(bad, {.model = "broken@1"}).ok());
 }
 
 TEST_F(QueuePolicyTest, OneStrikeMeansAloneUntilItIsDoneWell) {

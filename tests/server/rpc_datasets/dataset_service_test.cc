@@ -51,7 +51,7 @@ class DatasetServiceTest : public ::testing::Test {
 
   void Serve(absl::Duration patience = absl::Seconds(60)) {
     service_ = std::make_unique<DatasetService>(
-        DatasetRoom{*catalog_, *keeper_, *uploads_, threads_, probe_, patience});
+        DatasetRoom{*catalog_, *keeper_, *uploads_, threads_, readers_, probe_, patience});
     int port = 0;
     grpc::ServerBuilder builder;
     builder.SetMaxReceiveMessageSize(64 << 20);
@@ -127,6 +127,7 @@ class DatasetServiceTest : public ::testing::Test {
   std::unique_ptr<PictureGatherer> gatherer_;
   std::unique_ptr<DatasetUploads> uploads_;
   TransferThreads threads_{2, SystemClock()};
+  TransferThreads readers_{1, SystemClock(), "calls are answered", /*waiting=*/4};
   prometheus::Registry metrics_;
   DatasetProbe probe_{metrics_};
   std::unique_ptr<DatasetService> service_;
@@ -224,6 +225,37 @@ TEST_F(DatasetServiceTest, AClientThatGoesWhilePicturesAreLookedAtStopsThat) {
   EXPECT_TRUE(threads_.AwaitIdle(absl::Now() + absl::Seconds(20)));
   EXPECT_EQ(State()->files_received(), 1u);
   EXPECT_EQ(catalog_->Find("garments")->files, 0u);
+}
+
+TEST_F(DatasetServiceTest, FoldersAreReadWhileAllTransfersAreUnderWay) {
+  Serve();
+  absl::Notification go;
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_TRUE(threads_.Run([&go] { go.WaitForNotification(); }).ok());
+  }
+  grpc::ClientContext list_context;
+  v1::ListDatasetsResponse listed;
+  EXPECT_TRUE(stub_->ListDatasets(&list_context, {}, &listed).ok());
+  EXPECT_EQ(listed.datasets_size(), 1);
+  EXPECT_TRUE(absl::IsNotFound(State().status()));
+  go.Notify();
+  EXPECT_TRUE(threads_.AwaitIdle(absl::Now() + absl::Seconds(20)));
+}
+
+TEST_F(DatasetServiceTest, WhoWaitsForAThreadMayGo) {
+  Serve();
+  EXPECT_TRUE(readers_.AwaitIdle(absl::Now() + absl::Seconds(20)));
+  absl::Notification go;
+  ASSERT_TRUE(readers_.Run([&go] { go.WaitForNotification(); }).ok());
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(100));
+  v1::CreateDatasetRequest request;
+  request.set_name("late");
+  v1::Dataset made;
+  EXPECT_EQ(stub_->CreateDataset(&context, request, &made).error_code(),
+            grpc::StatusCode::DEADLINE_EXCEEDED);
+  go.Notify();
+  EXPECT_TRUE(readers_.AwaitIdle(absl::Now() + absl::Seconds(20)));
 }
 
 TEST_F(DatasetServiceTest, ASetIsDeletedOnlyWhenNoJobNamesIt) {

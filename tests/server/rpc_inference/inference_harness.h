@@ -121,8 +121,9 @@ class InferenceHarness : public ::testing::Test {
     builder.SetMaxReceiveMessageSize(64 << 20);
     builder.RegisterService(&service_);
     server_ = builder.BuildAndStart();
-    stub_ = inference::GRPCInferenceService::NewStub(grpc::CreateChannel(
-        "127.0.0.1:" + std::to_string(port), grpc::InsecureChannelCredentials()));
+    address_ = "127.0.0.1:" + std::to_string(port);
+    stub_ = inference::GRPCInferenceService::NewStub(
+        grpc::CreateChannel(address_, grpc::InsecureChannelCredentials()));
     dispatcher_.AddWorker(1, kSlots, port_, "cpu-0");
     EXPECT_TRUE(dispatcher_.AddCredit(1, kSlots).ok());
   }
@@ -205,6 +206,7 @@ class InferenceHarness : public ::testing::Test {
                                           SystemClock()}};
   std::shared_ptr<TaskListPort> port_ = std::make_shared<TaskListPort>();
   std::unique_ptr<grpc::Server> server_;
+  std::string address_;
   std::unique_ptr<inference::GRPCInferenceService::Stub> stub_;
   std::unique_ptr<grpc::ClientContext> context_;
   inference::ModelInferResponse response_;

@@ -7,6 +7,7 @@
 #include <string>
 #include <thread>
 
+#include "absl/synchronization/notification.h"
 #include "common/errors.h"
 #include "common/rpc/grpc_status.h"
 #include "server/models/model_manager.h"
@@ -28,7 +29,8 @@ class ModelServiceTest : public ::testing::Test {
   ModelServiceTest()
       : transfer_(*ModelTransfer::Create(
             {.models = &room_.catalog(), .directory = folder_ / "transfers"})),
-        service_(room_.catalog(), loads_, manager_, TransferRoom{*transfer_, threads_, probe_}) {
+        service_(room_.catalog(), loads_, manager_, TransferRoom{*transfer_, threads_, probe_},
+                 readers_) {
     room_.Publish("oil", "one");
     room_.Publish("oil", "two");
     int port = 0;
@@ -86,6 +88,7 @@ class ModelServiceTest : public ::testing::Test {
   test::TempDir folder_;
   std::unique_ptr<ModelTransfer> transfer_;
   TransferThreads threads_{1, SystemClock()};
+  TransferThreads readers_{1, SystemClock(), "models are read", 8};
   prometheus::Registry metrics_;
   TransferProbe probe_{metrics_};
   ModelManager manager_{{.catalog = &room_.catalog(),
@@ -122,6 +125,23 @@ TEST_F(ModelServiceTest, ErrorsReachTheCallerWithTheirField) {
   loads_.Fail(absl::UnavailableError("no worker"));
   EXPECT_TRUE(absl::IsUnavailable(Promote("oil@1").status()));
   EXPECT_EQ(Get("oil").version(), 2U);
+}
+
+TEST_F(ModelServiceTest, WhatIsReadFromTheDiskHasThreadsOfItsOwn) {
+  absl::Notification disk_is_free;
+  for (int i = 0; i < 9; ++i) {  // one at a time, eight wait
+    ASSERT_TRUE(readers_.Run([&] { disk_is_free.WaitForNotification(); }).ok());
+  }
+  v1::GetModelRequest request;
+  request.set_model("oil");
+  const absl::Status busy = Call<v1::Model>(&v1::ModelService::Stub::GetModel, request).status();
+  EXPECT_TRUE(absl::IsResourceExhausted(busy)) << busy;
+  EXPECT_TRUE(RetryDelayOf(busy).has_value());
+  const auto list =
+      Call<v1::ListModelsResponse>(&v1::ModelService::Stub::ListModels, v1::ListModelsRequest());
+  EXPECT_TRUE(list.ok()) << list.status();
+  disk_is_free.Notify();
+  EXPECT_TRUE(WaitUntil([&] { return Get("oil").card() == "# card"; }));
 }
 
 TEST_F(ModelServiceTest, PromoteTellsTheWayBack) {

@@ -125,6 +125,14 @@ class PromotionCallsTest : public ::testing::Test {
     return Call<v1::ModelService, v1::PromoteModelResponse>(&v1::ModelService::Stub::Promote,
                                                             request);
   }
+  std::string CardOf(const std::string& model) {
+    v1::GetModelRequest request;
+    request.set_model(model);
+    const auto found =
+        Call<v1::ModelService, v1::Model>(&v1::ModelService::Stub::GetModel, request);
+    EXPECT_TRUE(found.ok()) << found.status();
+    return found.ok() ? found->card() : "";
+  }
   absl::StatusOr<v1::RateResponse> Rate(const std::string& id, std::uint32_t score,
                                         const std::string& note) {
     v1::RateRequest request;
@@ -156,14 +164,16 @@ class PromotionCallsTest : public ::testing::Test {
   std::unique_ptr<ModelTransfer> transfer_ =
       *ModelTransfer::Create({.models = &room_.catalog(), .directory = folder_ / "transfers"});
   TransferThreads threads_{1, SystemClock()};
+  TransferThreads readers_{1, SystemClock(), "models are read", 8};
   PromotionRoom promotion_room_{promotion_, ratings_, threads_};
   prometheus::Registry metrics_;
   TransferProbe probe_{metrics_};
   ModelManager manager_{{.catalog = &room_.catalog(),
                          .loads = &loads_,
                          .in_use = [](const std::string&) { return false; }}};
-  ModelService models_{room_.catalog(), loads_, manager_,
-                       TransferRoom{*transfer_, threads_, probe_}, &promotion_room_};
+  ModelService models_{room_.catalog(), loads_,
+                       manager_,        TransferRoom{*transfer_, threads_, probe_},
+                       readers_,        &promotion_room_};
   PublishingService training_{promotion_room_};
   FeedbackService feedback_{ratings_, room_.catalog()};
   std::unique_ptr<grpc::Server> server_;
@@ -218,7 +228,19 @@ TEST_F(PromotionCallsTest, AWorseVersionIsNotPromotedAndTheReportComesAsADetail)
   ASSERT_TRUE(forced.ok()) << forced.status();
   EXPECT_TRUE(forced->gate().forced());
   EXPECT_EQ(forced->previous_version(), 1u);
+  EXPECT_THAT(CardOf("oil@2"), AllOf(HasSubstr("## Promoted past the gate"),
+                                     HasSubstr("oil@2 is worse than oil@1")));
   EXPECT_EQ(room_.Means("oil"), "oil@2");
+}
+
+TEST_F(PromotionCallsTest, AForcedPromotionThatDoesNotLoadIsNotNoted) {
+  room_.Publish("oil", "two");
+  ASSERT_TRUE(room_.catalog().SetLabel("oil@1", "stable", 0).ok());
+  numbers_.candidate["content_similarity"] = 0.5;
+  loads_.Fail(absl::InternalError("its weights are damaged"));
+  EXPECT_FALSE(Promote("oil@2", /*force=*/true).ok());
+  EXPECT_EQ(CardOf("oil@2"), "# card");
+  EXPECT_EQ(room_.Means("oil"), "oil@1");
 }
 
 TEST_F(PromotionCallsTest, AGoodVersionIsPromotedInOneCall) {

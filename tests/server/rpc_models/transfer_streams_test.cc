@@ -59,7 +59,8 @@ class TransferStreamsTest : public ::testing::Test {
 
   void Serve(absl::Duration patience = absl::Seconds(60)) {
     service_ = std::make_unique<ModelService>(*catalog_, loads_, manager_,
-                                              TransferRoom{*transfer_, threads_, probe_, patience});
+                                              TransferRoom{*transfer_, threads_, probe_, patience},
+                                              readers_);
     int port = 0;
     grpc::ServerBuilder builder;
     builder.SetMaxReceiveMessageSize(64 << 20);
@@ -98,6 +99,7 @@ class TransferStreamsTest : public ::testing::Test {
   ModelManager manager_{{.catalog = catalog_.get(), .loads = &loads_}};
   std::unique_ptr<ModelTransfer> transfer_;
   TransferThreads threads_{kTransfers, SystemClock()};
+  TransferThreads readers_{1, SystemClock(), "models are read", 8};
   prometheus::Registry metrics_;
   TransferProbe probe_{metrics_};
   std::unique_ptr<ModelService> service_;

@@ -30,7 +30,7 @@ class ArtifactCallsTest : public JobHarness {
 
   void Serve(absl::Duration patience = absl::Seconds(60)) {
     service_ = std::make_unique<TrainingService>(
-        *manager_, ArtifactRoom{options_.jobs_directory, threads_, patience});
+        *manager_, ArtifactRoom{options_.jobs_directory, threads_, patience}, threads_);
     int port = 0;
     grpc::ServerBuilder builder;
     builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);

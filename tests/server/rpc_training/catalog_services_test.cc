@@ -64,22 +64,21 @@ class CatalogServicesTest : public ::testing::Test {
       : registry_(folder_.path()),
         transfer_(
             *ModelTransfer::Create({.models = &registry_, .directory = folder_ / "transfers"})),
-        models_(registry_, loads_, manager_, TransferRoom{*transfer_, threads_, probe_}) {
+        models_(registry_, loads_, manager_, TransferRoom{*transfer_, threads_, probe_}, readers_) {
     for (const char* name : {"c", "a/shirts", "b"}) {
       std::filesystem::create_directories(folder_ / "datasets" / name);
       std::ofstream(folder_ / "datasets" / name / "x.jpg") << "123";
     }
     std::ofstream(folder_ / "card.md") << "# Card";
     catalog_ = *DatasetCatalog::Create({.datasets_directory = folder_ / "datasets"});
-    keeper_ = *DatasetKeeper::Create(
-        {.catalog = catalog_.get(), .directory = folder_ / "datasets", .uses = [](auto) {
-           return std::vector<DatasetUse>();
-         }});
+    keeper_ = *DatasetKeeper::Create({.catalog = catalog_.get(),
+                                      .directory = folder_ / "datasets",
+                                      .uses = [](auto) { return std::vector<DatasetUse>(); }});
     uploads_ = *DatasetUploads::Create({.keeper = keeper_.get(),
                                         .gatherer = &gatherer_,
                                         .directory = folder_ / "datasets/.uploads"});
     datasets_ = std::make_unique<DatasetService>(
-        DatasetRoom{*catalog_, *keeper_, *uploads_, threads_, dataset_probe_});
+        DatasetRoom{*catalog_, *keeper_, *uploads_, threads_, readers_, dataset_probe_});
     int port = 0;
     grpc::ServerBuilder builder;
     builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
@@ -120,6 +119,7 @@ class CatalogServicesTest : public ::testing::Test {
   ThreeModels registry_;
   std::unique_ptr<ModelTransfer> transfer_;
   TransferThreads threads_{1, SystemClock()};
+  TransferThreads readers_{1, SystemClock(), "calls are answered", /*waiting=*/4};
   prometheus::Registry metrics_;
   TransferProbe probe_{metrics_};
   testing::CatalogRoom room_;

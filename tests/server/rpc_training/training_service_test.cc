@@ -3,8 +3,10 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <atomic>
 #include <thread>
 
+#include "absl/synchronization/notification.h"
 #include "common/rpc/grpc_status.h"
 #include "tests/server/jobs/job_harness.h"
 
@@ -13,14 +15,20 @@ namespace {
 
 using internal::v1::JobFinished;
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 class TrainingServiceTest : public JobHarness {
  protected:
-  TrainingServiceTest() {
+  TrainingServiceTest() { Rebuild(); }
+  ~TrainingServiceTest() override { ShutDown(); }
+
+  // A server with the present options_.
+  void Rebuild() {
+    ShutDown();
     Begin();
-    service_ = std::make_unique<TrainingService>(*manager_,
-                                                 ArtifactRoom{options_.jobs_directory, threads_});
+    service_ = std::make_unique<TrainingService>(
+        *manager_, ArtifactRoom{options_.jobs_directory, threads_}, readers_);
     int port = 0;
     grpc::ServerBuilder builder;
     builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
@@ -29,8 +37,11 @@ class TrainingServiceTest : public JobHarness {
     stub_ = v1::TrainingService::NewStub(grpc::CreateChannel("127.0.0.1:" + std::to_string(port),
                                                              grpc::InsecureChannelCredentials()));
   }
-  ~TrainingServiceTest() override {
-    server_->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(5));
+  void ShutDown() {
+    if (server_ != nullptr) {
+      server_->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(5));
+      server_.reset();
+    }
   }
 
   absl::StatusOr<v1::Job> Call(const v1::JobSpec& spec) {
@@ -40,6 +51,14 @@ class TrainingServiceTest : public JobHarness {
     v1::Job job;
     const absl::Status status = FromGrpcStatus(stub_->CreateJob(&context, request, &job));
     return status.ok() ? absl::StatusOr<v1::Job>(job) : status;
+  }
+
+  absl::Status Delete(const std::string& id) {
+    grpc::ClientContext context;
+    v1::DeleteJobRequest request;
+    request.set_job_id(id);
+    v1::DeleteJobResponse response;
+    return FromGrpcStatus(stub_->DeleteJob(&context, request, &response));
   }
 
   absl::StatusOr<v1::ListJobsResponse> List(std::uint32_t size, const std::string& token) {
@@ -74,6 +93,7 @@ class TrainingServiceTest : public JobHarness {
   }
 
   TransferThreads threads_{1, SystemClock()};
+  TransferThreads readers_{1, SystemClock(), "calls are answered", /*waiting=*/1};
   std::unique_ptr<TrainingService> service_;
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<v1::TrainingService::Stub> stub_;
@@ -97,6 +117,31 @@ TEST_F(TrainingServiceTest, JobsAreCreatedFetchedAndCancelled) {
   v1::Job job;
   EXPECT_TRUE(stub_->CancelJob(&context, request, &job).ok());
   EXPECT_EQ(job.state(), v1::JOB_STATE_CANCELLING);
+}
+
+// Data sets are folders, which may be large or on a slow disk: gRPC's threads must not read them.
+TEST_F(TrainingServiceTest, NewJobsAreLookedAtOnAThreadOfTheirOwnAndOtherCallsGoOn) {
+  absl::Notification go;
+  ASSERT_TRUE(readers_.Run([&go] { go.WaitForNotification(); }).ok());
+  // One waits for the thread, and there is no room for another.
+  std::atomic<int> refused = 0;
+  std::atomic<int> created = 0;
+  const auto create = [&](const std::string& id) {
+    const absl::Status status = Call(Spec(id)).status();
+    refused += absl::IsResourceExhausted(status) && RetryDelayOf(status).has_value() ? 1 : 0;
+    created += status.ok() ? 1 : 0;
+  };
+  std::thread first(create, "a");
+  std::thread second(create, "b");
+  EXPECT_TRUE(test::WaitUntil([&] { return refused > 0; }));
+  EXPECT_THAT(List(10, "")->jobs(), IsEmpty());
+  EXPECT_EQ(created, 0);
+  go.Notify();
+  first.join();
+  second.join();
+  EXPECT_EQ(refused, 1);
+  EXPECT_EQ(created, 1);
+  EXPECT_EQ(List(10, "")->jobs_size(), 1);
 }
 
 TEST_F(TrainingServiceTest, JobsArePausedAndResumed) {
@@ -128,6 +173,60 @@ TEST_F(TrainingServiceTest, JobsArePausedAndResumed) {
   EXPECT_EQ(FieldOf(FromGrpcStatus(stub_->ResumeJob(&resume_context, resume, &job))), "job_id");
 }
 
+TEST_F(TrainingServiceTest, AJobThatHasEndedIsDeleted) {
+  const TestLease lease = RunNew("a");
+  const absl::Status running = Delete("a");
+  EXPECT_TRUE(absl::IsFailedPrecondition(running));
+  EXPECT_THAT(std::string(running.message()), HasSubstr("the job is running"));
+  Finish(lease, JobFinished::OUTCOME_FAILED, "no");
+  ASSERT_TRUE(Becomes("a", v1::JOB_STATE_FAILED));
+  const absl::Status ending = Delete("a");
+  EXPECT_TRUE(absl::IsResourceExhausted(ending)) << ending;
+  EXPECT_TRUE(RetryDelayOf(ending).has_value());
+  Lose(lease, "exited with code 1");
+  EXPECT_TRUE(test::WaitUntil([&] { return Delete("a").ok(); }));
+  const absl::Status again = Delete("a");
+  EXPECT_TRUE(absl::IsNotFound(again));
+  EXPECT_EQ(ResourceOf(again)->type, "job");
+  EXPECT_TRUE(absl::IsNotFound(Watch("a", 0).end));
+  EXPECT_EQ(List(0, "")->jobs_size(), 0);
+}
+
+TEST_F(TrainingServiceTest, WatchesOfOneClientAreBounded) {
+  options_.client_max_watches = 2;
+  Rebuild();
+  ASSERT_TRUE(Call(Spec("a")).ok());
+  v1::WatchJobRequest request;
+  request.set_job_id("a");
+  v1::JobEvent event;
+  grpc::ClientContext first;
+  const auto one = stub_->WatchJob(&first, request);
+  ASSERT_TRUE(one->Read(&event));
+  grpc::ClientContext second;
+  const auto two = stub_->WatchJob(&second, request);
+  ASSERT_TRUE(two->Read(&event));
+  const absl::Status refused = Watch("a", 0).end;
+  EXPECT_TRUE(absl::IsResourceExhausted(refused));
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("this client (127.0.0.1) watches 2"));
+  const auto leave = [&event](grpc::ClientContext& context,
+                              grpc::ClientReader<v1::JobEvent>& reader) {
+    context.TryCancel();
+    while (reader.Read(&event)) {
+    }
+    reader.Finish();
+  };
+  leave(first, *one);
+  // The stream's end frees its place.
+  EXPECT_TRUE(test::WaitUntil([&] {
+    grpc::ClientContext context;
+    const auto third = stub_->WatchJob(&context, request);
+    const bool taken = third->Read(&event);
+    leave(context, *third);
+    return taken;
+  }));
+  leave(second, *two);
+}
+
 TEST_F(TrainingServiceTest, ErrorsKeepTheirCodeAndFacts) {
   v1::JobSpec spec = Spec("a");
   spec.mutable_train()->set_image_size(100);
@@ -156,6 +255,7 @@ TEST_F(TrainingServiceTest, AnIdThatNoJobCanHaveIsNamed) {
     cancel.set_job_id(id);
     EXPECT_EQ(FieldOf(FromGrpcStatus(stub_->CancelJob(&cancel_context, cancel, &job))), "job_id")
         << id;
+    EXPECT_EQ(FieldOf(Delete(id)), "job_id") << id;
     const absl::Status watched = Watch(id, 0).end;
     EXPECT_TRUE(absl::IsInvalidArgument(watched)) << watched;
     EXPECT_EQ(FieldOf(watched), "job_id") << id;

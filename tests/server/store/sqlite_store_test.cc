@@ -245,6 +245,32 @@ TEST_F(SqliteStoreTest, LayoutThreeMigratesWithItsModelsAndTakesCheckpointsOfThe
   EXPECT_TRUE(status.ok()) << status;
 }
 
+// The rows that a program with layout 5 could have left.
+TEST_F(SqliteStoreTest, LayoutFiveMigratesWithItsJobs) {
+  {
+    const auto connection = *SqliteConnection::Open({.path = Options().path});
+    ASSERT_TRUE(Migrate(*connection, 5).ok());
+    v1::JobSpec spec;
+    spec.set_job_id("old");
+    SqliteStatement statement = connection->Prepare(
+        "INSERT INTO jobs VALUES (5, 'old', ?, 3, '', 2, 2, 1, 2, NULL, NULL, 0, 1, "
+        "'[]', 100, 1, '', 3, 90)");
+    statement.BindBlob(1, spec.SerializeAsString());
+    ASSERT_TRUE(statement.Run().ok());
+  }
+  const auto store = *SqliteStore::Open(Options());
+  const absl::Status status = store->Write([](Writer& writer) -> absl::Status {
+    ATELIER_ASSIGN_OR_RETURN(JobRecord record, writer.GetJob("old"));
+    EXPECT_EQ(record.crashes, 3u);
+    EXPECT_EQ(record.crash_step, 90u);
+    EXPECT_EQ(record.server_deaths, 0u);
+    EXPECT_FALSE(record.drained);
+    record.server_deaths = 2;
+    return writer.UpdateJob(record);
+  });
+  EXPECT_TRUE(status.ok()) << status;
+}
+
 TEST_F(SqliteStoreTest, ReopeningMigratesOnlyOnce) {
   for (int i = 0; i < 3; ++i) {
     ASSERT_TRUE(SqliteStore::Open(Options()).ok());

@@ -104,6 +104,8 @@ TEST_P(StoreContract, AJobComesBackAsItWasWritten) {
   written.fruitless_attempts = 2;
   written.crashes = 7;
   written.crash_step = 150;
+  written.server_deaths = 4;
+  written.drained = true;
   written.result_directory = "oil-1/attempts/4/result";
   ASSERT_TRUE(store().Write([&](Writer& writer) { return writer.UpdateJob(written); }).ok());
 
@@ -115,6 +117,8 @@ TEST_P(StoreContract, AJobComesBackAsItWasWritten) {
   EXPECT_EQ(read.fruitless_attempts, 2u);
   EXPECT_EQ(read.crashes, 7u);
   EXPECT_EQ(read.crash_step, 150u);
+  EXPECT_EQ(read.server_deaths, 4u);
+  EXPECT_TRUE(read.drained);
   EXPECT_EQ(read.result_directory, written.result_directory);
 }
 
@@ -201,6 +205,37 @@ TEST_P(StoreContract, OnlyTheNewestEventsAreKept) {
   ASSERT_EQ(events.size(), kKeptEvents);
   EXPECT_EQ(events.front().sequence(), 6u);
   EXPECT_EQ(events.back().sequence(), kKeptEvents + 5);
+}
+
+TEST_P(StoreContract, ADeletedJobTakesItsEventsAlongAndItsNumberIsNotGivenAgain) {
+  Insert("a");
+  const std::uint64_t number = Insert("b").number;
+  AppendWarnings("a", 2);
+  AppendWarnings("b", 3);
+  const auto remove = [this] {
+    return store().Write([](Writer& writer) { return writer.DeleteJob("b"); });
+  };
+  ASSERT_TRUE(remove().ok());
+  EXPECT_TRUE(absl::IsNotFound(remove()));
+  EXPECT_THAT(Events("b", 1), IsEmpty());
+  EXPECT_EQ(Events("a", 1).size(), 2u);
+  EXPECT_GT(Insert("b").number, number);
+  EXPECT_EQ(Get("b").job.last_sequence(), 0u);
+  EXPECT_THAT(Events("b", 1), IsEmpty()) << "of the one before";
+}
+
+TEST_P(StoreContract, AnyVersionOfAJobIsFoundAlsoADeletedOne) {
+  const absl::Status status = store().Write([](Writer& writer) -> absl::Status {
+    ModelRecord record = Model("oil", 2, "job-1");
+    record.job_step = 100;
+    ATELIER_RETURN_IF_ERROR(writer.InsertModel(record));
+    ATELIER_RETURN_IF_ERROR(writer.MarkModelDeleted("oil", 2));
+    EXPECT_EQ(writer.FindAnyModelOfJob("job-1")->value().version, 2u);
+    EXPECT_FALSE(writer.FindModelOfJob("job-1")->has_value());
+    EXPECT_FALSE(writer.FindAnyModelOfJob("job-2")->has_value());
+    return absl::OkStatus();
+  });
+  EXPECT_TRUE(status.ok()) << status;
 }
 
 TEST_P(StoreContract, AFailedWriteLeavesNothingBehind) {

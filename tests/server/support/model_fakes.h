@@ -56,6 +56,10 @@ class FakeLoads final : public ModelLoads {
     const absl::MutexLock lock(&mutex_);
     waiting_.erase(ticket);
   }
+  void Withdraw(Ticket ticket) override {
+    const absl::MutexLock lock(&mutex_);
+    withdrawn_ += waiting_.erase(ticket);
+  }
   std::uint32_t Workers() const override { return 1; }
   std::uint32_t LoadedWorkers(const ModelVersion& model) const override {
     const absl::MutexLock lock(&mutex_);
@@ -87,6 +91,10 @@ class FakeLoads final : public ModelLoads {
   std::size_t waiting() const {
     const absl::MutexLock lock(&mutex_);
     return waiting_.size();
+  }
+  std::size_t withdrawn() const {
+    const absl::MutexLock lock(&mutex_);
+    return withdrawn_;
   }
 
  private:
@@ -140,6 +148,7 @@ class FakeLoads final : public ModelLoads {
   }
 
   mutable absl::Mutex mutex_;
+  std::size_t withdrawn_ ABSL_GUARDED_BY(mutex_) = 0;
   bool holds_ ABSL_GUARDED_BY(mutex_) = false;
   absl::Status status_ ABSL_GUARDED_BY(mutex_);
   Ticket next_ ABSL_GUARDED_BY(mutex_) = 1;

@@ -206,6 +206,30 @@ TEST_F(ModelTransferTest, ACancelledImportIsNotPublished) {
   EXPECT_TRUE(catalog_->List().empty());
 }
 
+TEST_F(ModelTransferTest, TwoImportsAtOnceDoNotCountOnTheSameRoom) {
+  // Each needs its file three times, and 16 MiB stay free.
+  std::uint64_t free_bytes = (16ULL << 20U) + 5 * 6;
+  DiskRoom room([&] { return absl::StatusOr<std::uint64_t>(free_bytes); });
+  transfer_ = *ModelTransfer::Create({.models = catalog_.get(),
+                                      .converter = &converter_,
+                                      .directory = directory_,
+                                      .max_import_bytes = kMaxBytes,
+                                      .room = &room});
+  auto first = transfer_->BeginImport(HeaderOf("monet", "abcdef"));
+  ASSERT_TRUE(first.ok()) << first.status();
+  const absl::Status second = transfer_->BeginImport(HeaderOf("degas", "ghijkl")).status();
+  EXPECT_TRUE(absl::IsResourceExhausted(second)) << second;
+  EXPECT_TRUE(RetryDelayOf(second).has_value());
+  EXPECT_THAT(std::string(second.message()), HasSubstr("no room"));
+  // What has come is on the disk and no longer promised.
+  ASSERT_TRUE((*first)->Append("abcdef").ok());
+  free_bytes -= 6;
+  EXPECT_FALSE(transfer_->BeginImport(HeaderOf("degas", "ghijkl")).ok());
+  ASSERT_TRUE(transfer_->FinishImport(*std::move(first), stop_.get_token()).ok());
+  EXPECT_TRUE(transfer_->BeginImport(HeaderOf("degas", "ghijkl")).ok());
+  EXPECT_TRUE(NothingIsLeft());
+}
+
 TEST_F(ModelTransferTest, WithoutAConverterNothingIsTaken) {
   converter_.ready = absl::FailedPreconditionError("no atelier-worker");
   EXPECT_TRUE(absl::IsFailedPrecondition(transfer_->BeginImport(HeaderOf("m", "x")).status()));

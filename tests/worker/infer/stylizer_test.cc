@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
+#include <atomic>
 #include <cmath>
 #include <memory>
 #include <string>
@@ -94,6 +95,30 @@ TEST_P(EveryStylizer, StaysWithinTwoLevelsInBf16) {
   const at::Tensor bf16 = stylizer->Stylize(photographs, Precision::kBf16).value();
   EXPECT_LT(MeanDifference(fp32, bf16), 2.0);
   EXPECT_GT(fp32.to(torch::kFloat).std().item<double>(), 1.0);
+}
+
+TEST(Stylizer, ALargePictureDoesNotHoldUpSmallOnes) {
+  const ModelFolder folder("lite");
+  const auto stylizer = folder.Load().value();
+  const at::Tensor small = Photographs(1, 16, 16);
+  const at::Tensor expected = stylizer->Stylize(small, Precision::kFp32).value();
+  const at::Tensor large = Photographs(1, 384, 384);
+  // The large one always has a turn or waits for one; a lock would let one small one through in
+  // between, at best.
+  std::atomic<int> turns = 0;
+  std::thread warms([&] {
+    while (turns < 2) {
+      EXPECT_TRUE(stylizer->Stylize(large, Precision::kFp32).ok());
+      ++turns;
+    }
+  });
+  int meanwhile = 0;
+  while (turns < 2) {
+    EXPECT_TRUE(torch::equal(stylizer->Stylize(small, Precision::kFp32).value(), expected));
+    ++meanwhile;
+  }
+  warms.join();
+  EXPECT_GE(meanwhile, 10);
 }
 
 TEST(Stylizer, GivesTheSameBytesFromManyThreads) {

@@ -93,7 +93,7 @@ TEST(JobMessagesTest, ProgressHasPercentAndTheTimeLeftOnceItIsKnown) {
 }
 
 TEST(JobMessagesTest, TheThreeEnds) {
-  const JobFinished done = ToFinished(train::Outcome::kFinished, "/a/4");
+  const JobFinished done = ToFinished(train::Outcome::kFinished, "/a/4/result");
   EXPECT_EQ(done.outcome(), JobFinished::OUTCOME_SUCCEEDED);
   EXPECT_EQ(done.result_directory(), "/a/4/result");
   EXPECT_EQ(ToFinished(train::Outcome::kStopped, "/a/4").outcome(), JobFinished::OUTCOME_STOPPED);

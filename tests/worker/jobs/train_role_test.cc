@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sched.h>
 
 #include <atomic>
 #include <memory>
@@ -151,6 +152,36 @@ TEST_F(TrainRoleTest, TrainsOnItsDevice) {
   EXPECT_EQ(AwaitFinished().outcome(), JobFinished::OUTCOME_SUCCEEDED);
   EXPECT_EQ(Join(), 0);
   EXPECT_EQ(seen, "cuda:1");
+}
+
+TEST_F(TrainRoleTest, OnlyItsTrainingTakesLeftoverTimeAndOnlyOnACpu) {
+  for (const auto& [device, wanted, expected] :
+       {std::tuple("cpu", true, SCHED_IDLE), std::tuple("cpu", false, SCHED_OTHER),
+        std::tuple("cuda:0", true, SCHED_OTHER)}) {
+    test::PuppetServer server;
+    TrainRole::Options options;
+    options.address = server.address();
+    options.name = "train-oil-1";
+    options.device = device;
+    options.job_id = "oil-1";
+    options.fence = 4;
+    options.leftover_cpu = wanted;
+    int policy = -1;
+    int thread_of_it = -1;
+    options.trainer = [&](const train::TrainJob&, train::Observer&,
+                          const std::atomic<bool>&) -> absl::StatusOr<Outcome> {
+      policy = sched_getscheduler(0);
+      std::thread([&] { thread_of_it = sched_getscheduler(0); }).join();
+      return Outcome::kFinished;
+    };
+    TrainRole role(std::move(options));
+    std::thread running([&] { role.Run(); });
+    EXPECT_TRUE(server.Await(WorkerMessage::kHello).has_value());
+    server.Send(Start());
+    running.join();
+    EXPECT_EQ(policy, expected) << device;
+    EXPECT_EQ(thread_of_it, expected) << device;
+  }
 }
 
 TEST_F(TrainRoleTest, DoesNotTrainInFp16OnACpu) {

@@ -1,6 +1,7 @@
 #include "worker/link/channel.h"
 
 #include <gmock/gmock.h>
+#include <grpc/grpc.h>
 #include <gtest/gtest.h>
 
 #include <fstream>
@@ -56,6 +57,13 @@ TEST_F(LinkCredentialsTest, WhatIsWrongIsToldByTheOption) {
   std::filesystem::remove(directory_ / "ca.pem");
   EXPECT_TRUE(absl::IsNotFound(Read()));
   EXPECT_THAT(std::string(Read().message()), StartsWith("--ca"));
+}
+
+// Ending gRPC with its last channel can take 10 s; see common/rpc/grpc_lifetime.h.
+TEST(LinkChannelTest, GrpcOutlivesTheLastChannel) {
+  NewLinkChannel("unix:/tmp/atelier-no-such-socket", grpc::InsecureChannelCredentials(),
+                 LinkLine::kControl);
+  EXPECT_TRUE(grpc_is_initialized());
 }
 
 }  // namespace

@@ -96,6 +96,7 @@ TEST_F(GenerateTest, DamagedWeightsAreDataLossWithoutPaths) {
   models_.FailLoads(Directory(), absl::DataLossError("checksum of " + Directory()));
   const GenerateOutcome outcome = Run(Task());
   EXPECT_EQ(outcome.status.code(), absl::StatusCode::kDataLoss);
+  EXPECT_TRUE(outcome.model_failed);
   EXPECT_EQ(std::string(outcome.status.message()).find("/patterns"), std::string::npos);
   EXPECT_NE(outcome.log_detail.find("/patterns"), std::string::npos);
 }

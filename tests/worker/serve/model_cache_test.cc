@@ -194,17 +194,43 @@ TEST_F(ModelCacheTest, ADroppedModelIsKeptNoMore) {
 TEST_F(ModelCacheTest, NobodyGetsAModelBeforeItIsWarm) {
   ModelCache::Options options = models_.CacheOptions(10, 100);
   ModelCache* inside = nullptr;
+  std::vector<std::uint32_t> warmed;
   bool seen_cold = false;
   options.warm_up = [&](infer::Model&, const std::vector<std::uint32_t>& sizes) {
-    EXPECT_THAT(sizes, ElementsAre(64, 128));
-    seen_cold = inside->InMemory(Source("a")) != nullptr;
+    warmed.insert(warmed.end(), sizes.begin(), sizes.end());
+    seen_cold = seen_cold || inside->InMemory(Source("a")) != nullptr;
     return absl::OkStatus();
   };
   ModelCache cache(std::move(options));
   inside = &cache;
   cache.Keep(Source("a"), {64, 128}, 1);
+  EXPECT_THAT(warmed, ElementsAre(64, 128));
   EXPECT_FALSE(seen_cold);
   EXPECT_NE(cache.InMemory(Source("a")), nullptr);
+  // Once it is there it stays to be had while further sizes are warmed.
+  cache.Keep(Source("a"), {128, 256}, 2);
+  EXPECT_THAT(warmed, ElementsAre(64, 128, 256));
+  EXPECT_TRUE(seen_cold);
+}
+
+TEST_F(ModelCacheTest, ALoadThatIsGivenUpWarmsNoMoreAndTasksThatWaitGetTheModel) {
+  ModelCache::Options options = models_.CacheOptions(10, 25);
+  std::vector<std::uint32_t> warmed;
+  options.warm_up = [&](infer::Model&, const std::vector<std::uint32_t>& sizes) {
+    warmed.insert(warmed.end(), sizes.begin(), sizes.end());
+    return absl::OkStatus();
+  };
+  ModelCache cache(std::move(options));
+  Told told;
+  cache.Watch({}, told.Observer());
+  const auto two_of = [&] { return warmed.size() < 2; };
+  cache.Keep(Source("a"), {64, 128, 256}, 1, two_of);
+  EXPECT_NE(cache.InMemory(Source("a")), nullptr);
+  cache.Keep(Source("a"), {64, 128, 256}, 2, two_of);
+  EXPECT_THAT(warmed, ElementsAre(64, 128));
+  cache.Keep(Source("a"), {64, 128, 256}, 3);
+  EXPECT_THAT(warmed, ElementsAre(64, 128, 256)) << "what was done stays done";
+  EXPECT_THAT(told.told(), ElementsAre("ready a", "failed a 1", "failed a 2", "ready a 3"));
 }
 
 TEST_F(ModelCacheTest, AnObserverIsToldWhatComesAndGoesInOrder) {

@@ -166,7 +166,9 @@ TEST_F(ServeModelsTest, WhatATaskLoadsAndWhatGoesForItIsTold) {
 TEST_F(ServeModelsTest, ATaskWhoseModelFailsIsNotToldAsAModelsState) {
   models_.FailLoads("/m/1", absl::DataLossError("checksum"));
   server_.Send(TaskFor(1, "/m/1"));
-  EXPECT_EQ(AwaitResult().code(), 15);
+  const auto result = AwaitResult();
+  EXPECT_EQ(result.code(), 15);
+  EXPECT_TRUE(result.model_failed());
   Unload("/m/1");
   EXPECT_EQ(AwaitState("/m/1").state(), ModelState::STATE_UNLOADED);
 }

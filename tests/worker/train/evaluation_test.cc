@@ -98,7 +98,7 @@ TEST_F(Watched, MeasuringChangesNothingOfTheTraining) {
 
 TEST_F(Watched, TheBestStepIsKeptAndBecomesTheResultAlsoAfterAResume) {
   TrainConfig config = Measured("dcgan");
-  // A huge rate after the first measurement: later results are all alike.
+  // Measured every two steps: which of them is the best is left to the training.
   config.evaluate.metrics = {"diversity"};
   config.evaluate.best_result = true;
   config.keep_checkpoints = 1;

@@ -217,17 +217,31 @@ TEST(CollapseTest, DistanceOfPairsIsTheirRootMeanSquare) {
 
 TEST(CollapseTest, TheAlarmGoesOffOnceUntilThePicturesDiffer) {
   CollapseAlarm alarm;
-  EXPECT_FALSE(alarm.Report(0.9, 1.0));
-  EXPECT_FALSE(alarm.Report(0.2, 1.0));
-  EXPECT_FALSE(alarm.Report(0.9, 1.0));
-  EXPECT_FALSE(alarm.Report(0.2, 1.0));
+  EXPECT_FALSE(alarm.Report(0.9, 1.0, 0));
+  EXPECT_FALSE(alarm.Report(0.2, 1.0, 0.1));
+  EXPECT_FALSE(alarm.Report(0.9, 1.0, 0.1));
+  EXPECT_FALSE(alarm.Report(0.2, 1.0, 0.1));
   CollapseAlarm resumed;
   ASSERT_TRUE(resumed.Load("part", SavedState(alarm)).ok());
-  EXPECT_TRUE(resumed.Report(std::numeric_limits<double>::quiet_NaN(), 1.0));
-  EXPECT_FALSE(resumed.Report(0.1, 1.0));
-  EXPECT_FALSE(resumed.Report(0.5, 1.0));
-  EXPECT_FALSE(resumed.Report(0.1, 1.0));
-  EXPECT_TRUE(resumed.Report(0.1, 1.0));
+  EXPECT_TRUE(resumed.differed());
+  EXPECT_TRUE(resumed.Report(std::numeric_limits<double>::quiet_NaN(), 1.0, 0.1));
+  EXPECT_FALSE(resumed.Report(0.1, 1.0, 0.2));
+  EXPECT_FALSE(resumed.Report(0.5, 1.0, 0.2));
+  EXPECT_FALSE(resumed.Report(0.1, 1.0, 0.2));
+  EXPECT_TRUE(resumed.Report(0.1, 1.0, 0.2));
+}
+
+TEST(CollapseTest, PicturesThatHaveNeverDifferedCountFromTheMiddleOfTheRun) {
+  CollapseAlarm alarm;
+  for (const double done : {0.1, 0.2, 0.3, 0.49, 0.5}) {
+    EXPECT_FALSE(alarm.Report(0.01, 1.0, done)) << done;
+  }
+  CollapseAlarm resumed;
+  TensorMap state = SavedState(alarm);
+  state.erase("part#differed");  // as earlier releases saved it
+  ASSERT_TRUE(resumed.Load("part", state).ok());
+  EXPECT_TRUE(resumed.Report(0.01, 1.0, 0.6));
+  EXPECT_FALSE(resumed.differed());
 }
 
 TEST(BestByMetricTest, KeepsTheSmallestAndKnowsWhenItIsEnough) {

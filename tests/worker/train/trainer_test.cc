@@ -116,21 +116,6 @@ TEST_F(TrainerTest, KeepsOnlyTheNewestCheckpoints) {
             job.attempt_directory / "checkpoints/step-3");
 }
 
-TEST_F(TrainerTest, GoingOnFromACheckpointGivesTheSameBytes) {
-  GoingOn().Expect([&](const std::string& attempt) { return Job(attempt); }, 2,
-                   {"result/weights.safetensors", "checkpoints/step-4/state.safetensors"});
-}
-
-TEST_F(TrainerTest, TrainingMovesTheLossDown) {
-  RecordingObserver first;
-  first.stop_at = 2;
-  RunJob(Job("start", 16), first);
-  const double before = first.last.losses.at("total");
-  RecordingObserver last;
-  RunJob(Job("all", 16), last);
-  EXPECT_LT(last.last.losses.at("total"), before);
-}
-
 TEST_F(TrainerTest, BrokenFilesAreSkippedCountedAndNamed) {
   std::ofstream(root() / "photos/broken.jpg") << "not a picture";
   RecordingObserver observer;

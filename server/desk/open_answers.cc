@@ -1,0 +1,74 @@
+#include "server/desk/open_answers.h"
+
+namespace atelier::server {
+
+OpenAnswers::Answer::~Answer() {
+  if (bytes_.has_value()) {
+    all_.queue_.ReleaseAnswer(client_, *bytes_);
+  }
+  const absl::MutexLock lock(&all_.mutex_);
+  all_.overdue_at_.erase(place_);
+  if (--all_.count_ == 0) {
+    all_.changed_.SignalAll();
+  }
+}
+
+void OpenAnswers::Answer::Sent(std::uint64_t bytes, std::function<void()> give_up) {
+  bytes_ = bytes;
+  const absl::Duration patience = all_.queue_.HoldAnswer(client_, bytes);
+  const absl::MutexLock lock(&all_.mutex_);
+  place_ = {all_.clock_.Now() + patience, all_.next_place_++};
+  all_.overdue_at_.emplace(place_, std::move(give_up));
+  if (all_.overdue_at_.begin()->first == place_) {
+    all_.changed_.SignalAll();
+  }
+}
+
+OpenAnswers::OpenAnswers(RequestQueue& queue, Clock& clock)
+    : queue_(queue), clock_(clock), watcher_([this] { Watch(); }) {}
+
+OpenAnswers::~OpenAnswers() {
+  {
+    const absl::MutexLock lock(&mutex_);
+    stopping_ = true;
+    changed_.SignalAll();
+  }
+  watcher_.join();
+}
+
+std::unique_ptr<OpenAnswers::Answer> OpenAnswers::Open(std::string client) {
+  const absl::MutexLock lock(&mutex_);
+  ++count_;
+  return std::unique_ptr<Answer>(new Answer(*this, std::move(client)));
+}
+
+bool OpenAnswers::AwaitNone(absl::Time until) {
+  const absl::MutexLock lock(&mutex_);
+  while (count_ > 0 && clock_.Now() < until) {
+    clock_.WaitUntil(changed_, mutex_, until);
+  }
+  return count_ == 0;
+}
+
+void OpenAnswers::Watch() {
+  while (true) {
+    std::function<void()> give_up;
+    {
+      const absl::MutexLock lock(&mutex_);
+      if (stopping_) {
+        return;
+      }
+      const auto first = overdue_at_.begin();
+      if (first == overdue_at_.end() || clock_.Now() < first->first.first) {
+        clock_.WaitUntil(changed_, mutex_,
+                         first == overdue_at_.end() ? absl::InfiniteFuture() : first->first.first);
+        continue;
+      }
+      give_up = std::move(first->second);
+      overdue_at_.erase(first);
+    }
+    give_up();
+  }
+}
+
+}  // namespace atelier::server
