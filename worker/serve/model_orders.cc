@@ -108,7 +108,7 @@ std::optional<ModelOrders::LoadOrder> ModelOrders::NextLoad() {
     return std::nullopt;
   }
   auto next = std::ranges::find_if(
-      loads_, [this](const LoadOrder& load) { return !SameModel(load.source, last_); });
+      loads_, [last = last_](const LoadOrder& load) { return !SameModel(load.source, last); });
   if (next == loads_.end()) {
     next = loads_.begin();
   }
