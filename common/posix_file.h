@@ -15,17 +15,22 @@ namespace atelier {
 // Closes a file descriptor at the end of its scope.
 class Descriptor final {
  public:
-  explicit Descriptor(int fd) : fd_(fd) {}
+  explicit Descriptor(int fd = -1) : fd_(fd) {}  // -1: none
   ~Descriptor() {
     if (fd_ >= 0) {
       ::close(fd_);
     }
   }
   Descriptor(Descriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  Descriptor& operator=(Descriptor&&) = delete;
+  Descriptor& operator=(Descriptor&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
 
   bool valid() const { return fd_ >= 0; }
   int get() const { return fd_; }
+  // The caller's to close from now on.
+  int Release() { return std::exchange(fd_, -1); }
 
  private:
   int fd_;

@@ -70,18 +70,18 @@ void SetOption(int socket, int level, int option, int value) {
 // `both_families`: an IPv6 wildcard takes IPv4 as well. Without a descriptor errno says why.
 Descriptor ListenOn(const addrinfo& where, bool both_families) {
   Descriptor listener(socket(where.ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  if (listener.number() < 0) {
+  if (!listener.valid()) {
     return listener;
   }
-  SetOption(listener.number(), SOL_SOCKET, SO_REUSEADDR, 1);
+  SetOption(listener.get(), SOL_SOCKET, SO_REUSEADDR, 1);
   if (where.ai_family == AF_INET6) {
-    SetOption(listener.number(), IPPROTO_IPV6, IPV6_V6ONLY, both_families ? 0 : 1);
+    SetOption(listener.get(), IPPROTO_IPV6, IPV6_V6ONLY, both_families ? 0 : 1);
   }
   // Connections inherit these two.
-  SetOption(listener.number(), IPPROTO_TCP, TCP_NODELAY, 1);
-  SetOption(listener.number(), IPPROTO_TCP, TCP_USER_TIMEOUT, kUnacknowledgedMs);
-  if (bind(listener.number(), where.ai_addr, where.ai_addrlen) != 0 ||
-      listen(listener.number(), SOMAXCONN) != 0) {
+  SetOption(listener.get(), IPPROTO_TCP, TCP_NODELAY, 1);
+  SetOption(listener.get(), IPPROTO_TCP, TCP_USER_TIMEOUT, kUnacknowledgedMs);
+  if (bind(listener.get(), where.ai_addr, where.ai_addrlen) != 0 ||
+      listen(listener.get(), SOMAXCONN) != 0) {
     return Descriptor();
   }
   return listener;
@@ -97,10 +97,10 @@ absl::StatusOr<std::vector<Descriptor>> ListenOnAll(const std::string& host, std
       continue;
     }
     if (!listeners.empty()) {
-      SetPort(PortOf(listeners.front().number()), *where->ai_addr);
+      SetPort(PortOf(listeners.front().get()), *where->ai_addr);
     }
     Descriptor listener = ListenOn(*where, both_families);
-    if (listener.number() >= 0) {
+    if (listener.valid()) {
       listeners.push_back(std::move(listener));
     } else if (errno != EAFNOSUPPORT && errno != EADDRNOTAVAIL) {
       return absl::UnavailableError(std::strerror(errno));
@@ -141,12 +141,6 @@ bool NoMemoryIsLeft(int error) { return error == ENOBUFS || error == ENOMEM; }
 
 }  // namespace
 
-void Descriptor::Close() {
-  if (number_ >= 0) {
-    close(std::exchange(number_, -1));
-  }
-}
-
 ConnectionTable::Limits FrontDoor::LimitsFor(std::uint64_t open_files) {
   const std::uint64_t total = std::clamp<std::uint64_t>(open_files / 2, 1, kMostConnections);
   return {.total = total, .per_address = std::max<std::uint64_t>(total / 2, 1)};
@@ -161,7 +155,7 @@ absl::StatusOr<std::unique_ptr<FrontDoor>> FrontDoor::Listen(const HostPort& add
     listeners = ListenOnAll("0.0.0.0", address.port, false);
   }
   ATELIER_RETURN_IF_ERROR(listeners.status());
-  const std::uint16_t port = PortOf(listeners->front().number());
+  const std::uint16_t port = PortOf(listeners->front().get());
   return std::unique_ptr<FrontDoor>(new FrontDoor(*std::move(listeners), port, limits));
 }
 
@@ -183,16 +177,16 @@ void FrontDoor::Close() {
   const absl::MutexLock lock(&mutex_);
   if (thread_.joinable()) {
     const std::uint64_t one = 1;
-    [[maybe_unused]] const ssize_t written = write(stop_.number(), &one, sizeof(one));
+    [[maybe_unused]] const ssize_t written = write(stop_.get(), &one, sizeof(one));
     thread_.join();
   }
   listeners_.clear();
 }
 
 void FrontDoor::Serve() {
-  std::vector<pollfd> watched = {{.fd = stop_.number(), .events = POLLIN, .revents = 0}};
+  std::vector<pollfd> watched = {{.fd = stop_.get(), .events = POLLIN, .revents = 0}};
   for (const Descriptor& listener : listeners_) {
-    watched.push_back({.fd = listener.number(), .events = POLLIN, .revents = 0});
+    watched.push_back({.fd = listener.get(), .events = POLLIN, .revents = 0});
   }
   while (true) {
     poll(watched.data(), watched.size(), -1);
@@ -212,7 +206,7 @@ bool FrontDoor::AcceptFrom(int listener) {
   while (true) {
     sockaddr_storage peer = {};
     Descriptor connection = AcceptOne(listener, peer);
-    if (connection.number() >= 0) {
+    if (connection.valid()) {
       Take(std::move(connection), AddressText(peer));
     } else if (NoDescriptorIsLeft(errno)) {
       TurnAwayOne(listener);
@@ -236,16 +230,16 @@ void FrontDoor::Take(Descriptor connection, const std::string& address) {
   if (full) {
     return;
   }
-  connections_.Add(connection.number(), address);
+  connections_.Add(connection.get(), address);
   Acceptor::NewConnectionParameters parameters;
   parameters.fd = connection.Release();  // gRPC's from here on
   acceptor_->HandleNewConnection(&parameters);
 }
 
 void FrontDoor::TurnAwayOne(int listener) {
-  spare_.Close();
+  spare_ = Descriptor();
   sockaddr_storage peer = {};
-  AcceptOne(listener, peer).Close();
+  AcceptOne(listener, peer);  // and lets go of it
   spare_ = OpenSpare();
 }
 

@@ -8,35 +8,16 @@
 #include <memory>
 #include <string>
 #include <thread>
-#include <utility>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "common/host_port.h"
+#include "common/posix_file.h"
 #include "server/app/connection_table.h"
 
 namespace atelier::server {
-
-// A file descriptor that is closed in the end.
-class Descriptor {
- public:
-  explicit Descriptor(int number = -1) : number_(number) {}
-  ~Descriptor() { Close(); }
-  Descriptor(Descriptor&& other) noexcept : number_(std::exchange(other.number_, -1)) {}
-  Descriptor& operator=(Descriptor&& other) noexcept {
-    std::swap(number_, other.number_);
-    return *this;
-  }
-
-  void Close();
-  int Release() { return std::exchange(number_, -1); }
-  int number() const { return number_; }  // -1: none
-
- private:
-  int number_;
-};
 
 // Thread-safe. A connection past a bound is closed at once, which its client hears as UNAVAILABLE;
 // the others go on.

@@ -33,7 +33,7 @@ class Keeper final {
   }
   void CloseFirst() {
     const absl::MutexLock lock(&mutex_);
-    kept_.front().Close();
+    kept_.front() = Descriptor();
   }
 
  private:
@@ -57,25 +57,25 @@ class RawClient {
  public:
   RawClient() {
     const timeval limit = {.tv_sec = 20, .tv_usec = 0};
-    setsockopt(socket_.number(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+    setsockopt(socket_.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
   }
 
   bool Connect(std::uint16_t port, const char* from = "127.0.0.1") {
     sockaddr_in address = {};
     address.sin_family = AF_INET;
     inet_pton(AF_INET, from, &address.sin_addr);
-    if (bind(socket_.number(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
+    if (bind(socket_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
       return false;
     }
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     address.sin_port = htons(port);
-    return connect(socket_.number(), reinterpret_cast<const sockaddr*>(&address),
-                   sizeof(address)) == 0;
+    return connect(socket_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) ==
+           0;
   }
   // Waits for the other end to close; false when it does not.
   bool IsHungUpOn() const {
     char byte = 0;
-    return recv(socket_.number(), &byte, 1, 0) == 0;
+    return recv(socket_.get(), &byte, 1, 0) == 0;
   }
 
  private:
@@ -130,7 +130,7 @@ TEST_F(FrontDoorTest, AProcessWithoutDescriptorsTurnsAwayAndGoesOnWhenItHasSomeA
   ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
   // The next free number, and one more.
   const Descriptor next(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  const rlimit few = {static_cast<rlim_t>(next.number()) + 3, before.rlim_max};
+  const rlimit few = {static_cast<rlim_t>(next.get()) + 3, before.rlim_max};
   ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
   for (RawClient& client : clients) {
     EXPECT_TRUE(client.Connect(door_->port()));
