@@ -1,5 +1,5 @@
-// Decides whether this server can serve, and keeps everybody who must know informed: the health
-// service, /readyz and the queue.
+// Decides whether this server can serve, and keeps those informed who tell it: the health service
+// and /readyz.
 #pragma once
 
 #include <functional>
@@ -10,7 +10,6 @@
 #include "absl/time/time.h"
 #include "common/clock.h"
 #include "server/dispatch/dispatcher.h"
-#include "server/queue/request_queue.h"
 
 namespace atelier::server {
 
@@ -25,15 +24,11 @@ class HealthKeeper {
     bool operator==(const Health&) const = default;
   };
 
-  struct Options {
-    // Without any serving worker for this long, new requests are refused; before, they wait.
-    absl::Duration worker_grace = absl::Seconds(30);
-    absl::Duration interval = absl::Milliseconds(200);
-  };
+  static constexpr absl::Duration kInterval = absl::Milliseconds(200);
 
   // `report` is told the first health at once and every change; it must not block. All outlive the
   // keeper.
-  HealthKeeper(Options options, const Dispatcher& dispatcher, RequestQueue& queue, Clock& clock,
+  HealthKeeper(const Dispatcher& dispatcher, Clock& clock,
                std::function<void(const Health&)> report);
   ~HealthKeeper();
 
@@ -41,18 +36,13 @@ class HealthKeeper {
   // have not heard it yet are still served.
   void BeginDrain();
 
-  // After BeginDrain: closes the queue for good.
-  void RefuseWork();
-
   Health health() const;
 
  private:
   void Watch() ABSL_LOCKS_EXCLUDED(mutex_);
   void Update() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
-  const Options options_;
   const Dispatcher& dispatcher_;
-  RequestQueue& queue_;
   Clock& clock_;
   const std::function<void(const Health&)> report_;
 

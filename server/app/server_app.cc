@@ -82,7 +82,8 @@ class App final : public ServerApp {
         job_probe_(*metrics_),
         transfer_probe_(*metrics_),
         queue_(LimitsOf(options.config), clock_, queue_probe_),
-        dispatcher_(queue_, clock_, dispatch_probe_),
+        dispatcher_(queue_, clock_, dispatch_probe_,
+                    absl::Seconds(options.config.worker_grace_s())),
         supervisor_({}, clock_),
         call_threads_(clock_) {}
 
@@ -116,7 +117,7 @@ class App final : public ServerApp {
   void Drain() override {
     const absl::Duration timeout = absl::Seconds(live_config_->current().drain().timeout_s());
     const absl::Time until = clock_.Now() + timeout;
-    health_->RefuseWork();
+    queue_.Close(absl::UnavailableError("The server is stopping. Try another one, or later."));
     front_->BeginShutdown();
     call_threads_.Close();
     model_manager_->Stop();
@@ -298,9 +299,7 @@ class App final : public ServerApp {
                     certificates_ == nullptr ? grpc::InsecureServerCredentials()
                                              : certificates_->NewCredentials()));
     health_ = std::make_unique<HealthKeeper>(
-        HealthKeeper::Options{.worker_grace = absl::Seconds(options_.config.worker_grace_s())},
-        dispatcher_, queue_, clock_,
-        [this, front = front_.get()](const HealthKeeper::Health& health) {
+        dispatcher_, clock_, [this, front = front_.get()](const HealthKeeper::Health& health) {
           serving_ = health.serving();
           front->Report(health);
         });

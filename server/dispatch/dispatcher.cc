@@ -10,11 +10,12 @@
 namespace atelier::server {
 
 Dispatcher::Dispatcher(RequestQueue& queue, Clock& clock, DispatchProbe& probe,
-                       CircuitBreaker::Options breakers)
+                       absl::Duration worker_grace)
     : queue_(queue),
       clock_(clock),
       probe_(probe),
-      breakers_(breakers, probe),
+      worker_grace_(worker_grace),
+      breakers_({}, probe),
       absent_since_(clock.Now()),
       waker_([this] { WakeLoop(); }) {
   queue_.SetListener(this);
@@ -204,7 +205,7 @@ void Dispatcher::TellBlocked(const std::string& model, const absl::Status& why, 
 
 void Dispatcher::TellOutage(absl::Time now) {
   if (workers_.empty()) {
-    return queue_.SetNoWorker(Outages::NoWorker{.from = absent_since_ + kWorkerGrace});
+    return queue_.SetNoWorker(Outages::NoWorker{.from = absent_since_ + worker_grace_});
   }
   absl::Time until = absl::InfiniteFuture();
   for (const auto& [id, worker] : workers_) {
@@ -260,6 +261,11 @@ std::optional<absl::Time> Dispatcher::without_workers_since() const {
     return std::nullopt;
   }
   return absent_since_;
+}
+
+bool Dispatcher::may_serve() const {
+  const std::optional<absl::Time> since = without_workers_since();
+  return !since.has_value() || clock_.Now() - *since < worker_grace_;
 }
 
 void Dispatcher::WorkArrived() { Pump(); }

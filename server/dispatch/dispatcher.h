@@ -43,9 +43,10 @@ enum class WorkerEnd {
 // the dispatcher's lock. Has a thread that wakes when a worker may be tried again.
 class Dispatcher final : public QueueListener {
  public:
-  // All outlive the dispatcher, which listens to `queue` until it is destroyed.
+  // All outlive the dispatcher, which listens to `queue` until it is destroyed. `worker_grace`: how
+  // long requests wait for a worker to come (back) before they are refused.
   Dispatcher(RequestQueue& queue, Clock& clock, DispatchProbe& probe,
-             CircuitBreaker::Options breakers = {});
+             absl::Duration worker_grace = absl::Seconds(30));
   ~Dispatcher() override;
 
   // `slots`: how many tasks it works on at a time, at least 1. The worker gets work once it has
@@ -74,14 +75,13 @@ class Dispatcher final : public QueueListener {
 
   // Since when there has been no serving worker; nullopt when there is one.
   std::optional<absl::Time> without_workers_since() const;
+  // There is a serving worker, or was one within the grace.
+  bool may_serve() const;
 
   void WorkArrived() override;
   void Abandoned(RequestId id) override;
 
   static constexpr std::uint32_t kMaxCredit = 1024;
-  // How long requests wait for a worker to come (back) before they are refused: as long as the
-  // server counts as ready without one.
-  static constexpr absl::Duration kWorkerGrace = absl::Seconds(30);
 
  private:
   // A task that is its worker's already and must still be sent.
@@ -128,6 +128,7 @@ class Dispatcher final : public QueueListener {
   RequestQueue& queue_;
   Clock& clock_;
   DispatchProbe& probe_;
+  const absl::Duration worker_grace_;
   mutable absl::Mutex mutex_;
   absl::CondVar changed_;  // a breaker has opened, or the end
   std::map<WorkerId, ServingWorker> workers_ ABSL_GUARDED_BY(mutex_);

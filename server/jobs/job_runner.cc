@@ -169,6 +169,7 @@ void JobRunner::Push(Fact fact, std::size_t bytes) {
 
 void JobRunner::Loop() {
   while (WaitForWork()) {
+    looked_at_ = options_.clock->Now();
     ApplyFacts();
     PublishFinished();
     Schedule();
@@ -179,16 +180,17 @@ void JobRunner::Loop() {
 }
 
 bool JobRunner::WaitForWork() {
-  const absl::Time now = options_.clock->Now();
-  absl::Time next = untidy_ ? now : leases_.NextDialDeadline();
+  absl::Time next = untidy_ ? looked_at_ : leases_.NextDialDeadline();
+  // Against the time before the last round: what has become free during it may have been passed
+  // over, and nobody else would wake for it.
   for (const absl::Time blocked : {facts_blocked_until_, publishing_blocked_until_,
                                    starting_blocked_until_, deleting_blocked_until_}) {
-    if (blocked > now) {
+    if (blocked > looked_at_) {
       next = std::min(next, blocked);
     }
   }
   // While the store refuses facts they stay in the inbox, where they are counted.
-  const bool may_take = facts_blocked_until_ <= now;
+  const bool may_take = facts_blocked_until_ <= options_.clock->Now();
   const absl::MutexLock lock(&mutex_);
   idle_ = backlog_.empty() && to_publish_.empty();
   changed_.SignalAll();

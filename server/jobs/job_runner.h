@@ -150,8 +150,9 @@ class JobRunner {
   std::deque<std::string> to_publish_;
   std::set<std::pair<std::string, std::string>> warned_;  // job, sentence
   ProgressPacer pacer_;
-  std::uint64_t finished_ = 0;  // jobs that have ended
-  bool untidy_ = false;         // TidyUp has more to do
+  std::uint64_t finished_ = 0;                   // jobs that have ended
+  bool untidy_ = false;                          // TidyUp has more to do
+  absl::Time looked_at_ = absl::InfinitePast();  // when the last round began
   // What failed is left alone until then.
   absl::Time facts_blocked_until_ = absl::InfinitePast();
   absl::Time publishing_blocked_until_ = absl::InfinitePast();

@@ -340,7 +340,7 @@ bool JobRunner::DeleteOldest() {
     ATELIER_ASSIGN_OR_RETURN(ended, reader.JobsInStates(FinalStates()));
     return absl::OkStatus();
   });
-  std::ranges::stable_sort(ended, {}, [](const store::JobRecord& record) {
+  std::ranges::sort(ended, {}, [](const store::JobRecord& record) {
     return std::pair(record.job.end_time().seconds(), record.job.end_time().nanos());
   });
   ended.resize(ended.size() - std::min<std::size_t>(ended.size(), options_.keep_finished));

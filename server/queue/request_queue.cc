@@ -250,8 +250,6 @@ void RequestQueue::Close(absl::Status why) {
   closed_ = std::move(why);
 }
 
-void RequestQueue::Open() { Close(absl::OkStatus()); }
-
 bool RequestQueue::AwaitEmpty(absl::Time until) {
   absl::MutexLock lock(&mutex_);
   while (!entries_.empty() && clock_.Now() < until) {

@@ -128,7 +128,6 @@ class RequestQueue {
 
   // From now on Enqueue refuses with `why`; what was accepted goes on.
   void Close(absl::Status why);
-  void Open();
 
   // True when no request is unanswered, false when some still are at `until`.
   bool AwaitEmpty(absl::Time until);

@@ -14,13 +14,13 @@ class CallCutter final {
 
   // From OnDone, after which gRPC takes the context back; waits for a Cut that is under way.
   void CallIsOver() {
-    const std::lock_guard lock(mutex_);
+    const std::scoped_lock lock(mutex_);
     context_ = nullptr;
   }
 
   // Cancels the call. No effect after its end.
   void Cut() {
-    const std::lock_guard lock(mutex_);
+    const std::scoped_lock lock(mutex_);
     if (context_ != nullptr) {
       context_->TryCancel();
     }

@@ -20,9 +20,9 @@ class InferenceCall final : public grpc::ServerUnaryReactor,
                 grpc::ByteBuffer& response)
       : run_(room), cutter_(std::make_shared<CallCutter>(context)), response_(response) {}
 
-  void Begin(const grpc::CallbackServerContext& context, grpc::ByteBuffer message) {
+  void Begin(const grpc::CallbackServerContext& context, grpc::ByteBuffer& message) {
     self_ = shared_from_this();
-    run_.Start(context, std::move(message), reply_,
+    run_.Start(context, message, reply_,
                [keep_alive = self_](const absl::Status& status) { keep_alive->Answer(status); });
   }
 
@@ -58,7 +58,8 @@ grpc::ServerUnaryReactor* StartInference(const InferenceRoom& room,
                                          const grpc::ByteBuffer& message,
                                          grpc::ByteBuffer& response) {
   const auto call = std::make_shared<InferenceCall>(room, context, response);
-  call->Begin(context, TakeMessage(message));
+  grpc::ByteBuffer taken = TakeMessage(message);
+  call->Begin(context, taken);
   return call.get();
 }
 

@@ -31,11 +31,11 @@ absl::Status End(const InferenceRoom& room, const Inference& inference,
 }  // namespace
 
 absl::StatusOr<Inference> InferenceRun::Admit(const grpc::CallbackServerContext& context,
-                                              grpc::ByteBuffer message, WorkTerms& terms,
+                                              grpc::ByteBuffer& message, WorkTerms& terms,
                                               inference::ModelInferResponse& response) const {
   const absl::Time now = room_.clock.Now();
   inference::ModelInferRequest request;
-  ATELIER_RETURN_IF_ERROR(ReadMessage(std::move(message), request));
+  ATELIER_RETURN_IF_ERROR(ReadMessage(message, request));
   response.set_model_name(request.model_name());
   response.set_id(request.id());
   ATELIER_ASSIGN_OR_RETURN(Inference inference, room_.admission.Admit(request));
@@ -44,10 +44,10 @@ absl::StatusOr<Inference> InferenceRun::Admit(const grpc::CallbackServerContext&
   return inference;
 }
 
-void InferenceRun::Start(const grpc::CallbackServerContext& context, grpc::ByteBuffer message,
+void InferenceRun::Start(const grpc::CallbackServerContext& context, grpc::ByteBuffer& message,
                          inference::ModelInferResponse& response, Done done) {
   WorkTerms terms;
-  absl::StatusOr<Inference> inference = Admit(context, std::move(message), terms, response);
+  absl::StatusOr<Inference> inference = Admit(context, message, terms, response);
   if (!inference.ok()) {
     room_.probe.Refused(inference.status());
     room_.probe.Answered(inference.status().code());

@@ -29,7 +29,7 @@ class InferenceRun {
 
   // Fills `response`, which stays where it is until `done`; `context` is needed only during the
   // call. Once.
-  void Start(const grpc::CallbackServerContext& context, grpc::ByteBuffer message,
+  void Start(const grpc::CallbackServerContext& context, grpc::ByteBuffer& message,
              inference::ModelInferResponse& response, Done done) ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Since `done` with OK: see OpenAnswers::Answer::Sent. The answer ends with the run, or before.
@@ -42,7 +42,7 @@ class InferenceRun {
  private:
   // Reads and admits the message, and tells `response` and `terms` what is known then.
   absl::StatusOr<Inference> Admit(const grpc::CallbackServerContext& context,
-                                  grpc::ByteBuffer message, WorkTerms& terms,
+                                  grpc::ByteBuffer& message, WorkTerms& terms,
                                   inference::ModelInferResponse& response) const;
 
   const InferenceRoom& room_;

@@ -24,7 +24,7 @@ class InferenceTurn final : public InferenceStream::Turn {
   InferenceTurn(const InferenceRoom& room, const grpc::CallbackServerContext& context)
       : context_(context), ends_at_error_(WantsRealStatus(context)), run_(room) {}
 
-  void Start(const grpc::ByteBuffer& message, Done done) override {
+  void Start(grpc::ByteBuffer& message, Done done) override {
     // The stream keeps this turn until `done` was called.
     run_.Start(context_, message, *reply_.mutable_infer_response(),
                [this, done = std::move(done)](const absl::Status& status) mutable {

@@ -27,9 +27,11 @@ absl::Status CheckMessage(grpc::ByteBuffer& bytes, const google::protobuf::Descr
   return CheckWireCost(reader, bytes.Length(), type);
 }
 
-absl::Status ReadMessage(grpc::ByteBuffer bytes, Message& message) {
-  ATELIER_RETURN_IF_ERROR(CheckMessage(bytes, *message.GetDescriptor()));
-  grpc::ProtoBufferReader reader(&bytes);
+absl::Status ReadMessage(grpc::ByteBuffer& bytes, Message& message) {
+  grpc::ByteBuffer taken;  // a copy of a ByteBuffer shares its bytes, so it is swapped
+  taken.Swap(&bytes);
+  ATELIER_RETURN_IF_ERROR(CheckMessage(taken, *message.GetDescriptor()));
+  grpc::ProtoBufferReader reader(&taken);
   return message.ParseFromZeroCopyStream(&reader) ? absl::OkStatus()
                                                   : NoSuchMessage(*message.GetDescriptor());
 }

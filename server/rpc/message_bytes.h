@@ -23,8 +23,8 @@ inline grpc::ByteBuffer TakeMessage(const grpc::ByteBuffer& message) {
 // INVALID_ARGUMENT: it does not, or they are no such message. Allocates nothing.
 absl::Status CheckMessage(grpc::ByteBuffer& bytes, const google::protobuf::Descriptor& type);
 
-// Reads `bytes` into the empty `message`. The errors of CheckMessage.
-absl::Status ReadMessage(grpc::ByteBuffer bytes, google::protobuf::Message& message);
+// Reads `bytes` into the empty `message` and lets go of them. The errors of CheckMessage.
+absl::Status ReadMessage(grpc::ByteBuffer& bytes, google::protobuf::Message& message);
 
 // The bytes of `message`, as a message to send.
 grpc::ByteBuffer BytesOfMessage(const google::protobuf::Message& message);

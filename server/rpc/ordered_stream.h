@@ -35,8 +35,8 @@ class StreamTurn {
 
   virtual ~StreamTurn() = default;
 
-  // `request` is needed only during the call. Once.
-  virtual void Start(const Request& request, Done done) = 0;
+  // `request` is needed only during the call, which may take its content. Once.
+  virtual void Start(Request& request, Done done) = 0;
   // Nobody waits any more; `done` is still called, soon. Also before or during Start.
   virtual void Cancel() = 0;
 

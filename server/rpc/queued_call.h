@@ -60,8 +60,8 @@ class QueuedCall final : public grpc::ServerUnaryReactor,
     // The answer may come before the end of this function.
     call->self_ = call;
     WorkTerms terms;
-    absl::StatusOr<typename Kind::Work> work =
-        Admit(admission, context, clock, TakeMessage(message), terms);
+    grpc::ByteBuffer taken = TakeMessage(message);
+    absl::StatusOr<typename Kind::Work> work = Admit(admission, context, clock, taken, terms);
     if (!work.ok()) {
       probe.Refused(work.status());
       call->Answer(work.status());
@@ -83,10 +83,10 @@ class QueuedCall final : public grpc::ServerUnaryReactor,
   template <typename Admission>
   static absl::StatusOr<typename Kind::Work> Admit(const Admission& admission,
                                                    const grpc::CallbackServerContext& context,
-                                                   const Clock& clock, grpc::ByteBuffer message,
+                                                   const Clock& clock, grpc::ByteBuffer& message,
                                                    WorkTerms& terms) {
     typename Kind::Request request;
-    ATELIER_RETURN_IF_ERROR(ReadMessage(std::move(message), request));
+    ATELIER_RETURN_IF_ERROR(ReadMessage(message, request));
     ATELIER_ASSIGN_OR_RETURN(typename Kind::Work work, admission.Admit(request));
     terms = TermsOfCall(context, *TermsOf(request), clock.Now());
     return work;

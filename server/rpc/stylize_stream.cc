@@ -41,7 +41,7 @@ class StylizeTurn final : public StylizeStream::Turn {
   explicit StylizeTurn(std::shared_ptr<Shared> shared)
       : shared_(std::move(shared)), id_(shared_->room.desk.NextId()) {}
 
-  void Start(const grpc::ByteBuffer& bytes, Done done) override {
+  void Start(grpc::ByteBuffer& bytes, Done done) override {
     v1::StylizeStreamRequest message;
     if (const absl::Status status = ReadMessage(bytes, message); !status.ok()) {
       return std::move(done)(status);

@@ -73,12 +73,14 @@ class DispatcherFaultsTest : public ::testing::Test {
   }
   std::string Metrics() { return prometheus::TextSerializer().Serialize(registry_.Collect()); }
 
+  static constexpr absl::Duration kWorkerGrace = absl::Seconds(40);
+
   FakeClock clock_;
   prometheus::Registry registry_;
   QueueProbe probe_{registry_};
   RequestQueue queue_{{}, clock_, probe_};
   DispatchProbe dispatch_probe_{registry_};
-  Dispatcher dispatcher_{queue_, clock_, dispatch_probe_};
+  Dispatcher dispatcher_{queue_, clock_, dispatch_probe_, kWorkerGrace};
 };
 
 TEST_F(DispatcherFaultsTest, MembersOfADeadBatchAreRetriedAloneAndOthersGoOnBesideThem) {
@@ -355,14 +357,17 @@ TEST_F(DispatcherFaultsTest, WhileNoWorkerMayTakeWorkRequestsAreRefusedAtOnce) {
 
 TEST_F(DispatcherFaultsTest, WithoutWorkersRequestsWaitAsLongAsTheServerCountsAsReady) {
   Answers answers;
+  clock_.Advance(kWorkerGrace - absl::Milliseconds(1));
+  EXPECT_TRUE(dispatcher_.may_serve());
   EXPECT_TRUE(Offer(answers, {}).ok());
-  clock_.Advance(Dispatcher::kWorkerGrace);
+  clock_.Advance(absl::Milliseconds(1));
+  EXPECT_FALSE(dispatcher_.may_serve());
   EXPECT_EQ(Offer(answers, {}).status().code(), absl::StatusCode::kUnavailable);
   Connect(1);
   EXPECT_TRUE(Offer(answers, {}).ok());
   dispatcher_.RemoveWorker(1, WorkerEnd::kLeft);
   EXPECT_TRUE(Offer(answers, {}).ok()) << "it may be restarted";
-  clock_.Advance(Dispatcher::kWorkerGrace);
+  clock_.Advance(kWorkerGrace);
   EXPECT_EQ(Offer(answers, {}).status().code(), absl::StatusCode::kUnavailable);
 }
 

@@ -253,8 +253,6 @@ TEST_F(RequestQueueTest, ClosedQueueRefusesButFinishesWhatItHas) {
   queue_.Complete(id, SampleOutcome());
   EXPECT_TRUE(queue_.AwaitEmpty(clock_.Now() + absl::Seconds(1)));
   EXPECT_EQ(answers.code(), absl::StatusCode::kOk);
-  queue_.Open();
-  EXPECT_TRUE(queue_.Enqueue(request).ok());
 }
 
 TEST_F(RequestQueueTest, AwaitEmptyGivesUpAtItsDeadline) {
