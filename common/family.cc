@@ -84,8 +84,11 @@ void WganDefaults(TrainConfig& config) {
   config.gan.gradient_penalty_weight = 10;
 }
 
+// A generator that is told what to make soon makes one picture of each and ignores its noise; mode
+// seeking (Mao et al. 2019, arXiv:1903.05628, with the paper's weight) keeps it from that.
 void CganDefaults(TrainConfig& config) {
   DcganDefaults(config);
+  config.gan.mode_seeking_weight = 1;
   config.gan.loss = GanLoss::kHinge;
   config.gan.spectral_norm = true;
   config.gan.norm = "none";

@@ -15,6 +15,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "common/host_port.h"
+#include "common/mutex_checks.h"
 #include "common/open_files.h"
 #include "common/rpc/grpc_lifetime.h"
 #include "common/shutdown.h"
@@ -65,6 +66,7 @@ int main(int argc, char** argv) {
   }
   LogToStandardError();
   atelier::KeepGrpc();
+  atelier::LeaveLockOrderToTests();
   atelier::RaiseOpenFileLimit();
   GiveLargeMemoryBack();
   auto app = ServerApp::Create(std::get<0>(parsed));

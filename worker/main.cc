@@ -9,6 +9,7 @@
 #include <thread>
 #include <variant>
 
+#include "common/mutex_checks.h"
 #include "common/open_files.h"
 #include "common/picture_task.h"
 #include "common/shutdown.h"
@@ -131,6 +132,7 @@ int main(int argc, char** argv) {
   using atelier::worker::WorkerOptions;
   atelier::BlockShutdownSignals();
   spdlog::set_default_logger(spdlog::stderr_color_mt("worker"));
+  atelier::LeaveLockOrderToTests();
   atelier::RaiseOpenFileLimit();
   const std::variant<WorkerOptions, int> parsed = atelier::worker::ParseWorkerOptions(argc, argv);
   if (const int* code = std::get_if<int>(&parsed)) {

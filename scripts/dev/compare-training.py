@@ -6,10 +6,10 @@ Usage:
   compare-training.py --photos DIR --paintings DIR --out DIR [--family cyclegan|cut]... [--steps N] [--seeds N] [--size PX]
 
 PHOTOS and PAINTINGS are folders of pictures; all are cut to squares of --size first, the last fifth of the photographs is held back and is
-what the results are made from. Both sides get the same squares, without flips, batch 1, Adam 2e-4 (beta1 0.5), fp32, 6 blocks of 32
-channels, PatchGAN of 32. They do not see the same crops: atelier-train always takes a random one of a square enlarged by up to 1.25, in
-epochs; the peer sees whole squares, drawn with replacement. Writes OUT/figures.jsonl (one line a run: family, who, seed, kernel distance, seconds) and OUT/losses.csv, and
-goes on where it was stopped. Needs the release build; Python with torch 2.11, numpy, safetensors and pillow; it is a developer's tool.
+what the results are made from. Both sides get the same squares in epochs, of each a random crop of it enlarged by up to 1.25 (what
+atelier-train does), without flips, batch 1, Adam 2e-4 (beta1 0.5), fp32, 6 blocks of 32 channels, PatchGAN of 32. Writes OUT/figures.jsonl
+(one line a run: family, who, seed, kernel distance, seconds) and OUT/losses.csv, and goes on where it was stopped. Needs the release build;
+Python with torch 2.11, numpy, safetensors and pillow; it is a developer's tool.
 """
 
 import argparse
@@ -61,9 +61,17 @@ def prepare(arguments):
     return data
 
 
-def tensors(folder):
-    pictures = [np.asarray(Image.open(path), dtype=np.float32) for path in sorted(folder.iterdir())]
-    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2) / 127.5 - 1
+def crops(folder, draw):
+    """Random crops [1, 3, H, W] of the folder's squares without end, in epochs; see Crop in worker/train/sample_maker.cc."""
+    pictures = [Image.open(path).convert("RGB") for path in sorted(folder.iterdir())]
+    while True:
+        draw.shuffle(pictures)
+        for picture in pictures:
+            size = picture.width
+            side = draw.randint(size, round(size * 1.25))
+            left, top = draw.randint(0, side - size), draw.randint(0, side - size)
+            crop = picture.resize((side, side), Image.BICUBIC).crop((left, top, left + size, top + size))
+            yield torch.from_numpy(np.asarray(crop, dtype=np.float32)).permute(2, 0, 1)[None] / 127.5 - 1
 
 
 def make(family):
@@ -83,13 +91,12 @@ def restyle(generator, data, out):
 def train_pytorch(family, seed, data, out, steps):
     torch.manual_seed(seed)
     random.seed(seed)
-    content, style = tensors(data / "content"), tensors(data / "style")
+    content, style = (crops(data / name, random.Random(f"{name} {seed}")) for name in ("content", "style"))
     step = make(family)
     rows = []
     for i in range(steps):
         step.set_rate(1.0 if i < steps // 2 else 1.0 - (i - steps // 2) / (steps - steps // 2))
-        a, b = (x[random.randrange(len(x))][None] for x in (content, style))
-        losses = step.run(a, b)
+        losses = step.run(next(content), next(style))
         if (i + 1) % LOG_EVERY == 0:
             rows.append((i + 1, losses))
     restyle(step.generator, data, out)

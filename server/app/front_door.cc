@@ -23,6 +23,8 @@ namespace atelier::server {
 namespace {
 
 constexpr std::uint64_t kMostConnections = 10'000;
+// Connections taken from one port before the others, and the order to stop, are looked at.
+constexpr int kMostAtATime = 256;
 // How long a port is left alone when the system has no room. Unit: milliseconds.
 constexpr int kPauseMs = 100;
 // What was sent and is not acknowledged for so long ends a connection; gRPC sets the same on its
@@ -203,7 +205,7 @@ void FrontDoor::Serve() {
 }
 
 bool FrontDoor::AcceptFrom(int listener) {
-  while (true) {
+  for (int accepted = 0; accepted < kMostAtATime; ++accepted) {
     sockaddr_storage peer = {};
     Descriptor connection = AcceptOne(listener, peer);
     if (connection.valid()) {
@@ -218,6 +220,7 @@ bool FrontDoor::AcceptFrom(int listener) {
     }
     // Anything else is the end of that connection alone (accept(2)).
   }
+  return true;
 }
 
 void FrontDoor::Take(Descriptor connection, const std::string& address) {

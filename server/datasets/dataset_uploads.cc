@@ -125,6 +125,9 @@ void DatasetUploads::ForgetExpired() {
       owners_.erase(key);
     }
   }
+  // Those of uploads that were refused or deleted: nobody else holds them, and nothing is known of
+  // their uploads that is not on the disk.
+  std::erase_if(owners_, [](const auto& owner) { return owner.second.use_count() == 1; });
 }
 
 absl::Status DatasetUploads::CheckRoom(const v1::UploadDatasetHeader& header,
@@ -221,8 +224,9 @@ absl::StatusOr<std::unique_ptr<DatasetUploads::Stream>> DatasetUploads::Begin(
   if (done) {
     ATELIER_ASSIGN_OR_RETURN(Dataset set, options_.keeper->catalog().Find(header.dataset()));
     result = {.set = std::move(set), .report = *folder->facts().done};
-  } else {
-    ATELIER_RETURN_IF_ERROR(folder->Touch(options_.clock->Now()));
+  } else if (absl::Status touched = folder->Touch(options_.clock->Now()); !touched.ok()) {
+    owner->LeaveUnlessOpen();
+    return touched;
   }
   owner->open = true;
   return std::unique_ptr<Stream>(

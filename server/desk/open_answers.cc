@@ -9,7 +9,7 @@ OpenAnswers::Answer::~Answer() {
   const absl::MutexLock lock(&all_.mutex_);
   all_.overdue_at_.erase(place_);
   if (--all_.count_ == 0) {
-    all_.changed_.SignalAll();
+    all_.none_.SignalAll();
   }
 }
 
@@ -19,8 +19,8 @@ void OpenAnswers::Answer::Sent(std::uint64_t bytes, std::function<void()> give_u
   const absl::MutexLock lock(&all_.mutex_);
   place_ = {all_.clock_.Now() + patience, all_.next_place_++};
   all_.overdue_at_.emplace(place_, std::move(give_up));
-  if (all_.overdue_at_.begin()->first == place_) {
-    all_.changed_.SignalAll();
+  if (place_.first < all_.wakes_at_) {
+    all_.wake_.SignalAll();
   }
 }
 
@@ -31,7 +31,7 @@ OpenAnswers::~OpenAnswers() {
   {
     const absl::MutexLock lock(&mutex_);
     stopping_ = true;
-    changed_.SignalAll();
+    wake_.SignalAll();
   }
   watcher_.join();
 }
@@ -45,7 +45,7 @@ std::unique_ptr<OpenAnswers::Answer> OpenAnswers::Open(std::string client) {
 bool OpenAnswers::AwaitNone(absl::Time until) {
   const absl::MutexLock lock(&mutex_);
   while (count_ > 0 && clock_.Now() < until) {
-    clock_.WaitUntil(changed_, mutex_, until);
+    clock_.WaitUntil(none_, mutex_, until);
   }
   return count_ == 0;
 }
@@ -60,8 +60,9 @@ void OpenAnswers::Watch() {
       }
       const auto first = overdue_at_.begin();
       if (first == overdue_at_.end() || clock_.Now() < first->first.first) {
-        clock_.WaitUntil(changed_, mutex_,
-                         first == overdue_at_.end() ? absl::InfiniteFuture() : first->first.first);
+        wakes_at_ = first == overdue_at_.end() ? absl::InfiniteFuture() : first->first.first;
+        clock_.WaitUntil(wake_, mutex_, wakes_at_);
+        wakes_at_ = absl::InfinitePast();
         continue;
       }
       give_up = std::move(first->second);

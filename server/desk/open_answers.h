@@ -61,11 +61,13 @@ class OpenAnswers {
   RequestQueue& queue_;
   Clock& clock_;
   absl::Mutex mutex_;
-  absl::CondVar changed_;
+  absl::CondVar none_;  // no answer is open
+  absl::CondVar wake_;  // for the watcher: one is overdue before wakes_at_, or the end
   std::size_t count_ ABSL_GUARDED_BY(mutex_) = 0;
   std::uint64_t next_place_ ABSL_GUARDED_BY(mutex_) = 1;
   std::map<std::pair<absl::Time, std::uint64_t>, std::function<void()>> overdue_at_
       ABSL_GUARDED_BY(mutex_);
+  absl::Time wakes_at_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();  // until when it sleeps
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread watcher_;
 };

@@ -8,6 +8,13 @@
 #include "server/queue/load_failure.h"
 
 namespace atelier::server {
+namespace {
+
+// Requests that one pass over the queue holds back for other workers. Bounds a pass; so many
+// waiting ones of a model that an idle worker cannot load may hide others from it.
+constexpr std::size_t kMostHeld = 64;
+
+}  // namespace
 
 Dispatcher::Dispatcher(RequestQueue& queue, Clock& clock, DispatchProbe& probe,
                        absl::Duration worker_grace)
@@ -233,6 +240,7 @@ void Dispatcher::RemoveWorker(WorkerId id, WorkerEnd end) {
     TellSlots();
     if (workers_.empty()) {
       absent_since_ = now;
+      changed_.SignalAll();
     }
     TellOutage(now);
   }
@@ -314,10 +322,13 @@ void Dispatcher::AssignAll() {
       Send(worker, *std::exchange(worker.reserved, std::nullopt), now);
     }
   }
-  for (std::vector<ServingWorker*> takers = Takers(now); !takers.empty(); takers = Takers(now)) {
-    std::optional<RequestQueue::Assignment> next = queue_.TakeNext();
+  std::vector<RequestId> held;  // for workers that something is reserved for already
+  while (held.size() < kMostHeld) {
+    std::vector<ServingWorker*> takers = Takers(now);
+    std::optional<RequestQueue::Assignment> next =
+        takers.empty() ? std::nullopt : queue_.TakeNext();
     if (!next.has_value()) {
-      return;
+      break;
     }
     ServingWorker* worker = ChooseWorker(takers, *next, now);
     if (ServingWorker* other =
@@ -325,13 +336,17 @@ void Dispatcher::AssignAll() {
         other != nullptr) {
       // It waits for the one that can do it, and what comes after it need not.
       if (other->reserved.has_value()) {
-        queue_.Requeue(next->id, RequestQueue::Loss::kNotBegun);
-        return;
+        held.push_back(next->id);
+      } else {
+        other->reserved = *std::move(next);
       }
-      other->reserved = *std::move(next);
       continue;
     }
     Assign(*worker, *std::move(next), now);
+  }
+  // Only now: what goes back is first in the queue, and would be taken again at once.
+  for (const RequestId id : held) {
+    queue_.Requeue(id, RequestQueue::Loss::kNotBegun);
   }
 }
 
@@ -373,21 +388,30 @@ void Dispatcher::Send(ServingWorker& worker, const RequestQueue::Assignment& nex
   probe_.Dispatched();
 }
 
+absl::Time Dispatcher::NextEvent(absl::Time after) const {
+  const absl::Time grace_over =
+      workers_.empty() ? absent_since_ + worker_grace_ : absl::InfinitePast();
+  const absl::Time trial = breakers_.NextTrial(after);
+  return grace_over > after ? std::min(grace_over, trial) : trial;
+}
+
 void Dispatcher::WakeLoop() {
   absl::Time woken = absl::InfinitePast();
   while (true) {
     {
       absl::MutexLock lock(&mutex_);
       absl::Time now = clock_.Now();
-      while (!stopping_ && now < breakers_.NextTrial(woken)) {
-        clock_.WaitUntil(changed_, mutex_, breakers_.NextTrial(woken));
+      while (!stopping_ && now < NextEvent(woken)) {
+        clock_.WaitUntil(changed_, mutex_, NextEvent(woken));
         now = clock_.Now();
       }
       if (stopping_) {
         return;
       }
       woken = now;
+      TellOutage(now);
     }
+    queue_.RefuseHopeless();
     Pump();
   }
 }

@@ -40,7 +40,8 @@ enum class WorkerEnd {
 };
 
 // Thread-safe, never blocks. Lock order: dispatcher, then queue or port; answers are given without
-// the dispatcher's lock. Has a thread that wakes when a worker may be tried again.
+// the dispatcher's lock. Has a thread that wakes when a worker may be tried again, and when
+// requests have waited long enough for one to come.
 class Dispatcher final : public QueueListener {
  public:
   // All outlive the dispatcher, which listens to `queue` until it is destroyed. `worker_grace`: how
@@ -123,6 +124,9 @@ class Dispatcher final : public QueueListener {
       ABSL_LOCKS_EXCLUDED(mutex_);
   void HandBack(const ServingWorker& worker, WorkerEnd end) ABSL_LOCKS_EXCLUDED(mutex_);
   void TellSlots() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // When a breaker lets a trial through or the grace without workers ends, whichever is first and
+  // later than `after`.
+  absl::Time NextEvent(absl::Time after) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void WakeLoop() ABSL_LOCKS_EXCLUDED(mutex_);
 
   RequestQueue& queue_;
@@ -130,7 +134,7 @@ class Dispatcher final : public QueueListener {
   DispatchProbe& probe_;
   const absl::Duration worker_grace_;
   mutable absl::Mutex mutex_;
-  absl::CondVar changed_;  // a breaker has opened, or the end
+  absl::CondVar changed_;  // a breaker has opened, the last worker has gone, or the end
   std::map<WorkerId, ServingWorker> workers_ ABSL_GUARDED_BY(mutex_);
   BreakerTable breakers_ ABSL_GUARDED_BY(mutex_);
   std::vector<Outgoing> outbox_ ABSL_GUARDED_BY(mutex_);

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/errors.h"
 #include "common/files.h"
 #include "common/status_macros.h"
 #include "server/jobs/attempt_files.h"
@@ -18,6 +19,7 @@ namespace fs = std::filesystem;
 
 // Between a job's id, which has no dots, and its number, which is never given again.
 constexpr char kBinDot = '.';
+constexpr absl::Duration kTrainerEnds = absl::Seconds(1);
 
 fs::path NameInBin(std::string_view job_id, std::uint64_t number) {
   return absl::StrCat(std::string(job_id), ".", number);
@@ -63,7 +65,7 @@ absl::Status JobBin::Recover() {
   return absl::OkStatus();
 }
 
-absl::Status JobBin::Delete(const std::string& job_id) {
+absl::Status JobBin::Delete(const std::string& job_id, absl::FunctionRef<bool()> has_trainer) {
   const absl::MutexLock lock(&mutex_);
   fs::path moved;
   const absl::Status deleted = store_.Write([&](store::Writer& writer) -> absl::Status {
@@ -72,6 +74,10 @@ absl::Status JobBin::Delete(const std::string& job_id) {
       return absl::FailedPreconditionError(
           absl::StrCat("the job is ", std::string(StateName(record.job.state())),
                        "; only a job that has ended can be deleted: cancel it first"));
+    }
+    // A trainer that was alive at the end of its job still writes to its folder.
+    if (has_trainer()) {
+      return RetryLater(kTrainerEnds, "the job's trainer is just ending; delete it in a moment");
     }
     ATELIER_ASSIGN_OR_RETURN(const std::vector<store::JobRecord> others,
                              writer.JobsInStates(UnfinishedStates()));

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
 #include "server/store/store.h"
@@ -28,9 +29,10 @@ class JobBin final {
 
   // The job is gone when this returns OK; its files take no name any more, but room until Empty.
   // NOT_FOUND; FAILED_PRECONDITION: it has not ended, or a job that has not ended is to start from
-  // its checkpoint; errors of the store and of DiskStatus. The caller knows that no trainer of it
-  // is alive.
-  absl::Status Delete(const std::string& job_id) ABSL_LOCKS_EXCLUDED(mutex_);
+  // its checkpoint; RESOURCE_EXHAUSTED with a delay: `has_trainer` says that a trainer of it is
+  // alive, which is asked once its end is known; errors of the store and of DiskStatus.
+  absl::Status Delete(const std::string& job_id, absl::FunctionRef<bool()> has_trainer)
+      ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Removes the files of one deleted job. False: there are no more.
   bool Empty() ABSL_LOCKS_EXCLUDED(mutex_);

@@ -21,7 +21,6 @@ namespace {
 
 constexpr absl::Duration kQueueRetry = absl::Seconds(30);
 constexpr absl::Duration kDiskRetry = absl::Seconds(60);
-constexpr absl::Duration kTrainerEnds = absl::Seconds(1);
 
 absl::Status Draining() {
   return absl::UnavailableError("the server is shutting down; try again in a moment");
@@ -336,10 +335,8 @@ absl::StatusOr<v1::Job> JobManager::ResumeJob(std::string_view job_id) {
 
 absl::Status JobManager::DeleteJob(std::string_view job_id) {
   ATELIER_ASSIGN_OR_RETURN(const v1::Job job, GetJob(job_id));
-  if (IsFinal(job.state()) && runner_->Holds(job_id)) {
-    return RetryLater(kTrainerEnds, "the job's trainer is just ending; delete it in a moment");
-  }
-  ATELIER_RETURN_IF_ERROR(bin_->Delete(job.spec().job_id()));
+  ATELIER_RETURN_IF_ERROR(
+      bin_->Delete(job.spec().job_id(), [&] { return runner_->Holds(job_id); }));
   hub_->Notify(job.spec().job_id());
   runner_->Wake();
   return absl::OkStatus();

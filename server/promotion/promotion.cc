@@ -109,14 +109,19 @@ absl::StatusOr<PublishTask> Promotion::TaskOf(const v1::JobSpec& spec) const {
   return task;
 }
 
+absl::StatusOr<store::JobRecord> Promotion::FindJob(const std::string& job_id) const {
+  store::JobRecord record;
+  ATELIER_RETURN_IF_ERROR(options_.store->Read([&](store::Reader& reader) -> absl::Status {
+    ATELIER_ASSIGN_OR_RETURN(record, reader.GetJob(job_id));
+    return absl::OkStatus();
+  }));
+  return record;
+}
+
 absl::StatusOr<PublishedCheckpoint> Promotion::PublishCheckpoint(
     const v1::PublishCheckpointRequest& request, const std::stop_token& stop) const {
   ATELIER_RETURN_IF_ERROR(CheckPublishRequest(request));
-  store::JobRecord record;
-  ATELIER_RETURN_IF_ERROR(options_.store->Read([&](store::Reader& reader) -> absl::Status {
-    ATELIER_ASSIGN_OR_RETURN(record, reader.GetJob(request.job_id()));
-    return absl::OkStatus();
-  }));
+  ATELIER_ASSIGN_OR_RETURN(const store::JobRecord record, FindJob(request.job_id()));
   ATELIER_RETURN_IF_ERROR(options_.converter->Ready());
   ATELIER_ASSIGN_OR_RETURN(const auto folder, TransferFolder::Create(options_.directory));
   ATELIER_ASSIGN_OR_RETURN(const HeldCheckpoint held,
@@ -152,6 +157,13 @@ absl::StatusOr<PublishedCheckpoint> Promotion::PublishCheckpoint(
     published.gate->set_forced(!published.gate->passed());
     ATELIER_RETURN_IF_ERROR(
         AppendToCard(model, GateSection(*published.gate, options_.clock->Now())));
+  }
+  // Converting and measuring take minutes, in which the job may be deleted and its id given again:
+  // the version would then pass for the other job's.
+  const absl::StatusOr<store::JobRecord> present = FindJob(request.job_id());
+  if (!present.ok() || present->number != record.number) {
+    return absl::AbortedError(
+        "the job was deleted while its checkpoint was being published; nothing was published");
   }
   ATELIER_ASSIGN_OR_RETURN(
       const std::uint32_t version,

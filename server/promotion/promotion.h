@@ -78,6 +78,7 @@ class Promotion final {
     std::uint64_t weights_bytes = 0;
   };
 
+  absl::StatusOr<store::JobRecord> FindJob(const std::string& job_id) const;
   absl::StatusOr<PublishTask> TaskOf(const v1::JobSpec& spec) const;
   // `folder`: of this measurement alone.
   absl::StatusOr<v1::GateReport> Measure(const v1::PromotionGate& gate, const Candidate& candidate,

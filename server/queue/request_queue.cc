@@ -42,7 +42,7 @@ RequestQueue::~RequestQueue() {
   {
     absl::MutexLock lock(&mutex_);
     stopping_ = true;
-    changed_.SignalAll();
+    wake_.SignalAll();
   }
   expirer_.join();
 }
@@ -82,8 +82,8 @@ absl::Status RequestQueue::Enqueue(std::unique_ptr<Request>& request) {
                                    .work = work,
                                    .estimated = ready_in});
     ATELIER_CHECK(inserted);
-    if (deadlines_.begin()->second == id) {
-      changed_.SignalAll();
+    if (deadlines_.begin()->first < wakes_at_) {
+      wake_.SignalAll();
     }
     Report(traits.priority);
   }
@@ -253,7 +253,7 @@ void RequestQueue::Close(absl::Status why) {
 bool RequestQueue::AwaitEmpty(absl::Time until) {
   absl::MutexLock lock(&mutex_);
   while (!entries_.empty() && clock_.Now() < until) {
-    clock_.WaitUntil(changed_, mutex_, until);
+    clock_.WaitUntil(emptied_, mutex_, until);
   }
   return entries_.empty();
 }
@@ -298,7 +298,7 @@ RequestQueue::Answer RequestQueue::Take(Entries::iterator entry, absl::StatusOr<
   Report(traits.priority);
   entries_.erase(entry);
   if (entries_.empty()) {
-    changed_.SignalAll();
+    emptied_.SignalAll();
   }
   return answer;
 }
@@ -331,8 +331,9 @@ void RequestQueue::ExpireLoop() {
       }
       answers = TakeExpired(clock_.Now());
       if (answers.empty()) {
-        clock_.WaitUntil(changed_, mutex_,
-                         deadlines_.empty() ? absl::InfiniteFuture() : deadlines_.begin()->first);
+        wakes_at_ = deadlines_.empty() ? absl::InfiniteFuture() : deadlines_.begin()->first;
+        clock_.WaitUntil(wake_, mutex_, wakes_at_);
+        wakes_at_ = absl::InfinitePast();
       }
     }
     for (Answer& answer : answers) {

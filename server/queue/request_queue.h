@@ -185,7 +185,8 @@ class RequestQueue {
   std::atomic<RequestId> next_id_ = 1;
 
   mutable absl::Mutex mutex_;
-  absl::CondVar changed_;  // a new earliest deadline, the last answer, or the end
+  absl::CondVar emptied_;  // no request is unanswered
+  absl::CondVar wake_;     // for the expirer: a deadline before wakes_at_, or the end
   QueueLimits limits_ ABSL_GUARDED_BY(mutex_);
   Entries entries_ ABSL_GUARDED_BY(mutex_);
   WaitingLines lines_ ABSL_GUARDED_BY(mutex_);
@@ -197,6 +198,9 @@ class RequestQueue {
   StrikeTable strikes_ ABSL_GUARDED_BY(mutex_){StrikeTable::Options()};
   std::set<std::pair<absl::Time, RequestId>> deadlines_ ABSL_GUARDED_BY(mutex_);
   absl::Status closed_ ABSL_GUARDED_BY(mutex_);
+  // Until when the expirer sleeps; the deadline that it woke for may be answered by then. Asking it
+  // to look again for each request would cost each two switches of threads.
+  absl::Time wakes_at_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread expirer_;
 };

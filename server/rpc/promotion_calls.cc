@@ -26,7 +26,7 @@ absl::Status Publish(const PromotionRoom& room, const v1::PublishCheckpointReque
 // Waits, because what is noted of it goes to the disk, for which the manager's thread has no time.
 absl::StatusOr<ModelManager::Promotion> Promote(ModelManager& manager, const ModelVersion& model,
                                                 const v1::PromoteModelRequest& request,
-                                                absl::Time deadline) {
+                                                absl::Time deadline, const std::stop_token& stop) {
   absl::StatusOr<ModelManager::Promotion> answer;
   absl::Notification answered;
   manager.Promote(
@@ -35,7 +35,8 @@ absl::StatusOr<ModelManager::Promotion> Promote(ModelManager& manager, const Mod
       Reply<ModelManager::Promotion>([&](absl::StatusOr<ModelManager::Promotion> promotion) {
         answer = std::move(promotion);
         answered.Notify();
-      }));
+      }),
+      [&stop] { return stop.stop_requested(); });
   answered.WaitForNotification();
   return answer;
 }
@@ -50,7 +51,7 @@ absl::Status PromoteGated(const PromotionRoom& room, ModelManager& manager,
   ATELIER_RETURN_IF_ERROR(room.promotion.CheckUnchanged(judged));
   // The very version that was measured, wherever its label points now.
   ATELIER_ASSIGN_OR_RETURN(const ModelManager::Promotion promotion,
-                           Promote(manager, judged.model, request, deadline));
+                           Promote(manager, judged.model, request, deadline, stop));
   room.promotion.NoteForced(judged);
   fill(promotion.model, *response.mutable_model());
   response.set_previous_version(promotion.previous_version);

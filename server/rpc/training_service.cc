@@ -74,12 +74,10 @@ grpc::ServerUnaryReactor* TrainingService::ResumeJob(grpc::CallbackServerContext
   });
 }
 
-grpc::ServerUnaryReactor* TrainingService::DeleteJob(grpc::CallbackServerContext* context,
+grpc::ServerUnaryReactor* TrainingService::DeleteJob(grpc::CallbackServerContext* /*context*/,
                                                      const v1::DeleteJobRequest* request,
                                                      v1::DeleteJobResponse* /*response*/) {
-  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  reactor->Finish(ToGrpcStatus(jobs_.DeleteJob(request->job_id())));
-  return reactor;
+  return StartReading(readers_, [this, request] { return jobs_.DeleteJob(request->job_id()); });
 }
 
 grpc::ServerUnaryReactor* TrainingService::PublishCheckpoint(

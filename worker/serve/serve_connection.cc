@@ -238,15 +238,6 @@ void ServeConnection::WatchModels() {
     *message.mutable_model_state() = ToModelState(event);
     self->session_->Send(std::move(message));
   });
-  std::vector<ServerMessage> orders;
-  {
-    absl::MutexLock lock(&mu_);
-    watching_ = true;
-    orders.swap(early_orders_);
-  }
-  for (const ServerMessage& order : orders) {
-    Order(order);
-  }
 }
 
 void ServeConnection::Preload() {
@@ -264,18 +255,40 @@ void ServeConnection::Preload() {
                      --self->preloads_;
                    });
   }
+  CarryOutEarlyOrders();
   absl::MutexLock lock(&mu_);
   mu_.Await(absl::Condition(this, &ServeConnection::PreloadedOrEnding));
+}
+
+void ServeConnection::CarryOutEarlyOrders() {
+  while (true) {
+    std::vector<ServerMessage> orders;
+    {
+      absl::MutexLock lock(&mu_);
+      orders.swap(early_orders_);
+      if (orders.empty()) {
+        welcomed_ = true;
+        return;
+      }
+    }
+    for (const ServerMessage& order : orders) {
+      CarryOut(order);
+    }
+  }
 }
 
 void ServeConnection::Order(const ServerMessage& message) {
   {
     absl::MutexLock lock(&mu_);
-    if (!watching_) {
+    if (!welcomed_) {
       early_orders_.push_back(message);
       return;
     }
   }
+  CarryOut(message);
+}
+
+void ServeConnection::CarryOut(const ServerMessage& message) {
   if (message.has_unload_model()) {
     return pipeline_.Unload(ToModelSource(message.unload_model().model()));
   }

@@ -66,6 +66,8 @@ class ServeConnection final : public SessionHandler,
   void Preload() ABSL_LOCKS_EXCLUDED(mu_);
   // A LoadModel, UnloadModel or CancelLoad; answered by what the pipeline tells of the model.
   void Order(const internal::v1::ServerMessage& message) ABSL_LOCKS_EXCLUDED(mu_);
+  void CarryOut(const internal::v1::ServerMessage& order) ABSL_LOCKS_EXCLUDED(mu_);
+  void CarryOutEarlyOrders() ABSL_LOCKS_EXCLUDED(mu_);
 
   // Tells the server of credit that is counted already.
   void SendCredit(std::uint32_t tasks);
@@ -95,10 +97,10 @@ class ServeConnection final : public SessionHandler,
   std::uint32_t credit_ ABSL_GUARDED_BY(mu_) = 0;
   // Models that have to be loaded before credit is granted.
   int preloads_ ABSL_GUARDED_BY(mu_) = 0;
-  // Orders that came before anybody watched the models.
+  // Orders that came before those of the Welcome were taken up, which they may concern.
   std::vector<internal::v1::ServerMessage> early_orders_ ABSL_GUARDED_BY(mu_);
-  bool watching_ ABSL_GUARDED_BY(mu_) = false;
-  bool serving_ ABSL_GUARDED_BY(mu_) = false;  // credit was granted
+  bool welcomed_ ABSL_GUARDED_BY(mu_) = false;  // the Welcome's orders and the early ones are taken
+  bool serving_ ABSL_GUARDED_BY(mu_) = false;   // credit was granted
   bool draining_ ABSL_GUARDED_BY(mu_) = false;
   bool broken_ ABSL_GUARDED_BY(mu_) = false;
 };

@@ -175,7 +175,7 @@ std::string SmallChart(std::string_view name, std::string_view note, ChartLine l
                                   "</span></h4>\n", chart, "</div>\n");
 }
 
-std::string Losses(const RunHistory& history) {
+std::string LossCurves(const RunHistory& history) {
   const std::vector<ChartLine> lines = LinesOf(history, "loss/");
   const bool logarithmic = WantsLogarithm(lines);
   const std::string chart = LineChart(lines, {.logarithmic = logarithmic});
@@ -298,7 +298,7 @@ std::string RenderReport(const ReportInputs& inputs) {
       "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>",
       EscapeHtml(Title(inputs.job)), "</title>\n<style>", kStyle,
-      "</style>\n</head>\n<body>\n<main>\n", Head(inputs), Pictures(inputs), Losses(inputs.history),
+      "</style>\n</head>\n<body>\n<main>\n", Head(inputs), Pictures(inputs), LossCurves(inputs.history),
       Metrics(inputs), Speed(inputs.history), Data(inputs), Settings(inputs.job.config),
       Warnings(inputs),
       inputs.card.empty() ? ""

@@ -312,13 +312,16 @@ TEST_F(DispatcherFaultsTest, AModelThatOneWorkerCannotLoadGoesToTheOtherEvenIfTh
   FailToLoad(1, *first);
   EXPECT_THAT(rich->tasks(), ElementsAre(*first)) << "passed on, not answered";
   const auto second = Offer(answers, {.model = "large@1"});
+  const auto third = Offer(answers, {.model = "large@1"});
   const auto other = Offer(answers, {.model = "oil@1"});
-  EXPECT_THAT(poor->tasks(), ElementsAre(*first, *other)) << "what comes after it need not wait";
+  EXPECT_THAT(poor->tasks(), ElementsAre(*first, *other)) << "what comes after them need not wait";
   EXPECT_EQ(answers.count(), 0U);
   EXPECT_TRUE(dispatcher_.OnResult(2, *first, SampleOutcome(), 1).ok());
   EXPECT_THAT(rich->tasks(), ElementsAre(*first, *second));
   EXPECT_TRUE(dispatcher_.OnResult(2, *second, SampleOutcome(), 1).ok());
-  EXPECT_EQ(answers.count(), 2U);
+  EXPECT_THAT(rich->tasks(), ElementsAre(*first, *second, *third));
+  EXPECT_TRUE(dispatcher_.OnResult(2, *third, SampleOutcome(), 1).ok());
+  EXPECT_EQ(answers.count(), 3U);
 }
 
 TEST_F(DispatcherFaultsTest, AModelThatFailsOnOneWorkerAloneIsKeptFromItAndOthersAreNot) {
@@ -357,11 +360,15 @@ TEST_F(DispatcherFaultsTest, WhileNoWorkerMayTakeWorkRequestsAreRefusedAtOnce) {
 
 TEST_F(DispatcherFaultsTest, WithoutWorkersRequestsWaitAsLongAsTheServerCountsAsReady) {
   Answers answers;
+  Answers waits;
   clock_.Advance(kWorkerGrace - absl::Milliseconds(1));
   EXPECT_TRUE(dispatcher_.may_serve());
+  EXPECT_TRUE(Offer(waits, {}).ok());
   EXPECT_TRUE(Offer(answers, {}).ok());
   clock_.Advance(absl::Milliseconds(1));
   EXPECT_FALSE(dispatcher_.may_serve());
+  ASSERT_TRUE(WaitUntil([&] { return waits.count() == 1; })) << "it does not expire in the queue";
+  EXPECT_EQ(waits.code(), absl::StatusCode::kUnavailable);
   EXPECT_EQ(Offer(answers, {}).status().code(), absl::StatusCode::kUnavailable);
   Connect(1);
   EXPECT_TRUE(Offer(answers, {}).ok());

@@ -71,12 +71,22 @@ TEST_F(JobDeleteTest, OnlyWhatHasEndedIsDeleted) {
     Plant("a", state);
     JobBin bin(store_, options_.jobs_directory);
     MakeFolder(Folder("a"));
-    const absl::Status refused = bin.Delete("a");
+    const absl::Status refused = bin.Delete("a", [] { return false; });
     EXPECT_TRUE(absl::IsFailedPrecondition(refused)) << state;
     EXPECT_THAT(std::string(refused.message()), HasSubstr("cancel it first"));
     EXPECT_TRUE(fs::exists(Folder("a") / "log.txt"));
     ASSERT_TRUE(sqlite_->Write([&](store::Writer& writer) { return writer.DeleteJob("a"); }).ok());
   }
+}
+
+TEST_F(JobDeleteTest, ATrainerThatIsAliveWhenTheEndIsReadKeepsTheFolder) {
+  Plant("a", JOB_STATE_FAILED);
+  JobBin bin(store_, options_.jobs_directory);
+  MakeFolder(Folder("a"));
+  EXPECT_TRUE(RetryDelayOf(bin.Delete("a", [] { return true; })).has_value());
+  EXPECT_TRUE(fs::exists(Folder("a") / "log.txt"));
+  EXPECT_TRUE(bin.Delete("a", [] { return false; }).ok());
+  EXPECT_FALSE(fs::exists(Folder("a")));
 }
 
 TEST_F(JobDeleteTest, AJobThatNeverBeganHasNoFiles) {

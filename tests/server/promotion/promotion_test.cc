@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <fstream>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -41,6 +42,7 @@ class PromotionTest : public ::testing::Test {
       const ConvertTask task = ReadConvertTask(folder).value();
       if (const auto* publish = std::get_if<PublishTask>(&task.work)) {
         published_ = *publish;
+        meanwhile_();
         if (made_.ok()) {
           testing::WriteModel(folder / kConvertModel, "weights of " + publish->job_id);
         }
@@ -131,6 +133,7 @@ class PromotionTest : public ::testing::Test {
                         .jobs_directory = folder_ / "jobs",
                         .directory = folder_ / "transfers"}};
   std::stop_source stop_;
+  std::function<void()> meanwhile_ = [] {};  // while a checkpoint is made a model of
   absl::Status made_;
   PublishTask published_;
   JudgeTask judged_;
@@ -174,6 +177,24 @@ TEST_F(PromotionTest, ADeletedVersionsCheckpointCanBePublishedAgain) {
   ASSERT_EQ(Publish(Request())->model.version, 1u);
   ASSERT_TRUE(room_.catalog().Delete("oil@1").ok());
   EXPECT_EQ(Publish(Request())->model.version, 2u);
+}
+
+TEST_F(PromotionTest, ACheckpointOfAJobThatWasDeletedMeanwhileIsNotTakenForTheNextOnes) {
+  const auto remove = [this] {
+    ASSERT_TRUE(
+        room_.store().Write([](store::Writer& writer) { return writer.DeleteJob("oil-1"); }).ok());
+  };
+  meanwhile_ = remove;
+  EXPECT_TRUE(absl::IsAborted(Publish(Request()).status()));
+  AddJob("oil-1");
+  meanwhile_ = [&] {
+    remove();
+    AddJob("oil-1");
+  };
+  EXPECT_TRUE(absl::IsAborted(Publish(Request()).status()));
+  EXPECT_TRUE(room_.catalog().List().empty());
+  meanwhile_ = [] {};
+  EXPECT_EQ(Publish(Request())->model.version, 1u);
 }
 
 TEST_F(PromotionTest, AWorseCheckpointIsRefusedWithItsNumbersUnlessForced) {

@@ -141,7 +141,7 @@ TEST_F(LoadEstimateTest, CautionFollowsHowWrongEstimatesWereAndIsBounded) {
   for (int i = 0; i < 500; ++i) {
     load_.Compare(absl::Seconds(1), absl::Seconds(1));
   }
-  EXPECT_DOUBLE_EQ(load_.caution(), 1.1) << "never less";
+  EXPECT_DOUBLE_EQ(load_.caution(), 1.25) << "never less";
   load_.Compare(absl::Seconds(1), absl::Hours(9));
   EXPECT_LT(load_.caution(), 2) << "one outlier";
   for (int i = 0; i < 500; ++i) {
@@ -156,7 +156,7 @@ TEST_F(LoadEstimateTest, CautionFollowsHowWrongEstimatesWereAndIsBounded) {
   for (int i = 0; i < 500; ++i) {
     load_.Compare(absl::Seconds(10), absl::Seconds(1));
   }
-  EXPECT_DOUBLE_EQ(load_.caution(), 1.1) << "never bold";
+  EXPECT_DOUBLE_EQ(load_.caution(), 1.25) << "never bold";
 }
 
 TEST_F(LoadEstimateTest, ALargePictureBesideSmallOnesIsNotHeldToCostAHundredTimesAsMuch) {

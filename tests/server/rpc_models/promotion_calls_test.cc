@@ -6,6 +6,7 @@
 #include <fstream>
 #include <memory>
 #include <string>
+#include <thread>
 
 #include "absl/synchronization/notification.h"
 #include "atelier/v1/feedback.grpc.pb.h"
@@ -189,6 +190,25 @@ TEST_F(PromotionCallsTest, APublishedCheckpointIsAnsweredWithItsCard) {
   EXPECT_EQ(published->step(), 100u);
   EXPECT_EQ(published->model().card(), "# card");
   EXPECT_FALSE(published->has_gate());
+}
+
+TEST_F(PromotionCallsTest, WhoGivesUpAGatedPromotionWhileItLoadsChangesNothing) {
+  ASSERT_TRUE(Promote("oil@1").ok());
+  room_.Publish("oil", "two");
+  loads_.Hold();
+  v1::PromoteModelRequest request;
+  request.set_model("oil@2");
+  request.mutable_gate()->set_content("garments");
+  grpc::ClientContext context;
+  std::thread caller([&] {
+    v1::PromoteModelResponse response;
+    EXPECT_FALSE(v1::ModelService::NewStub(channel_)->Promote(&context, request, &response).ok());
+  });
+  EXPECT_TRUE(test::WaitUntil([&] { return loads_.asked().size() == 2; }));
+  context.TryCancel();
+  caller.join();
+  EXPECT_TRUE(threads_.AwaitIdle(absl::Now() + absl::Seconds(20))) << "its thread still waits";
+  EXPECT_EQ(room_.Means("oil"), "oil@1");
 }
 
 TEST_F(PromotionCallsTest, WhoEndsTheCallEndsTheProcess) {

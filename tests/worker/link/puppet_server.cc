@@ -150,6 +150,9 @@ grpc::Status PuppetServer::Listen(bool bulk, grpc::ServerContext* context,
         *welcome.mutable_welcome()->add_preload() = load;
       }
       stream->Write(welcome);
+      for (const ServerMessage& message : options_.at_once) {
+        stream->Write(message);
+      }
     }
     lines_[bulk].context = context;
     lines_[bulk].stream = stream;

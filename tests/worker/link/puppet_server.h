@@ -37,6 +37,8 @@ class PuppetServer final : public internal::v1::WorkerLink::Service {
     // Of the Welcome.
     std::uint32_t protocol = 1;
     std::vector<internal::v1::LoadModel> preload;
+    // Said right after the Welcome.
+    std::vector<internal::v1::ServerMessage> at_once;
     // Does not answer the end of a stream until it is cut.
     bool never_ends = false;
     // Another service at the same address, which outlives the server.

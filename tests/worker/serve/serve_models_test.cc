@@ -33,6 +33,12 @@ internal::v1::LoadModel LoadOf(const std::string& directory,
   return load;
 }
 
+ServerMessage UnloadOf(const std::string& directory) {
+  ServerMessage message;
+  *message.mutable_unload_model()->mutable_model() = LoadOf(directory).model();
+  return message;
+}
+
 class ServeModelsTest : public test::ServeRoleTest {
  protected:
   using ServeRoleTest::ServeRoleTest;
@@ -44,11 +50,7 @@ class ServeModelsTest : public test::ServeRoleTest {
     server_.Send(message);
   }
 
-  void Unload(const std::string& directory) {
-    ServerMessage message;
-    *message.mutable_unload_model()->mutable_model() = LoadOf(directory).model();
-    server_.Send(message);
-  }
+  void Unload(const std::string& directory) { server_.Send(UnloadOf(directory)); }
 
   ServerMessage TaskFor(std::uint64_t id, const std::string& directory) {
     ServerMessage message = Task(id);
@@ -310,6 +312,25 @@ TEST_F(PreloadTest, AWorkerThatPreloadsComesBackAfterABreak) {
   ASSERT_TRUE(server_.Await(WorkerMessage::kHello).has_value());
   models_.HoldLoads(false);
   EXPECT_EQ(AwaitCredit(), kSlots);
+}
+
+// A server that changes its mind at once.
+class ChangedMindTest : public ServeModelsTest {
+ protected:
+  ChangedMindTest()
+      : ServeModelsTest({.preload = {LoadOf("/m/1", {}, 3)}, .at_once = {UnloadOf("/m/1")}}) {}
+
+  void SetUp() override { Start(); }
+};
+
+TEST_F(ChangedMindTest, AnOrderRightAfterTheWelcomeCountsAfterTheWelcomesOwn) {
+  EXPECT_EQ(AwaitCredit(), kSlots);
+  ModelState state = AwaitState("/m/1");
+  while (state.state() == ModelState::STATE_READY || state.state() == ModelState::STATE_FAILED) {
+    state = AwaitState("/m/1");
+  }
+  EXPECT_EQ(state.state(), ModelState::STATE_UNLOADED);
+  EXPECT_EQ(server_.Kept(WorkerMessage::kModelState), 0) << "it was loaded after all";
 }
 
 }  // namespace
