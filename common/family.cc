@@ -44,6 +44,7 @@ void FaststyleDefaults(TrainConfig& config) {
 }
 
 void ReferenceDefaults(TrainConfig& config) {
+  config.learning_rate = 1e-3;
   config.ema_decay = 0.99;
   config.gradient_clip = 5;
   config.gan.channels = 32;

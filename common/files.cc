@@ -80,6 +80,17 @@ absl::StatusOr<std::string> ReadFile(const fs::path& path, std::uint64_t max_byt
   return contents;
 }
 
+absl::Status RemoveVouchedFolder(const fs::path& folder, std::string_view vouching) {
+  std::error_code error;
+  if (fs::remove(folder / vouching, error)) {
+    ATELIER_RETURN_IF_ERROR(SyncDirectory(folder));
+  }
+  if (!error) {
+    fs::remove_all(folder, error);
+  }
+  return error ? WriteErrno(error.value(), folder) : absl::OkStatus();
+}
+
 std::string Sha256Hex(std::string_view bytes) {
   Sha256 hash;
   hash.Add(bytes);

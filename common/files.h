@@ -23,6 +23,11 @@ absl::StatusOr<std::string> ReadFile(const std::filesystem::path& path, std::uin
 // Flushes the names in a folder to the disk (after renames in it).
 absl::Status SyncDirectory(const std::filesystem::path& directory);
 
+// Removes a folder that counts as whole while the file `vouching` lies in it: that file first, and
+// from the disk, so that after a crash at any instant nobody takes the rest for whole. OK where
+// there is no such folder. PERMISSION_DENIED: read-only; INTERNAL.
+absl::Status RemoveVouchedFolder(const std::filesystem::path& folder, std::string_view vouching);
+
 // Lower-case hexadecimal SHA-256.
 std::string Sha256Hex(std::string_view bytes);
 absl::StatusOr<std::string> Sha256HexOfFile(const std::filesystem::path& path);

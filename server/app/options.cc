@@ -204,7 +204,8 @@ void AddTrainers(CLI::App& app, ServerOptions& options, v1::ServerConfig& said) 
   app.add_option_function<double>(
          "--serving-share",
          [&](const double& share) { said.mutable_trainers()->set_serving_share(share); },
-         "the least share of a core that serving gets while jobs train on the CPU [0.9]")
+         "the least share of a core that serving gets while jobs train on the CPU; kept from 0.9 "
+         "on [0.9]")
       ->check(CLI::Range(kLeastServingShare, kMostServingShare));
   app.add_option_function<std::uint32_t>(
          "--trainer-threads",

@@ -8,6 +8,7 @@
 #include <tuple>
 #include <utility>
 
+#include "common/files.h"
 #include "server/store/disk_status.h"
 #include "spdlog/spdlog.h"
 
@@ -97,12 +98,10 @@ void RemoveOldCheckpoints(const fs::path& jobs_directory, std::string_view job_i
       kept.insert(checkpoint.step);
       continue;
     }
-    // This first, so that nothing takes the rest for whole.
-    std::error_code error;
-    fs::remove(checkpoint.directory / kComplete, error);
-    fs::remove_all(checkpoint.directory, error);
-    if (error) {
-      spdlog::warn("job {}: an old checkpoint cannot be removed: {}", job_id, error.message());
+    if (const absl::Status removed = RemoveVouchedFolder(checkpoint.directory, kComplete);
+        !removed.ok()) {
+      spdlog::warn("job {}: an old checkpoint cannot be removed: {}", job_id,
+                   std::string(removed.message()));
     }
   }
 }

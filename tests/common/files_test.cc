@@ -7,9 +7,11 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <string>
 #include <thread>
 #include <vector>
 
+#include "tests/support/deletion_order.h"
 #include "tests/support/temp_dir.h"
 
 namespace atelier {
@@ -127,6 +129,28 @@ TEST_F(FilesTest, ErrorsNameTheFileButNotItsFolder) {
   const absl::Status read = ReadFile(folder_ / "none", kEnough).status();
   EXPECT_TRUE(absl::IsNotFound(read));
   EXPECT_THAT(std::string(read.message()), Not(HasSubstr(folder_.path().string())));
+}
+
+TEST_F(FilesTest, OfAVouchedFolderTheFileThatVouchesGoesFirst) {
+  const fs::path made = folder_ / "made";
+  fs::create_directories(made / "more");
+  ASSERT_TRUE(WriteFileAtomically(made / "complete", "yes").ok());
+  ASSERT_TRUE(WriteFileAtomically(made / "more/f", "x").ok());
+  test::HideAmongOthers(made, "complete");
+  test::DeletionOrder order(made);
+  EXPECT_TRUE(RemoveVouchedFolder(made, "complete").ok());
+  EXPECT_FALSE(fs::exists(made));
+  const std::vector<std::string> removed = order.Take();
+  ASSERT_FALSE(removed.empty());
+  EXPECT_EQ(removed.front(), "complete");
+  EXPECT_TRUE(RemoveVouchedFolder(made, "complete").ok()) << "there is none";
+
+  // What goes on counting as whole is left whole.
+  fs::create_directories(made / "complete/cannot-be-unlinked");
+  ASSERT_TRUE(WriteFileAtomically(made / "f", "x").ok());
+  const absl::Status status = RemoveVouchedFolder(made, "complete");
+  EXPECT_TRUE(absl::IsInternal(status)) << status;
+  EXPECT_TRUE(fs::exists(made / "f"));
 }
 
 TEST_F(FilesTest, ReadingIsBounded) {

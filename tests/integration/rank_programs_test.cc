@@ -1,5 +1,4 @@
-// Several processes that train one job together: atelier-train as torchrun starts it, and the
-// service.
+// Several processes that train one job together: atelier-train as torchrun starts it.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
@@ -17,7 +16,6 @@
 #include <string>
 #include <vector>
 
-#include "common/errors.h"
 #include "common/files.h"
 #include "tests/integration/pictures.h"
 #include "tests/integration/service.h"
@@ -259,89 +257,6 @@ TEST_F(RankProgramsTest, RanksInTwoNetworkNamespacesFindEachOther) {
   const ProcessResult alone = RunProcess({.command = TrainCommand("alone")});
   ASSERT_EQ(alone.exit_code, 0) << alone.err;
   EXPECT_LT(LargestDifference(WeightsOf("alone", 3), WeightsOf("networks", 3)), 2e-5);
-}
-
-// The processes of a job besides the trainer.
-std::vector<pid_t> OtherRanksOf(pid_t trainer) {
-  std::vector<pid_t> others;
-  for (const pid_t child : ChildrenOf(trainer)) {
-    if (CommandLineOf(child).find("--role rank") != std::string::npos) {
-      others.push_back(child);
-    }
-  }
-  return others;
-}
-
-class RankServiceTest : public ::testing::Test {
- protected:
-  RankServiceTest() {
-    options_.data_dir = directory_ / "data";
-    MakeDataset(directory_ / "content", 6, 1);
-    MakeDataset(directory_ / "style", 3, 100);
-    options_.datasets = {{"content", directory_ / "content"}, {"style", directory_ / "style"}};
-  }
-
-  static v1::CreateJobRequest TwoRanks(const std::string& id, std::uint64_t steps) {
-    v1::CreateJobRequest request = TinyJob(id, "tiny", steps);
-    request.mutable_spec()->set_workers(2);
-    request.mutable_spec()->mutable_train()->set_batch_size(2);
-    return request;
-  }
-
-  static v1::Job JobNow(Service& service, const std::string& id) {
-    v1::GetJobRequest request;
-    request.set_job_id(id);
-    return service.client().GetJob(request).value_or(v1::Job());
-  }
-
-  static v1::Job AwaitEnd(Service& service, const std::string& id) {
-    v1::WatchJobRequest request;
-    request.set_job_id(id);
-    service.client().WatchJob(request, [](const v1::JobEvent&) { return true; }).IgnoreError();
-    return JobNow(service, id);
-  }
-
-  TempDir directory_;
-  Service::Options options_;
-};
-
-TEST_F(RankServiceTest, AJobOfTwoWorkersSurvivesTheLossOfEitherProcess) {
-  Service service(options_);
-  ASSERT_TRUE(service.client().CreateJob(TwoRanks("pair", 60)).ok());
-  pid_t trainer = 0;
-  for (const bool first : {false, true}) {
-    const std::uint64_t before = JobNow(service, "pair").progress().step();
-    trainer = service.AwaitWorker(WorkerKind::kTrain, trainer);
-    ASSERT_TRUE(WaitUntil([&] { return JobNow(service, "pair").progress().step() > before + 2; },
-                          absl::Seconds(300)))
-        << service.process().Stderr();
-    const std::vector<pid_t> others = OtherRanksOf(trainer);
-    ASSERT_EQ(others.size(), 1) << service.process().Stderr();
-    kill(first ? trainer : others.front(), SIGKILL);
-    // Neither outlives the other.
-    EXPECT_TRUE(WaitUntil(
-        [&] { return CommandLineOf(trainer).empty() && CommandLineOf(others.front()).empty(); },
-        absl::Seconds(30)));
-  }
-  const v1::Job job = AwaitEnd(service, "pair");
-  EXPECT_EQ(job.state(), v1::JOB_STATE_SUCCEEDED) << job.reason() << service.process().Stderr();
-  EXPECT_EQ(job.attempts(), 3);
-  EXPECT_EQ(job.progress().step(), 60);
-}
-
-TEST_F(RankServiceTest, WorkersThatCannotShareAJobAreRefused) {
-  Service service(options_);
-  v1::CreateJobRequest request = TwoRanks("refused", 3);
-  request.mutable_spec()->set_workers(9);
-  EXPECT_EQ(FieldOf(service.client().CreateJob(request).status()), "workers");
-  request.mutable_spec()->set_workers(4);
-  EXPECT_EQ(FieldOf(service.client().CreateJob(request).status()), "train.batch_size");
-  request.mutable_spec()->set_workers(2);
-  v1::TrainSpec& train = *request.mutable_spec()->mutable_train();
-  train.set_family("gatys");
-  train.clear_tier();
-  train.clear_faststyle();
-  EXPECT_EQ(FieldOf(service.client().CreateJob(request).status()), "workers");
 }
 
 }  // namespace

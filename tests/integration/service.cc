@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <csignal>
 #include <fstream>
 #include <iterator>
 #include <sstream>
@@ -103,6 +104,16 @@ pid_t Service::AwaitWorker(WorkerKind kind, pid_t old) const {
       absl::Seconds(60)))
       << process_->Stderr();
   return found.value_or(0);
+}
+
+void Service::KillWithWorkers() {
+  process_->Signal(SIGSTOP);  // so that it sees none of its workers die
+  for (const pid_t child : ChildrenOf(process_->pid())) {
+    kill(-child, SIGKILL);  // with what it has started
+    kill(child, SIGKILL);
+  }
+  process_->Signal(SIGKILL);
+  EXPECT_TRUE(process_->Wait().has_value());
 }
 
 std::string Service::Page(const std::string& path) const {

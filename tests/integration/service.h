@@ -46,6 +46,10 @@ class Service final {
   // The same, waiting for one other than `old`. A test failure when none comes.
   pid_t AwaitWorker(WorkerKind kind, pid_t old = 0) const;
 
+  // Kills the server and the workers that it runs at one instant, as far as any of them can tell:
+  // what the death of their machine is to them. Waits for the server's end.
+  void KillWithWorkers();
+
   // The body of an HTTP page of the metrics port; empty when it does not answer 200.
   std::string Page(const std::string& path) const;
   // The value of the first sample whose name and labels begin with `prefix`.

@@ -39,8 +39,8 @@ bool IsRunFolder(const std::string& folder) {
   return folder.empty() || FolderIn(folder) == "cells";
 }
 
-// Hidden, not yet whole, or this machine's own business (worker/jobs/rank_role.cc). Elsewhere names
-// are of the pictures that the job makes, and may be any.
+// Hidden, which is whatever is no artifact and this machine's own business, or not yet whole.
+// Elsewhere names are of the pictures that the job makes, and may be any.
 bool IsLeftOut(const std::string& folder, const std::string& name) {
   if (name.starts_with('.')) {
     return true;
@@ -48,7 +48,7 @@ bool IsLeftOut(const std::string& folder, const std::string& name) {
   if (NameIn(folder) == "checkpoints" && IsRunFolder(FolderIn(folder))) {
     return name.starts_with("tmp-");
   }
-  return IsRunFolder(folder) && (name == "result.tmp" || name == "ranks.start");
+  return IsRunFolder(folder) && name == "result.tmp";
 }
 
 bool Grows(const std::string& path) {

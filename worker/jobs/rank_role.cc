@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <memory>
+#include <optional>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -48,7 +49,7 @@ absl::StatusOr<train::TrainJob> JobOfRank(const internal::v1::StartJob& start,
   return job;
 }
 
-// A file that is there while the others may read it.
+// Removes the file at its end.
 class StartFile {
  public:
   explicit StartFile(std::filesystem::path path) : path_(std::move(path)) {}
@@ -58,7 +59,6 @@ class StartFile {
   }
   StartFile(const StartFile&) = delete;
   StartFile& operator=(const StartFile&) = delete;
-  const std::filesystem::path& path() const { return path_; }
 
  private:
   std::filesystem::path path_;
@@ -95,35 +95,28 @@ absl::Status StartOthers(const std::vector<std::string>& command, int ranks, int
   return absl::OkStatus();
 }
 
-// Says what only this rank has seen.
-class LogObserver final : public train::Observer {
- public:
-  void OnStart(std::int64_t /*first_step*/) override {}
-  void OnProgress(const train::Progress& /*progress*/) override {}
-  void OnSample(std::int64_t /*step*/, const std::string& /*jpeg*/) override {}
-  void OnCheckpoint(std::int64_t /*step*/) override {}
-  void OnWarning(const std::string& sentence) override { spdlog::warn("{}", sentence); }
-};
-
 }  // namespace
 
 absl::StatusOr<train::Outcome> TrainWithRanks(const internal::v1::StartJob& start,
                                               const RankOptions& options, train::Observer& observer,
                                               const std::atomic<bool>& stop) {
   ATELIER_ASSIGN_OR_RETURN(train::TrainJob job, JobOfRank(start, options, /*rank=*/0));
-  const StartFile file(std::filesystem::path(start.attempt_directory()) / "ranks.start");
-  ATELIER_RETURN_IF_ERROR(WriteFileAtomically(file.path(), start.SerializeAsString()));
+  const std::filesystem::path path =
+      std::filesystem::path(start.attempt_directory()) / kRankStartFile;
+  std::optional<StartFile> file(path);
+  ATELIER_RETURN_IF_ERROR(WriteFileAtomically(path, start.SerializeAsString()));
   const int ranks = static_cast<int>(start.spec().workers());
   RankProcesses others;  // ended when the group below is gone
   absl::Status started;
   ranks::RankGroup::Options group = {.rank = 0, .size = ranks};
   group.join_timeout = options.join_timeout;
   group.on_listening = [&](int port) {
-    started = StartOthers(RankCommand(file.path(), options), ranks, port, others);
+    started = StartOthers(RankCommand(path, options), ranks, port, others);
   };
   const absl::StatusOr<std::unique_ptr<ranks::RankGroup>> joined = ranks::RankGroup::Join(group);
   ATELIER_RETURN_IF_ERROR(started);
   ATELIER_RETURN_IF_ERROR(joined.status());
+  file.reset();  // all have read it before they came
   job.group = joined->get();
   return train::RunTraining(job, observer, stop);
 }
@@ -143,7 +136,7 @@ absl::StatusOr<train::Outcome> RankRole::Train() {
   ATELIER_ASSIGN_OR_RETURN(train::TrainJob job, JobOfRank(start, options_, launch->group.rank));
   ATELIER_ASSIGN_OR_RETURN(const auto group, ranks::RankGroup::Join(launch->group));
   job.group = group.get();
-  LogObserver observer;
+  train::SilentObserver observer;
   return train::RunTraining(job, observer, stop_);
 }
 

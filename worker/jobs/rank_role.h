@@ -12,6 +12,10 @@
 
 namespace atelier::worker {
 
+// In the attempt's folder until all ranks have come: a StartJob, which is full of the server's
+// paths. Hidden, so that it is neither an artifact (common/artifact_path.h) nor mirrored.
+inline constexpr char kRankStartFile[] = ".ranks.start";
+
 struct RankOptions {
   std::filesystem::path program;  // atelier-worker; empty: this program's own file
   std::filesystem::path feature_weights;
@@ -21,8 +25,8 @@ struct RankOptions {
 };
 
 // Trains the job of `start` as rank 0 of start.spec().workers(), 2 or more, and ends the others'
-// processes with it. Errors: those of RunTraining, and UNAVAILABLE when a process does not start or
-// is lost: the job can go on from its last checkpoint then.
+// processes with it. Errors: those of RunTraining, also of the others. UNAVAILABLE: a process did
+// not come or was lost, and the job can go on from its last checkpoint.
 absl::StatusOr<train::Outcome> TrainWithRanks(const internal::v1::StartJob& start,
                                               const RankOptions& options, train::Observer& observer,
                                               const std::atomic<bool>& stop);

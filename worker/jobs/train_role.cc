@@ -16,7 +16,6 @@
 #include "worker/jobs/kind_jobs.h"
 #include "worker/jobs/leftover_cpu.h"
 #include "worker/jobs/link_observer.h"
-#include "worker/jobs/rank_role.h"
 #include "worker/jobs/remote_job.h"
 #include "worker/link/figures.h"
 
@@ -146,6 +145,13 @@ TrainRole::End TrainRole::RunRemoteJob(Session& session, const internal::v1::Sta
                   : TellNotBegun(session, told, job.status());
 }
 
+// The server keeps the sentence, for whoever sees the job fail when no other attempt gets further.
+bool TrainRole::TellLost(Session& session, LinkObserver& observer, const std::string& sentence) {
+  internal::v1::JobFinished finished;
+  finished.set_message(sentence);
+  return observer.Finish(std::move(finished)) && session.Close(options_.close_timeout);
+}
+
 TrainRole::End TrainRole::TellNotBegun(Session& session, const internal::v1::StartJob& told,
                                        const absl::Status& why) {
   LinkObserver observer(session, told.spec().job_id(), told.fence());
@@ -154,14 +160,11 @@ TrainRole::End TrainRole::TellNotBegun(Session& session, const internal::v1::Sta
   }
   if (IsOnWorker(why) || absl::IsUnavailable(why) || absl::IsDeadlineExceeded(why) ||
       absl::IsPermissionDenied(why)) {
-    // Another trainer may have more luck. An end without an outcome tells the server so; it keeps
-    // the sentence, for whoever sees the job fail when no other one has.
-    internal::v1::JobFinished finished;
-    finished.set_message("the trainer " + options_.name +
-                         " cannot fetch the job's files: " + std::string(why.message()));
-    spdlog::error("{}", finished.message());
-    observer.Finish(std::move(finished));
-    session.Close(options_.close_timeout);
+    // Another trainer may have more luck.
+    const std::string sentence = "the trainer " + options_.name +
+                                 " cannot fetch the job's files: " + std::string(why.message());
+    spdlog::error("{}", sentence);
+    TellLost(session, observer, sentence);
   } else {
     TellEnd(session, observer, why, "");
   }
@@ -210,14 +213,11 @@ TrainRole::End TrainRole::TellEnd(Session& session, LinkObserver& observer,
   if (!outcome.ok()) {
     spdlog::error("training failed: {}", std::string(outcome.status().message()));
   }
-  if (processes_lost_) {
-    // A process of the job was lost. To the server this one is lost with it: the job goes on from
-    // its last checkpoint.
-    session.Close(absl::ZeroDuration());
-    return End::kBad;
-  }
+  // With one of its processes the whole attempt is lost, and nothing is known against the job.
   const bool told =
-      observer.Finish(ToFinished(outcome, result)) && session.Close(options_.close_timeout);
+      processes_lost_
+          ? TellLost(session, observer, std::string(outcome.status().message()))
+          : observer.Finish(ToFinished(outcome, result)) && session.Close(options_.close_timeout);
   if (!told) {
     spdlog::error("the server could not be told how the training ended");
   }
@@ -303,11 +303,11 @@ absl::StatusOr<train::Outcome> TrainRole::Train(const internal::v1::StartJob& st
   try {
     if (start.spec().workers() > 1) {
       absl::StatusOr<train::Outcome> outcome =
-          TrainWithRanks(start,
-                         {.feature_weights = options_.feature_weights,
-                          .device = options_.device,
-                          .threads = options_.threads},
-                         observer, stop_);
+          options_.ranks_trainer(start,
+                                 {.feature_weights = options_.feature_weights,
+                                  .device = options_.device,
+                                  .threads = options_.threads},
+                                 observer, stop_);
       processes_lost_ = absl::IsUnavailable(outcome.status());
       return outcome;
     }

@@ -16,6 +16,7 @@
 #include "worker/files/blob_cache.h"
 #include "worker/files/folder_fetch.h"
 #include "worker/jobs/courier.h"
+#include "worker/jobs/rank_role.h"
 #include "worker/link/session.h"
 #include "worker/train/trainer.h"
 
@@ -30,6 +31,9 @@ class TrainRole final : public SessionHandler {
  public:
   using Trainer = std::function<absl::StatusOr<train::Outcome>(
       const train::TrainJob&, train::Observer&, const std::atomic<bool>&)>;
+  using RanksTrainer = std::function<absl::StatusOr<train::Outcome>(
+      const internal::v1::StartJob&, const RankOptions&, train::Observer&,
+      const std::atomic<bool>&)>;
 
   struct Options {
     std::string address;  // "unix:PATH" or "HOST:PORT"
@@ -61,6 +65,7 @@ class TrainRole final : public SessionHandler {
     absl::Duration pause_max = absl::Minutes(1);
     absl::Duration mirror_interval = absl::Seconds(2);  // Courier::Options::interval
     Trainer trainer = train::RunTraining;
+    RanksTrainer ranks_trainer = TrainWithRanks;  // of jobs of several workers
   };
 
   explicit TrainRole(Options options) : options_(std::move(options)) {}
@@ -112,6 +117,9 @@ class TrainRole final : public SessionHandler {
   // The part behind the fetching.
   End RunFetchedJob(Session& session, const RemoteJob& job, FilesClient& files)
       ABSL_LOCKS_EXCLUDED(mu_);
+  // This attempt ends without an outcome of the job, which goes on from its last checkpoint, if it
+  // can: why, in a sentence. False when the server could not be told.
+  bool TellLost(Session& session, LinkObserver& observer, const std::string& sentence);
   // What the server gets to hear when `why` kept the files from coming.
   End TellNotBegun(Session& session, const internal::v1::StartJob& told, const absl::Status& why);
   End TellEnd(Session& session, LinkObserver& observer,

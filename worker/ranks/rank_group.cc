@@ -8,10 +8,12 @@
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
 #include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <csignal>
 #include <exception>
 #include <optional>
+#include <string_view>
 
 #include "absl/time/clock.h"
 #include "common/check.h"
@@ -25,7 +27,6 @@ namespace {
 // left.
 constexpr absl::Duration kRollCall = absl::Seconds(3);
 constexpr absl::Duration kHearing = absl::Milliseconds(100);
-constexpr std::size_t kMaxReason = 500;  // bytes
 
 std::chrono::milliseconds Milliseconds(absl::Duration duration) {
   return std::chrono::milliseconds(std::max<std::int64_t>(1, absl::ToInt64Milliseconds(duration)));
@@ -43,6 +44,18 @@ std::string Names(const std::vector<int>& ranks) {
     names += (i == 0 ? "" : ", ") + std::to_string(ranks[i]);
   }
   return names;
+}
+
+// The error with which a rank leaves, as the others find it: its code, a blank, its sentence.
+std::string ToText(const absl::Status& why) {
+  return std::to_string(why.raw_code()) + " " + std::string(why.message());
+}
+
+absl::Status EndOfRank(int rank, std::string_view text) {
+  int code = 0;
+  std::from_chars(text.data(), text.data() + text.size(), code);
+  return {code == 0 ? absl::StatusCode::kUnknown : static_cast<absl::StatusCode>(code),
+          Names({rank}) + " ended: " + std::string(text.substr(text.find(' ') + 1))};
 }
 
 // Gloo writes into its sockets with writev(2), so that a lost rank would end this process by a
@@ -181,7 +194,7 @@ absl::Status RankGroup::State::Diagnose() const {
       if (!answer.has_value()) {
         silent.push_back(rank);
       } else if (!answer->empty()) {
-        return absl::UnavailableError(Names({rank}) + " ended: " + *answer);
+        return EndOfRank(rank, *answer);
       }
     }
     return absl::UnavailableError(silent.empty() ? "the connection between the ranks broke"
@@ -339,8 +352,7 @@ void RankGroup::Leave(const absl::Status& why) {
   const bool first = state_->status.ok();
   try {
     if (first) {
-      const std::string reason(why.message().substr(0, kMaxReason));
-      state_->store->set(Key("end", rank()), Bytes(reason.empty() ? "without a reason" : reason));
+      state_->store->set(Key("end", rank()), Bytes(ToText(why)));
       state_->status = absl::UnavailableError("this rank has left");
     }
     state_->gloo.reset();  // the others notice

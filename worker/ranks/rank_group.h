@@ -70,15 +70,16 @@ class RankGroup final {
   // Returns when all have called it.
   absl::Status Barrier();
 
-  // UNAVAILABLE, with the ranks that were lost and why, as far as is known.
+  // UNAVAILABLE: ranks were lost, which are named as far as is known. Any other code: a rank has
+  // left with that error, and the sentence says which.
   const absl::Status& status() const;
 
   // Compares texts, [what it is, its value] each, over all ranks. INVALID_ARGUMENT, on all of them:
   // one that differs, and on which rank.
   absl::Status ExpectEqual(const std::vector<std::pair<std::string, std::string>>& facts);
 
-  // This rank ends before the others: they are told why. Nothing can be called afterwards but
-  // status(). Waits up to a few seconds for the others to hear it.
+  // This rank ends before the others with an error of its own: their status() becomes that. Nothing
+  // can be called afterwards but status(). Waits up to a few seconds for the others to hear it.
   void Leave(const absl::Status& why);
 
  private:

@@ -63,12 +63,11 @@ class ImageFolder {
   std::int64_t broken() const { return broken_->count(); }
 
   // Notes a picture of which DrawEdges gave an empty sheet, once; and as TakeBroken the names of
-  // those that were noted since this was last asked, and how many there are by now.
+  // those that were noted since this was last asked.
   void NoteWithoutEdges(std::int64_t place) const {
     without_edges_->Add(place, path(place).filename().string());
   }
   std::vector<std::string> TakeWithoutEdges() const { return without_edges_->TakeNew(); }
-  std::int64_t without_edges() const { return without_edges_->count(); }
 
   // SHA-256 of the names (below the folder) and contents of all readable files, in hexadecimal: the
   // whole folder's in a subset, too. Files that were left out count for nothing, as in training.

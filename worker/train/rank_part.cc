@@ -2,11 +2,14 @@
 
 #include <torch/torch.h>
 
+#include <algorithm>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "common/build_info.h"
 #include "common/status_macros.h"
+#include "common/text.h"
 #include "worker/train/checkpoint.h"
 #include "worker/train/whole_batch.h"
 
@@ -27,6 +30,32 @@ void GatherScores(ranks::RankGroup& group, const SampleRange& samples,
   const torch::Tensor of_all = whole.select(1, 0).to(torch::kInt64).contiguous();
   places.assign(of_all.const_data_ptr<std::int64_t>(),
                 of_all.const_data_ptr<std::int64_t>() + of_all.numel());
+}
+
+constexpr char kEndOfNote = '\0';
+
+// The notes of the others, on the first rank. `text`: this one's, each with its end; `lengths`: of
+// all ranks' texts, int64 [ranks].
+absl::Status GatherNotes(ranks::RankGroup& group, const std::string& text,
+                         const torch::Tensor& lengths, std::vector<std::string>& notes) {
+  const auto longest = lengths.max().item<std::int64_t>();
+  if (longest == 0) {
+    return absl::OkStatus();
+  }
+  const torch::Tensor mine = torch::zeros({longest}, torch::kUInt8);
+  std::ranges::copy(text, mine.mutable_data_ptr<std::uint8_t>());
+  const torch::Tensor all = group.Gather(mine);
+  ATELIER_RETURN_IF_ERROR(group.status());
+  for (int rank = 1; rank < group.size() && group.rank() == 0; ++rank) {
+    const std::uint8_t* const bytes = all[rank].const_data_ptr<std::uint8_t>();
+    const std::string told(bytes, bytes + lengths[rank].item<std::int64_t>());
+    std::vector<std::string_view> pieces = SplitText(told, kEndOfNote);
+    pieces.pop_back();  // behind the last end
+    for (const std::string_view piece : pieces) {
+      notes.emplace_back(piece);
+    }
+  }
+  return absl::OkStatus();
 }
 
 std::string PicturesOf(const SetDigests& digests, const std::string& role) {
@@ -74,14 +103,27 @@ absl::Status RankPart::ShareState(TrainStep& step) const {
   return group_->rank() == 0 ? absl::OkStatus() : step.LoadState(state);
 }
 
-absl::StatusOr<bool> RankPart::Any(bool here) const {
+absl::StatusOr<RankPart::Word> RankPart::Exchange(const Word& word) const {
+  Word heard = {.stop = word.stop, .memory_bytes = word.memory_bytes, .notes = {}};
   if (group_ == nullptr) {
-    return here;
+    return heard;
   }
-  const torch::Tensor sum = torch::full({1}, here ? 1.0 : 0.0, torch::kFloat64);
-  group_->Sum(sum);
+  std::string text;
+  for (const std::string& note : word.notes) {
+    text += note + kEndOfNote;
+  }
+  // The two numbers, and the length of each rank's notes.
+  const torch::Tensor sums = torch::zeros({2 + ranks()}, torch::kFloat64);
+  sums[0] = word.stop ? 1.0 : 0.0;
+  sums[1] = static_cast<double>(word.memory_bytes);
+  sums[2 + rank()] = static_cast<double>(text.size());
+  group_->Sum(sums);
   ATELIER_RETURN_IF_ERROR(group_->status());
-  return sum.item<double>() > 0;
+  heard.stop = sums[0].item<double>() > 0;
+  heard.memory_bytes = static_cast<std::uint64_t>(sums[1].item<double>());
+  const torch::Tensor lengths = sums.narrow(0, 2, ranks()).to(torch::kInt64);
+  ATELIER_RETURN_IF_ERROR(GatherNotes(*group_, text, lengths, heard.notes));
+  return heard;
 }
 
 absl::Status RankPart::MeanLosses(std::map<std::string, double>& losses) const {

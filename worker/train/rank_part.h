@@ -1,8 +1,10 @@
 // A training run's part in a group of ranks, or a run on its own: what the ranks decide together.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -15,8 +17,9 @@
 
 namespace atelier::train {
 
-// Used by the training thread. Every call but the first five is made by all ranks; UNAVAILABLE from
-// any: a rank was lost. On its own nothing is sent and nothing fails.
+// Used by the training thread. Every call but the first five is made by all ranks. UNAVAILABLE from
+// any: a rank was lost; another code: one has left with that error (RankGroup::status). On its own
+// nothing is sent and nothing fails.
 class RankPart {
  public:
   // null: on its own. The group must outlive it.
@@ -34,8 +37,16 @@ class RankPart {
   absl::Status CompareJobs(const TrainJob& job, const Datasets& sets) const;
   // Rank 0's weights, moments and everything else of its state for all.
   absl::Status ShareState(TrainStep& step) const;
-  // Whether it is true anywhere.
-  absl::StatusOr<bool> Any(bool here) const;
+
+  // What the ranks tell each other before a step.
+  struct Word {
+    bool stop = false;               // it was asked to
+    std::uint64_t memory_bytes = 0;  // in use
+    std::vector<std::string> notes;  // for the first rank; of any bytes but 0
+  };
+  // Of all ranks together: whether any was asked to stop, the sum of the memory and, on the first
+  // rank, the notes of the others.
+  absl::StatusOr<Word> Exchange(const Word& word) const;
   // The losses of a step become their means over the ranks.
   absl::Status MeanLosses(std::map<std::string, double>& losses) const;
   // Places and scores of a step's pictures become those of the whole batch.

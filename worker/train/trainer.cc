@@ -19,25 +19,6 @@
 namespace atelier::train {
 namespace {
 
-class SilentObserver : public Observer {
- public:
-  void OnStart(std::int64_t /*first_step*/) override {}
-  void OnProgress(const Progress& /*progress*/) override {}
-  void OnSample(std::int64_t /*step*/, const std::string& /*jpeg*/) override {}
-  void OnCheckpoint(std::int64_t /*step*/) override {}
-  void OnWarning(const std::string& /*sentence*/) override {}
-};
-
-// Of a rank that does not write.
-class FollowerObserver final : public SilentObserver {
- public:
-  explicit FollowerObserver(Observer& observer) : observer_(observer) {}
-  void OnWarning(const std::string& sentence) override { observer_.OnWarning(sentence); }
-
- private:
-  Observer& observer_;
-};
-
 // All ranks end alike: those that still train hear of one that ends with an error, and none is
 // done before all are.
 absl::StatusOr<Outcome> EndTogether(ranks::RankGroup& group, absl::StatusOr<Outcome> outcome) {
@@ -76,8 +57,8 @@ absl::StatusOr<Outcome> Run(const TrainJob& job, Observer& observer,
       ATELIER_RETURN_IF_ERROR(CheckPictures(job, row->batch_kind(job.config), sets));
       ATELIER_RETURN_IF_ERROR(CheckWarmup(job.config, sets.content.size()));
     }
-    FollowerObserver follower(observer);
-    return TrainingRun(job, *row, device, writes ? observer : follower, stop, std::move(sets),
+    SilentObserver silent;
+    return TrainingRun(job, *row, device, writes ? observer : silent, stop, std::move(sets),
                        std::move(log))
         .Execute();
   });

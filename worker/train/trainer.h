@@ -30,7 +30,7 @@ struct Progress {
   // taken; none without evaluation.
   std::map<std::string, double> metrics;
   std::int64_t metrics_step = 0;
-  std::uint64_t memory_bytes = 0;  // memory_use.h; 0: not known
+  std::uint64_t memory_bytes = 0;  // memory_use.h, of all ranks together; 0: not known
 };
 
 // Called from the training thread; must return quickly (training waits for it).
@@ -46,6 +46,16 @@ class Observer {
   virtual void OnWarning(const std::string& sentence) = 0;
   // The run ends before its last step and is finished all the same: why, in a sentence.
   virtual void OnStoppedEarly(const std::string& sentence) { OnWarning(sentence); }
+};
+
+// For runs that nobody watches.
+class SilentObserver final : public Observer {
+ public:
+  void OnStart(std::int64_t /*first_step*/) override {}
+  void OnProgress(const Progress& /*progress*/) override {}
+  void OnSample(std::int64_t /*step*/, const std::string& /*jpeg*/) override {}
+  void OnCheckpoint(std::int64_t /*step*/) override {}
+  void OnWarning(const std::string& /*sentence*/) override {}
 };
 
 struct TrainJob {
@@ -96,10 +106,10 @@ enum class Outcome { kFinished, kStopped };
 // job_check.h refuses.
 //
 // On several ranks each takes its part of every batch; the first writes, measures and tells its
-// observer, and the others tell theirs of broken files only. A stop asked of one stops all. All end
-// alike: INVALID_ARGUMENT also where common/job_workers.h refuses the job, or where the ranks were
-// not given the same; UNAVAILABLE when one was lost, or ended with an error of its own, which is
-// named.
+// observer, also of what only another one has found; the others tell theirs nothing. A stop asked
+// of one stops all. All end alike: INVALID_ARGUMENT also where common/job_workers.h refuses the
+// job, or where the ranks were not given the same; UNAVAILABLE when one was lost; when one ends
+// with an error of its own, all end with its code, and the others' sentence says whose it is.
 absl::StatusOr<Outcome> RunTraining(const TrainJob& job, Observer& observer,
                                     const std::atomic<bool>& stop);
 

@@ -213,7 +213,7 @@ absl::Status TrainingRun::Loop() {
   }
   ATELIER_RETURN_IF_ERROR(WriteReport(kRunning, /*last=*/false));
   while (!Done()) {
-    ATELIER_ASSIGN_OR_RETURN(const bool stopping, part_.Any(stop_.load(std::memory_order_relaxed)));
+    ATELIER_ASSIGN_OR_RETURN(const bool stopping, Confer());
     if (stopping) {
       break;
     }
@@ -230,11 +230,25 @@ absl::Status TrainingRun::Loop() {
     ATELIER_RETURN_IF_ERROR(Guard(losses));
     const absl::Duration took = absl::Now() - start;
     if (const auto slow = data_wait_.Report(waited, took); slow.has_value()) {
-      ATELIER_RETURN_IF_ERROR(Warn(*slow));
+      const std::string who = part_.writes() ? "" : "rank " + std::to_string(part_.rank()) + ": ";
+      ATELIER_RETURN_IF_ERROR(Found({.kind = Finding::Kind::kSlow, .text = who + *slow}));
     }
     ATELIER_RETURN_IF_ERROR(AfterStep(std::move(losses), took));
   }
+  ATELIER_RETURN_IF_ERROR(Confer().status());  // what was found in the last step
   return Report(/*last=*/true);
+}
+
+absl::StatusOr<bool> TrainingRun::Confer() {
+  ATELIER_ASSIGN_OR_RETURN(const RankPart::Word all,
+                           part_.Exchange({.stop = stop_.load(std::memory_order_relaxed),
+                                           .memory_bytes = MemoryInUse(device_),
+                                           .notes = std::exchange(notes_, {})}));
+  progress_.memory_bytes = all.memory_bytes;
+  for (const std::string& note : all.notes) {
+    ATELIER_RETURN_IF_ERROR(Tell(FromNote(note)));
+  }
+  return all.stop;
 }
 
 absl::Status TrainingRun::Guard(const std::map<std::string, double>& losses) {
@@ -302,7 +316,6 @@ absl::Status TrainingRun::Report(bool last) {
   }
   last_report_ = now;
   reported_step_ = progress_.step;
-  progress_.memory_bytes = MemoryInUse(device_);
   observer_.OnProgress(progress_);
   return log_.Stats(progress_);
 }

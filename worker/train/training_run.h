@@ -22,6 +22,7 @@
 #include "worker/train/data_wait.h"
 #include "worker/train/datasets.h"
 #include "worker/train/evaluation.h"
+#include "worker/train/findings.h"
 #include "worker/train/gradients.h"
 #include "worker/train/loader.h"
 #include "worker/train/metric_watch.h"
@@ -56,6 +57,8 @@ class TrainingRun {
   absl::Status CheckBelongs(const Checkpoint& checkpoint) const;
   absl::Status AdoptBest();
   absl::Status Loop();
+  // Whether a rank was asked to stop. The first one tells what the others have found meanwhile.
+  absl::StatusOr<bool> Confer();
   absl::Status AfterStep(std::map<std::string, double> losses, absl::Duration took);
   absl::Status Report(bool last);
   // Skips, restores or gives up when losses or gradients were not finite.
@@ -99,7 +102,10 @@ class TrainingRun {
   absl::Status WarnOfPadding();
   // Of files that have broken since the sets were opened, and of those that give empty drawings.
   absl::Status WarnOfBroken();
-  absl::Status WarnOfBroken(const std::string& name, const ImageFolder& folder);
+  absl::Status WarnOfBroken(Finding::Set set, const ImageFolder& folder);
+  // What only this rank has seen: the first one tells it, the others note it for Confer.
+  absl::Status Found(const Finding& finding);
+  absl::Status Tell(const Finding& finding);
   // `nth` of its kind: the first few are told, all are logged.
   absl::Status WarnOfFile(const std::string& sentence, std::size_t nth);
   std::int64_t EpochAt(std::int64_t step) const {
@@ -125,8 +131,8 @@ class TrainingRun {
   torch::Tensor sample_pictures_;
   torch::Tensor real_pictures_;  // what the collapse alarm compares with
   std::string last_sample_;
-  std::vector<std::string> broken_;  // files, in sentences
-  std::size_t without_edges_ = 0;    // files
+  Findings findings_;               // the first rank's
+  std::vector<std::string> notes_;  // another rank's, for the first
   Progress progress_;
   NanGuard guard_;
   CollapseAlarm alarm_;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "common/files.h"
@@ -160,8 +161,12 @@ absl::Status TrainingRun::Save() {
   if (evaluates()) {
     watch_.Save("watch", checkpoint.state);
   }
-  ATELIER_RETURN_IF_ERROR(SaveCheckpoint(checkpoints(), checkpoint, job_.config.keep_checkpoints,
-                                         evaluates() ? watch_.best_step() : -1));
+  // Told to stop, this may be what a killed server has left behind: the next attempt may be about
+  // to load what lies here.
+  const int keep = stop_.load(std::memory_order_relaxed) ? std::numeric_limits<int>::max()
+                                                         : job_.config.keep_checkpoints;
+  ATELIER_RETURN_IF_ERROR(
+      SaveCheckpoint(checkpoints(), checkpoint, keep, evaluates() ? watch_.best_step() : -1));
   observer_.OnCheckpoint(progress_.step);
   return log_.Line("checkpoint at step " + std::to_string(progress_.step));
 }
@@ -205,7 +210,7 @@ ResultInfo TrainingRun::Facts() const {
     info.style_pictures = style()->size();
     info.skipped.insert(info.skipped.end(), style()->skipped().begin(), style()->skipped().end());
   }
-  info.skipped.insert(info.skipped.end(), broken_.begin(), broken_.end());
+  info.skipped.insert(info.skipped.end(), findings_.broken().begin(), findings_.broken().end());
   info.seconds = SecondsSoFar();
   info.threads = at::get_num_threads();
   info.device = DeviceName();

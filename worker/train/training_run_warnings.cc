@@ -2,6 +2,7 @@
 #include <ATen/cpu/Utils.h>
 
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -49,41 +50,65 @@ absl::Status TrainingRun::WarnOfSkipped(const std::string& name, const ImageFold
 }
 
 absl::Status TrainingRun::WarnOfBroken() {
-  const TrainConfig& config = job_.config;
-  ATELIER_RETURN_IF_ERROR(WarnOfBroken(config.content_dataset, sets_.content));
-  ATELIER_RETURN_IF_ERROR(WarnOfBroken(config.content_dataset, sets_.evaluation));
-  return style() == nullptr ? absl::OkStatus() : WarnOfBroken(config.style_dataset, *style());
+  ATELIER_RETURN_IF_ERROR(WarnOfBroken(Finding::Set::kContent, sets_.content));
+  if (sets_.held_out) {  // else it is the content set
+    ATELIER_RETURN_IF_ERROR(WarnOfBroken(Finding::Set::kEvaluation, sets_.evaluation));
+  }
+  return style() == nullptr ? absl::OkStatus() : WarnOfBroken(Finding::Set::kStyle, *style());
 }
 
-absl::Status TrainingRun::WarnOfBroken(const std::string& name, const ImageFolder& folder) {
+absl::Status TrainingRun::WarnOfBroken(Finding::Set set, const ImageFolder& folder) {
   for (const std::string& file : folder.TakeBroken()) {
-    broken_.push_back(file);
-    ATELIER_RETURN_IF_ERROR(WarnOfFile(
-        absl::StrCat("data set ", name, ": ", file, "; another picture takes its place (",
-                     folder.broken(), " of ", folder.size(), " files broken so far)"),
-        broken_.size()));
+    ATELIER_RETURN_IF_ERROR(Found({.kind = Finding::Kind::kBroken, .set = set, .text = file}));
   }
   for (const std::string& file : folder.TakeWithoutEdges()) {
-    ++without_edges_;
     ATELIER_RETURN_IF_ERROR(
-        WarnOfFile(absl::StrCat("data set ", name, ": ", file,
-                                " has no edges to draw: its input is an empty sheet, from which "
-                                "nothing can be learnt but to invent the picture; take it out (",
-                                folder.without_edges(), " of ", folder.size(), " so far)"),
-                   without_edges_));
+        Found({.kind = Finding::Kind::kWithoutEdges, .set = set, .text = file}));
   }
   return absl::OkStatus();
 }
 
-// Each rank reads other pictures, so each tells what it finds.
-absl::Status TrainingRun::WarnOfFile(const std::string& sentence, std::size_t nth) {
-  const std::string told =
-      absl::StrCat(part_.writes() ? "" : absl::StrCat("rank ", part_.rank(), ": "), sentence);
-  if (nth > kMaxSkippedWarnings) {
-    return log_.Line(told);
+absl::Status TrainingRun::Found(const Finding& finding) {
+  if (part_.writes()) {
+    return Tell(finding);
   }
-  observer_.OnWarning(told);
-  return log_.Warning(told);
+  notes_.push_back(ToNote(finding));
+  return absl::OkStatus();
+}
+
+absl::Status TrainingRun::Tell(const Finding& finding) {
+  const std::optional<Findings::Number> number = findings_.Add(finding);
+  if (!number.has_value()) {
+    return absl::OkStatus();
+  }
+  const bool of_style = finding.set == Finding::Set::kStyle;
+  const ImageFolder& folder =
+      of_style ? *style()
+               : (finding.set == Finding::Set::kContent ? sets_.content : sets_.evaluation);
+  const std::string about =
+      absl::StrCat("data set ", of_style ? job_.config.style_dataset : job_.config.content_dataset,
+                   ": ", finding.text);
+  const std::string count = absl::StrCat(number->of_set, " of ", folder.size());
+  switch (finding.kind) {
+    case Finding::Kind::kBroken:
+      return WarnOfFile(absl::StrCat(about, "; another picture takes its place (", count,
+                                     " files broken so far)"),
+                        number->of_kind);
+    case Finding::Kind::kWithoutEdges:
+      return WarnOfFile(
+          absl::StrCat(about,
+                       " has no edges to draw: its input is an empty sheet, from which nothing can "
+                       "be learnt but to invent the picture; take it out (",
+                       count, " so far)"),
+          number->of_kind);
+    case Finding::Kind::kSlow:
+      return Warn(finding.text);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status TrainingRun::WarnOfFile(const std::string& sentence, std::size_t nth) {
+  return nth > kMaxSkippedWarnings ? log_.Line(sentence) : Warn(sentence);
 }
 
 absl::Status TrainingRun::WarnOfSlowPrecision() {

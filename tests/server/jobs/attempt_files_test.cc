@@ -1,9 +1,11 @@
 #include "server/jobs/attempt_files.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <fstream>
 
+#include "tests/support/deletion_order.h"
 #include "tests/support/temp_dir.h"
 
 namespace atelier::server {
@@ -68,6 +70,19 @@ TEST_F(AttemptFilesTest, OldCheckpointsOfEarlierAttemptsAreRemoved) {
   EXPECT_FALSE(fs::exists(oldest));
   EXPECT_TRUE(fs::exists(own / "complete")) << "the trainer's business";
   EXPECT_TRUE(fs::exists(half)) << "no checkpoint";
+}
+
+// A kill in the midst of it leaves nothing that counts.
+TEST_F(AttemptFilesTest, WhatIsRemovedStopsCountingFirst) {
+  const fs::path old = Save(1, "step-200");
+  Save(2, "step-400");
+  test::HideAmongOthers(old, "complete");
+  test::DeletionOrder order(old);
+  RemoveOldCheckpoints(jobs_, "oil", 2, 1);
+  const std::vector<std::string> removed = order.Take();
+  EXPECT_FALSE(fs::exists(old));
+  ASSERT_THAT(removed, testing::SizeIs(31));
+  EXPECT_EQ(removed.front(), "complete");
 }
 
 TEST_F(AttemptFilesTest, AStepCanBeAskedFor) {

@@ -97,6 +97,7 @@ TEST_F(JobArtifactsTest, OnlyWhatIsWholeIsShown) {
   Put(1, "result/weights.safetensors");
   Put(1, "result.tmp/model.json");
   Put(1, ".report.html.tmp");
+  Put(1, ".ranks.start");  // it has the server's paths in it
   Put(1, "samples/.step-1.jpg.tmp");
   EXPECT_THAT(Paths(), ElementsAre("checkpoints/step-200/complete",
                                    "checkpoints/step-200/state.safetensors"));
@@ -105,6 +106,9 @@ TEST_F(JobArtifactsTest, OnlyWhatIsWholeIsShown) {
        {"checkpoints/step-400/state.safetensors", "checkpoints/tmp-600/complete",
         "checkpoints/stray", "result/weights.safetensors", "result.tmp/model.json"}) {
     EXPECT_EQ(Read(path), "NOT_FOUND") << path;
+  }
+  for (const char* path : {".ranks.start", "attempts/1/.ranks.start"}) {
+    EXPECT_EQ(Read(path), "INVALID_ARGUMENT") << path;
   }
 }
 

@@ -39,6 +39,31 @@ TEST_F(JobResumeTest, AJobStartsFromAnotherJobsCheckpoint) {
   EXPECT_EQ(FieldOf(manager_->CreateJob(spec).status()), "train.init_from");
 }
 
+TEST_F(JobResumeTest, AJobStartsFromAModelUntilItHasACheckpointOfItsOwn) {
+  models_.Add("oil@2", folder_ / "models/oil/2", "faststyle", "lite");
+  Begin();
+  v1::JobSpec spec = Spec("a");
+  spec.mutable_train()->set_init_from("oil@3");
+  EXPECT_TRUE(absl::IsNotFound(manager_->CreateJob(spec).status()));
+  spec.mutable_train()->set_init_from("oil@2");
+  ASSERT_TRUE(manager_->CreateJob(spec).ok());
+  const TestLease first = Launched(0);
+  const auto start = manager_->TrainerConnected("a", first.fence);
+  ASSERT_TRUE(start.ok()) << start.status();
+  EXPECT_EQ(start->init_directory(), folder_ / "models/oil/2");
+  EXPECT_TRUE(start->source_directory().empty());
+  EXPECT_TRUE(start->resume_directory().empty());
+  Started(first);
+  SaveCheckpoint(first, 200);
+  models_.Remove("oil@2");
+  Lose(first);
+  const TestLease second = Launched(1);
+  const auto again = manager_->TrainerConnected("a", second.fence);
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(again->resume_directory(), AttemptFolder(first) / "checkpoints/step-200");
+  EXPECT_TRUE(again->init_directory().empty()) << "the model may be gone by now";
+}
+
 TEST_F(JobResumeTest, ALostTrainerGoesOnFromItsNewestWholeCheckpoint) {
   Begin();
   const TestLease first = RunNew("a");

@@ -17,6 +17,7 @@ using internal::v1::JobFinished;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::SizeIs;
 
 class TrainingServiceTest : public JobHarness {
  protected:
@@ -34,8 +35,9 @@ class TrainingServiceTest : public JobHarness {
     builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
     builder.RegisterService(service_.get());
     server_ = builder.BuildAndStart();
-    stub_ = v1::TrainingService::NewStub(grpc::CreateChannel("127.0.0.1:" + std::to_string(port),
-                                                             grpc::InsecureChannelCredentials()));
+    address_ = "127.0.0.1:" + std::to_string(port);
+    stub_ = v1::TrainingService::NewStub(
+        grpc::CreateChannel(address_, grpc::InsecureChannelCredentials()));
   }
   void ShutDown() {
     if (server_ != nullptr) {
@@ -96,6 +98,7 @@ class TrainingServiceTest : public JobHarness {
   TransferThreads readers_{1, SystemClock(), "calls are answered", /*waiting=*/1};
   std::unique_ptr<TrainingService> service_;
   std::unique_ptr<grpc::Server> server_;
+  std::string address_;
   std::unique_ptr<v1::TrainingService::Stub> stub_;
 };
 
@@ -333,6 +336,42 @@ TEST_F(TrainingServiceTest, AWatcherMayGoAwayAtAnyTime) {
   }
   Finish(lease, JobFinished::OUTCOME_SUCCEEDED);
   EXPECT_TRUE(Becomes("a", v1::JOB_STATE_SUCCEEDED));
+}
+
+TEST_F(TrainingServiceTest, AWatcherThatReadsNothingHoldsUpNobody) {
+  constexpr int kSamples = 40;
+  constexpr std::size_t kSampleBytes = 200'000;
+  const TestLease lease = RunNew("a");
+  // Without probing it takes 64 KiB that nobody reads, and then no more.
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+  const auto stub = v1::TrainingService::NewStub(
+      grpc::CreateCustomChannel(address_, grpc::InsecureChannelCredentials(), arguments));
+  grpc::ClientContext context;
+  v1::WatchJobRequest request;
+  request.set_job_id("a");
+  const auto idle = stub->WatchJob(&context, request);
+  v1::JobEvent event;
+  ASSERT_TRUE(idle->Read(&event)) << "the stream is open";
+  for (int i = 0; i < kSamples; ++i) {
+    internal::v1::JobUpdate update = Update(lease);
+    update.mutable_sample()->set_step(static_cast<std::uint64_t>(i));
+    update.mutable_sample()->set_image(std::string(kSampleBytes, 'x'));
+    manager_->TrainerUpdate(update);
+  }
+  Finish(lease, JobFinished::OUTCOME_SUCCEEDED);
+  EXPECT_TRUE(Becomes("a", v1::JOB_STATE_SUCCEEDED));
+  const Watched other = Watch("a", 0);
+  EXPECT_TRUE(other.end.ok()) << other.end;
+  EXPECT_THAT(other.sequences, SizeIs(kSamples + 4));
+
+  // What was not read meanwhile is told when it is.
+  std::vector<std::uint64_t> sequences = {event.sequence()};
+  while (idle->Read(&event)) {
+    sequences.push_back(event.sequence());
+  }
+  EXPECT_TRUE(idle->Finish().ok());
+  EXPECT_EQ(sequences, other.sequences);
 }
 
 TEST_F(TrainingServiceTest, ADrainEndsWatchesWithUnavailable) {

@@ -96,7 +96,7 @@ TEST_F(AttemptMirrorTest, AGrowingFileThatWasReplacedIsSentWhole) {
 TEST_F(AttemptMirrorTest, WhatIsHiddenOrHalfDoneStaysHere) {
   for (const char* path :
        {".result/model.json", "result.tmp/model.json", "checkpoints/tmp-5/state.safetensors",
-        ".x.tmp-1-2", "ranks.start", "cells/0/result.tmp/model.json",
+        ".x.tmp-1-2", ".ranks.start", "cells/0/result.tmp/model.json",
         "cells/0/checkpoints/tmp-5/state.safetensors"}) {
     test::WriteContents(attempt() / path, "x");
   }
@@ -107,7 +107,7 @@ TEST_F(AttemptMirrorTest, WhatIsHiddenOrHalfDoneStaysHere) {
 }
 
 TEST_F(AttemptMirrorTest, PicturesMayHaveNamesLikeThoseOfHalfDoneFiles) {
-  const std::vector<std::string> paths = {"pictures/ranks.start", "pictures/tmp-12.jpg",
+  const std::vector<std::string> paths = {"pictures/result.tmp", "pictures/tmp-12.jpg",
                                           "pictures/tmp-x/a.jpg", "pictures/x.tmp/result.tmp/a.jpg",
                                           "result/checkpoints/tmp-1/a.jpg"};
   for (const std::string& path : paths) {

@@ -24,6 +24,8 @@ internal::v1::StartJob Start() {
   start.set_content_directory("/sets/garments");
   start.set_style_directory("/sets/paintings");
   start.set_resume_directory("/data/jobs/oil-1/attempts/3/checkpoints/step-200");
+  start.set_init_directory("/data/models/oil/2");
+  start.set_source_directory("/data/models/oil/3");
   return start;
 }
 
@@ -52,6 +54,8 @@ TEST(JobMessagesTest, AJobKeepsItsSettingsAndFolders) {
   EXPECT_EQ(job->style_directory, "/sets/paintings");
   EXPECT_EQ(job->attempt_directory, "/data/jobs/oil-1/attempts/4");
   EXPECT_EQ(job->resume_directory, "/data/jobs/oil-1/attempts/3/checkpoints/step-200");
+  EXPECT_EQ(job->init_directory, "/data/models/oil/2");
+  EXPECT_EQ(job->source_model, "/data/models/oil/3");
 }
 
 TEST(JobMessagesTest, ABadJobNamesItsField) {

@@ -1,4 +1,5 @@
 #include "worker/jobs/train_role.h"
+#include "common/artifact_path.h"
 #include "common/picture_bounds.h"
 
 #include <gmock/gmock.h>
@@ -87,6 +88,20 @@ class TrainRoleTest : public ::testing::Test {
       observer.OnCheckpoint(1);
       return stop ? Outcome::kStopped : Outcome::kFinished;
     };
+  }
+
+  // What the server hears of the end of a job of two processes that end so.
+  JobFinished EndOfTwo(const absl::Status& end) {
+    options_.ranks_trainer =
+        [end](const internal::v1::StartJob&, const RankOptions&, train::Observer&,
+              const std::atomic<bool>&) -> absl::StatusOr<Outcome> { return end; };
+    Run(nullptr);
+    ServerMessage start = Start();
+    start.mutable_start_job()->mutable_spec()->set_workers(2);
+    server_.Send(start);
+    const JobFinished finished = AwaitFinished();
+    EXPECT_EQ(Join(), 1);
+    return finished;
   }
 
   test::PuppetServer server_;
@@ -255,6 +270,24 @@ TEST_F(TrainRoleTest, AFailureIsToldWithCodeAndSentence) {
   EXPECT_EQ(finished.code(), 9);
   EXPECT_EQ(finished.message(), "There is no picture in it.");
   EXPECT_EQ(Join(), 1);
+}
+
+TEST_F(TrainRoleTest, ALostProcessEndsTheAttemptAndSaysSo) {
+  const JobFinished finished = EndOfTwo(absl::UnavailableError("rank 1 of 2 was lost"));
+  EXPECT_EQ(finished.outcome(), JobFinished::OUTCOME_UNSPECIFIED);
+  EXPECT_EQ(finished.message(), "rank 1 of 2 was lost");
+}
+
+TEST_F(TrainRoleTest, AnErrorOfAnotherProcessIsTheJobs) {
+  const JobFinished finished = EndOfTwo(absl::DataLossError("rank 1 ended: no pictures are left"));
+  EXPECT_EQ(finished.outcome(), JobFinished::OUTCOME_FAILED);
+  EXPECT_EQ(finished.code(), static_cast<std::uint32_t>(absl::StatusCode::kDataLoss));
+  EXPECT_EQ(finished.message(), "rank 1 ended: no pictures are left");
+}
+
+// It has the server's paths in it.
+TEST_F(TrainRoleTest, WhatOtherProcessesAreToldIsNoArtifact) {
+  EXPECT_FALSE(CheckArtifactPath("path", kRankStartFile).ok());
 }
 
 TEST_F(TrainRoleTest, AnExceptionIsInternalWithoutItsText) {

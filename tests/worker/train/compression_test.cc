@@ -137,6 +137,7 @@ TEST_P(Compression, ReportsSizeSpeedAndQualityBeforeAndAfter) {
   const std::string card = *ReadFile(job.attempt_directory / "result/card.md", 1 << 20);
   EXPECT_THAT(card, HasSubstr("source@1 by `" + std::string(GetParam()) + "`"));
   EXPECT_THAT(card, HasSubstr("| time of a picture, ms |"));
+  EXPECT_THAT(card, HasSubstr("| parent model | source@1 |"));
   EXPECT_THAT(*ReadFile(job.attempt_directory / "stats.jsonl", 1 << 20),
               HasSubstr("metric/after/milliseconds"));
 }

@@ -85,6 +85,7 @@ std::vector<FamilyCase> FamilyCases() {
        [](TrainConfig& config) {
          Small(config, "reference");
          config.reference.content_weight = 0.2;
+         config.reference.style_weight = 0.1;
          config.ema_decay = 0.8;
          config.accumulate = 2;
          config.learning_rate = 4e-3;

@@ -73,6 +73,8 @@ TEST_F(PretrainedStart, ACheckpointGivesTheWeightsOfAllNetworks) {
       << "Adam begins afresh";
   EXPECT_THAT(warnings_, Contains(AllOf(HasSubstr("discriminator_a started from job:source"),
                                         HasSubstr("tensors taken over"))));
+  EXPECT_THAT(*ReadFile(job.attempt_directory / "result/card.md", 1 << 20),
+              HasSubstr("| parent model | job:source |"));
 }
 
 TEST_F(PretrainedStart, AnotherFamilyTakesWhatDoesTheSame) {

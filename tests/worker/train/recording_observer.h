@@ -18,7 +18,12 @@ namespace atelier::train {
 
 class RecordingObserver final : public Observer {
  public:
-  void OnStart(std::int64_t first_step) override { started_at = first_step; }
+  void OnStart(std::int64_t first_step) override {
+    started_at = first_step;
+    if (on_start != nullptr) {
+      on_start();
+    }
+  }
   void OnProgress(const Progress& progress) override {
     last = progress;
     if (progress.step >= stop_at) {
@@ -37,6 +42,7 @@ class RecordingObserver final : public Observer {
   }
   void OnWarning(const std::string& sentence) override { warnings.push_back(sentence); }
 
+  std::function<void()> on_start;
   std::int64_t started_at = -1;
   std::int64_t stop_at = 1'000'000;
   std::atomic<bool> stop{false};

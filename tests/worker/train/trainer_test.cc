@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "common/files.h"
+#include "tests/support/deletion_order.h"
 #include "tests/support/temp_dir.h"
 #include "tests/worker/train/recording_observer.h"
 #include "worker/image/codec.h"
@@ -38,6 +39,23 @@ void WritePicture(const fs::path& path, int seed) {
   ASSERT_TRUE(jpeg.ok());
   std::ofstream(path, std::ios::binary) << *jpeg;
 }
+
+// Stops the training at the sample of a step, which is drawn before the step's checkpoint is due.
+class StoppingObserver final : public Observer {
+ public:
+  explicit StoppingObserver(std::int64_t sample) : sample_(sample) {}
+
+  void OnStart(std::int64_t /*first_step*/) override {}
+  void OnProgress(const Progress& /*progress*/) override {}
+  void OnSample(std::int64_t step, const std::string& /*jpeg*/) override { stop = step == sample_; }
+  void OnCheckpoint(std::int64_t /*step*/) override {}
+  void OnWarning(const std::string& /*sentence*/) override {}
+
+  std::atomic<bool> stop = false;
+
+ private:
+  const std::int64_t sample_;
+};
 
 class TrainerTest : public testing::Test {
  protected:
@@ -114,6 +132,37 @@ TEST_F(TrainerTest, KeepsOnlyTheNewestCheckpoints) {
   EXPECT_TRUE(fs::exists(job.attempt_directory / "checkpoints/step-3/complete"));
   EXPECT_EQ(FindNewestCheckpoint(root() / "attempts"),
             job.attempt_directory / "checkpoints/step-3");
+}
+
+// A kill in the midst of it leaves nothing that counts as a checkpoint.
+TEST_F(TrainerTest, AnOldCheckpointStopsCountingBeforeItIsRemoved) {
+  const Checkpoint checkpoint = {.step = 1, .state = {{"weight", torch::ones({3})}}};
+  ASSERT_TRUE(SaveCheckpoint(root() / "saved", checkpoint, 1).ok());
+  const fs::path old = root() / "saved/step-1";
+  test::HideAmongOthers(old, "complete");
+  ASSERT_TRUE(LoadCheckpoint(old).ok());
+  test::DeletionOrder order(old);
+  Checkpoint next = checkpoint;
+  next.step = 2;
+  ASSERT_TRUE(SaveCheckpoint(root() / "saved", next, 1).ok());
+  const std::vector<std::string> removed = order.Take();
+  EXPECT_FALSE(fs::exists(old));
+  ASSERT_THAT(removed, testing::SizeIs(33));
+  EXPECT_EQ(removed.front(), "complete");
+}
+
+// The trainer of a server that was killed ends in order, while the next server's may be loading
+// the checkpoint before.
+TEST_F(TrainerTest, ARunThatIsToldToStopLeavesTheCheckpointBefore) {
+  TrainJob job = Job("1", 8);
+  job.config.keep_checkpoints = 1;
+  job.config.checkpoint_every_steps = 3;
+  StoppingObserver observer(4);
+  const auto outcome = RunTraining(job, observer, observer.stop);
+  ASSERT_TRUE(outcome.ok()) << outcome.status();
+  EXPECT_EQ(*outcome, Outcome::kStopped);
+  EXPECT_TRUE(fs::exists(job.attempt_directory / "checkpoints/step-3/complete"));
+  EXPECT_TRUE(fs::exists(job.attempt_directory / "checkpoints/step-4/complete"));
 }
 
 TEST_F(TrainerTest, BrokenFilesAreSkippedCountedAndNamed) {
