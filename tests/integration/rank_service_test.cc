@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "common/errors.h"
+#include "tests/integration/job_calls.h"
 #include "tests/integration/pictures.h"
 #include "tests/integration/service.h"
 #include "tests/support/temp_dir.h"
@@ -50,17 +51,11 @@ class RankServiceTest : public ::testing::Test {
     return request;
   }
 
-  static v1::Job JobNow(Service& service, const std::string& id) {
-    v1::GetJobRequest request;
-    request.set_job_id(id);
-    return service.client().GetJob(request).value_or(v1::Job());
-  }
-
   static v1::Job AwaitEnd(Service& service, const std::string& id) {
     v1::WatchJobRequest request;
     request.set_job_id(id);
     service.client().WatchJob(request, [](const v1::JobEvent&) { return true; }).IgnoreError();
-    return JobNow(service, id);
+    return GetJob(service, id);
   }
 
   // Until an attempt that begins behind the event `sequence`, which becomes the last one that was
@@ -81,7 +76,7 @@ class RankServiceTest : public ::testing::Test {
                     return !saved;
                   })
         .IgnoreError();
-    EXPECT_TRUE(saved) << JobNow(service, id).DebugString();
+    EXPECT_TRUE(saved) << GetJob(service, id).DebugString();
   }
 
   // The steps of all checkpoints of an ended job, in the order in which they were told.

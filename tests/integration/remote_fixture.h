@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/integration/job_calls.h"
 #include "tests/integration/pictures.h"
 #include "tests/integration/service.h"
 #include "tests/support/certificates.h"
@@ -125,12 +126,6 @@ class RemoteWorkerTest : public ::testing::Test {
     return {};
   }
 
-  static v1::Job GetJob(Service& service, const std::string& job_id = "job") {
-    v1::GetJobRequest request;
-    request.set_job_id(job_id);
-    return service.client().GetJob(request).value_or(v1::Job());
-  }
-
   static void CreateJob(Service& service) {
     const auto job = service.client().CreateJob(TinyJob("job", "tiny", kRemoteSteps));
     ASSERT_TRUE(job.ok()) << job.status();
@@ -140,12 +135,12 @@ class RemoteWorkerTest : public ::testing::Test {
   static std::string WeightsOf(Service& service) {
     EXPECT_TRUE(WaitUntil(
         [&] {
-          const v1::JobState state = GetJob(service).state();
+          const v1::JobState state = GetJob(service, "job").state();
           return state == v1::JOB_STATE_SUCCEEDED || state == v1::JOB_STATE_FAILED;
         },
         kRemoteLimit));
-    EXPECT_EQ(GetJob(service).state(), v1::JOB_STATE_SUCCEEDED)
-        << GetJob(service).DebugString() << service.process().Stderr();
+    EXPECT_EQ(GetJob(service, "job").state(), v1::JOB_STATE_SUCCEEDED)
+        << GetJob(service, "job").DebugString() << service.process().Stderr();
     v1::GetModelRequest request;
     request.set_model("tiny");
     const auto model = service.client().GetModel(request);
@@ -165,20 +160,6 @@ class RemoteWorkerTest : public ::testing::Test {
     EXPECT_TRUE(WaitUntil([&] { return GetJob(service, job_id).has_end_time(); }, kRemoteLimit));
     ASSERT_EQ(GetJob(service, job_id).state(), v1::JOB_STATE_SUCCEEDED)
         << GetJob(service, job_id).DebugString() << worker.Stderr();
-  }
-
-  static void AwaitCheckpoint(Service& service) {
-    bool seen = false;
-    v1::WatchJobRequest request;
-    request.set_job_id("job");
-    service.client()
-        .WatchJob(request,
-                  [&](const v1::JobEvent& event) {
-                    seen = event.has_checkpoint();
-                    return !seen;
-                  })
-        .IgnoreError();
-    EXPECT_TRUE(seen) << service.process().Stderr();
   }
 
   TempDir directory_;

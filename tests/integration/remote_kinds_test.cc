@@ -42,7 +42,7 @@ TEST_F(RemoteWorkerTest, WhatAJobStartsFromOrIsMadeOfIsFetchedToo) {
     ASSERT_TRUE(job.ok()) << job.status();
   }
   AwaitSuccess(*service, *worker);
-  EXPECT_THAT(GetJob(*service).warnings(),
+  EXPECT_THAT(GetJob(*service, "job").warnings(),
               Contains(AllOf(HasSubstr("the generator started from random@1"),
                              HasSubstr("tensors taken over"))));
   v1::GetModelRequest get;
@@ -91,7 +91,7 @@ TEST_F(RemoteWorkerTest, ModelsAreMeasuredElsewhere) {
   const auto job = service->client().CreateJob(create);
   ASSERT_TRUE(job.ok()) << job.status();
   AwaitSuccess(*service, *worker);
-  EXPECT_THAT(GetJob(*service).progress().metrics(), Contains(Key("ssim")));
+  EXPECT_THAT(GetJob(*service, "job").progress().metrics(), Contains(Key("ssim")));
   EXPECT_TRUE(fs::exists(directory_ / "data/jobs/job/attempts/1/evaluation.json"));
 }
 
@@ -113,9 +113,9 @@ TEST_F(RemoteWorkerTest, ASweepRunsElsewhereAndItsBestCellIsPublishedHere) {
   const auto job = service->client().CreateJob(create);
   ASSERT_TRUE(job.ok()) << job.status();
   AwaitSuccess(*service, *worker);
-  EXPECT_THAT(GetJob(*service).progress().metrics(),
+  EXPECT_THAT(GetJob(*service, "job").progress().metrics(),
               AllOf(Contains(Key("cell/1/ssim")), Contains(Key("cell/2/ssim"))));
-  EXPECT_EQ(GetJob(*service).output_version(), 1U);
+  EXPECT_EQ(GetJob(*service, "job").output_version(), 1U);
   EXPECT_TRUE(fs::exists(directory_ / "data/jobs/job/attempts/1/sweep.json"));
   EXPECT_TRUE(fs::exists(directory_ / "data/models/tiny/1/weights.safetensors"));
 }

@@ -26,7 +26,7 @@ TEST_F(RemoteWorkerTest, ATrainerElsewhereMakesTheSameModelFromFilesOfTheLink) {
   const std::string local = LocalWeights();
   const std::unique_ptr<Service> service = StartServer("data", /*trainers=*/0);
   CreateJob(*service);
-  EXPECT_EQ(GetJob(*service).state(), v1::JOB_STATE_QUEUED);
+  EXPECT_EQ(GetJob(*service, "job").state(), v1::JOB_STATE_QUEUED);
   const std::unique_ptr<Process> worker = StartWorker(*service, "train", "cache");
   EXPECT_EQ(WeightsOf(*service), local) << worker->Stderr();
   EXPECT_EQ(FilesBelow(directory_ / "cache/blobs"), kRemotePictures);
@@ -57,7 +57,7 @@ TEST_F(RemoteWorkerTest, ATrainerThatCannotSeeTheServersFoldersTrainsAsWell) {
   const std::unique_ptr<Process> worker =
       StartBlindTrainer(*service, "cache", unshare, {"data", "content", "style"});
   EXPECT_THAT(WeightsOf(*service), Not(IsEmpty())) << worker->Stderr();
-  EXPECT_EQ(GetJob(*service).attempts(), 1);
+  EXPECT_EQ(GetJob(*service, "job").attempts(), 1);
 }
 
 TEST_F(RemoteWorkerTest, ACertificateThatIsRenewedWhileTheTrainerWaitsCostsNoAttempt) {
@@ -69,7 +69,7 @@ TEST_F(RemoteWorkerTest, ACertificateThatIsRenewedWhileTheTrainerWaitsCostsNoAtt
   WriteIdentity("worker", authority_.Issue("worker", ""));
   CreateJob(*service);
   EXPECT_THAT(WeightsOf(*service), Not(IsEmpty())) << worker->Stderr();
-  EXPECT_EQ(GetJob(*service).attempts(), 1);
+  EXPECT_EQ(GetJob(*service, "job").attempts(), 1);
 }
 
 TEST_F(RemoteWorkerTest, ATrainerThatDiesIsFollowedByAnotherFromTheLastCheckpoint) {
@@ -77,12 +77,12 @@ TEST_F(RemoteWorkerTest, ATrainerThatDiesIsFollowedByAnotherFromTheLastCheckpoin
   const std::unique_ptr<Service> service = StartServer("data", /*trainers=*/0);
   CreateJob(*service);
   const std::unique_ptr<Process> first = StartWorker(*service, "train", "cache-1");
-  AwaitCheckpoint(*service);
+  AwaitCheckpoint(*service, "job");
   first->Signal(SIGKILL);
   ASSERT_EQ(first->Wait(), 128 + SIGKILL);
   const std::unique_ptr<Process> second = StartWorker(*service, "train", "cache-2");
   EXPECT_EQ(WeightsOf(*service), local) << second->Stderr();
-  EXPECT_EQ(GetJob(*service).attempts(), 2);
+  EXPECT_EQ(GetJob(*service, "job").attempts(), 2);
   // More than the pictures: the checkpoint and what was told before it.
   EXPECT_GT(FilesBelow(directory_ / "cache-2/blobs"), kRemotePictures);
 }
@@ -92,13 +92,13 @@ TEST_F(RemoteWorkerTest, AServerThatIsKilledGoesOnWithTheTrainerElsewhere) {
   std::unique_ptr<Service> service = StartServer("data", /*trainers=*/0);
   CreateJob(*service);
   const std::unique_ptr<Process> worker = StartWorker(*service, "train", "cache");
-  AwaitCheckpoint(*service);
+  AwaitCheckpoint(*service, "job");
   service->process().Signal(SIGKILL);
   ASSERT_TRUE(service->process().Wait().has_value());
   // Where the trainer looks for it.
   service = StartServer("data", /*trainers=*/0, "", service->workers_address());
   EXPECT_EQ(WeightsOf(*service), local) << worker->Stderr();
-  EXPECT_EQ(GetJob(*service).attempts(), 2);
+  EXPECT_EQ(GetJob(*service, "job").attempts(), 2);
   EXPECT_TRUE(WaitUntil([&] { return FilesBelow(directory_ / "cache/work") == 0; }));
   EXPECT_EQ(worker->Wait(absl::ZeroDuration()), std::nullopt) << "it waits for the next job";
 }
@@ -108,12 +108,12 @@ TEST_F(RemoteWorkerTest, APausedJobGoesOnElsewhere) {
   const std::unique_ptr<Service> service = StartServer("data", /*trainers=*/0);
   CreateJob(*service);
   const std::unique_ptr<Process> worker = StartWorker(*service, "train", "cache-1");
-  AwaitCheckpoint(*service);
+  AwaitCheckpoint(*service, "job");
   v1::PauseJobRequest pause;
   pause.set_job_id("job");
   ASSERT_TRUE(service->client().PauseJob(pause).ok());
-  EXPECT_TRUE(
-      WaitUntil([&] { return GetJob(*service).state() == v1::JOB_STATE_PAUSED; }, kRemoteLimit))
+  EXPECT_TRUE(WaitUntil([&] { return GetJob(*service, "job").state() == v1::JOB_STATE_PAUSED; },
+                        kRemoteLimit))
       << worker->Stderr();
   worker->Signal(SIGTERM);
   ASSERT_EQ(worker->Wait(), 0);
@@ -122,7 +122,7 @@ TEST_F(RemoteWorkerTest, APausedJobGoesOnElsewhere) {
   resume.set_job_id("job");
   ASSERT_TRUE(service->client().ResumeJob(resume).ok());
   EXPECT_EQ(WeightsOf(*service), local) << second->Stderr();
-  EXPECT_EQ(GetJob(*service).attempts(), 2);
+  EXPECT_EQ(GetJob(*service, "job").attempts(), 2);
   // More than the pictures: the checkpoint that the first one has left, which it went on from.
   EXPECT_GT(FilesBelow(directory_ / "cache-2/blobs"), kRemotePictures);
 }
@@ -161,7 +161,7 @@ TEST_F(RemoteWorkerTest, AStrangersCertificateIsRefused) {
       },
       kRemoteLimit))
       << worker->Stderr();
-  EXPECT_EQ(GetJob(*service).state(), v1::JOB_STATE_QUEUED);
+  EXPECT_EQ(GetJob(*service, "job").state(), v1::JOB_STATE_QUEUED);
   worker->Signal(SIGTERM);
   EXPECT_EQ(worker->Wait(), 0);
 }

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/integration/job_calls.h"
 #include "tests/integration/pictures.h"
 #include "tests/integration/service.h"
 #include "tests/support/temp_dir.h"
@@ -30,28 +31,8 @@ class TrainProgramsTest : public ::testing::Test {
                          {"empty", directory_ / "empty"}};
   }
 
-  // All events of a job up to its final state.
-  static std::vector<v1::JobEvent> Watch(Service& service, const std::string& job_id) {
-    std::vector<v1::JobEvent> events;
-    v1::WatchJobRequest request;
-    request.set_job_id(job_id);
-    const absl::Status status = service.client().WatchJob(request, [&](const v1::JobEvent& event) {
-      events.push_back(event);
-      return true;
-    });
-    EXPECT_TRUE(status.ok()) << status << service.process().Stderr();
-    return events;
-  }
-
   static absl::Time TimeOf(const v1::JobEvent& event) {
     return absl::FromUnixSeconds(event.time().seconds()) + absl::Nanoseconds(event.time().nanos());
-  }
-
-  static v1::Job Get(Service& service, const std::string& job_id) {
-    v1::GetJobRequest request;
-    request.set_job_id(job_id);
-    const auto job = service.client().GetJob(request);
-    return job.ok() ? *job : v1::Job();
   }
 
   static void Create(Service& service, const v1::CreateJobRequest& request) {
@@ -59,25 +40,10 @@ class TrainProgramsTest : public ::testing::Test {
     EXPECT_TRUE(job.ok()) << job.status();
   }
 
-  // Waits until the job has a whole checkpoint and is in the middle of its work.
-  static void AwaitCheckpoint(Service& service, const std::string& job_id) {
-    bool seen = false;
-    v1::WatchJobRequest request;
-    request.set_job_id(job_id);
-    service.client()
-        .WatchJob(request,
-                  [&](const v1::JobEvent& event) {
-                    seen = event.has_checkpoint();
-                    return !seen;
-                  })
-        .IgnoreError();
-    EXPECT_TRUE(seen) << "no checkpoint before the end. " << service.process().Stderr();
-  }
-
   // After a second attempt the job must have gone on behind a checkpoint, not from the beginning.
   static void ExpectResumed(Service& service, const std::string& job_id) {
     const std::vector<v1::JobEvent> events = Watch(service, job_id);
-    const v1::Job job = Get(service, job_id);
+    const v1::Job job = GetJob(service, job_id);
     EXPECT_EQ(job.state(), v1::JOB_STATE_SUCCEEDED) << job.reason() << service.process().Stderr();
     EXPECT_GE(job.attempts(), 2);
     EXPECT_EQ(job.progress().step(), kLongSteps);

@@ -29,7 +29,7 @@ TEST_F(TrainProgramsTest, AModelIsDistilledQuantizedOrPrunedMeasuredAndServed) {
   distil.set_precision(v1::PRECISION_FP32);
   Create(service, request);
   EXPECT_EQ(Watch(service, "small-1").back().state().state(), v1::JOB_STATE_SUCCEEDED);
-  const v1::Job job = Get(service, "small-1");
+  const v1::Job job = GetJob(service, "small-1");
   for (const char* name : {"before/milliseconds", "after/milliseconds", "after/size_bytes",
                            "after/content_similarity", "to_source/ssim"}) {
     EXPECT_TRUE(job.progress().metrics().contains(name)) << name << " " << job.DebugString();
@@ -48,7 +48,7 @@ TEST_F(TrainProgramsTest, AModelIsDistilledQuantizedOrPrunedMeasuredAndServed) {
   quantize.mutable_spec()->mutable_quantize()->set_image_size(64);
   Create(service, quantize);
   EXPECT_EQ(Watch(service, "base-2").back().state().state(), v1::JOB_STATE_SUCCEEDED)
-      << Get(service, "base-2").DebugString();
+      << GetJob(service, "base-2").DebugString();
   ExpectStylizes(service, "base-int8");
 
   v1::CreateJobRequest pruned;
@@ -63,8 +63,8 @@ TEST_F(TrainProgramsTest, AModelIsDistilledQuantizedOrPrunedMeasuredAndServed) {
   prune.set_precision(v1::PRECISION_FP32);
   Create(service, pruned);
   EXPECT_EQ(Watch(service, "base-3").back().state().state(), v1::JOB_STATE_SUCCEEDED)
-      << Get(service, "base-3").DebugString();
-  const v1::Job half = Get(service, "base-3");
+      << GetJob(service, "base-3").DebugString();
+  const v1::Job half = GetJob(service, "base-3");
   const auto& measured = half.progress().metrics();
   ASSERT_TRUE(measured.contains("before/size_bytes") && measured.contains("after/size_bytes"));
   EXPECT_LT(measured.at("after/size_bytes"), measured.at("before/size_bytes") / 2);
@@ -99,7 +99,7 @@ TEST_F(TrainProgramsTest, StylesThatAreChosenLateAreServed) {
   }
   for (const char* family : {"multistyle", "reference", "gatys"}) {
     EXPECT_EQ(Watch(service, family).back().state().state(), v1::JOB_STATE_SUCCEEDED)
-        << Get(service, family).reason() << service.process().Stderr();
+        << GetJob(service, family).reason() << service.process().Stderr();
   }
 
   v1::GetModelRequest get;
@@ -145,7 +145,7 @@ TEST_F(TrainProgramsTest, VaeganWithAStyleSetRestylesPictures) {
   train.set_base_channels(4);
   Create(service, request);
   EXPECT_EQ(Watch(service, "hybrid-1").back().state().state(), v1::JOB_STATE_SUCCEEDED)
-      << Get(service, "hybrid-1").reason() << service.process().Stderr();
+      << GetJob(service, "hybrid-1").reason() << service.process().Stderr();
   v1::GetModelRequest get;
   get.set_model("hybrid");
   EXPECT_EQ(service.client().GetModel(get)->family(), "vaegan-pictures");

@@ -47,7 +47,7 @@ TEST_F(TrainProgramsTest, AJobIsWatchedToItsEndAndItsModelStylizes) {
   EXPECT_EQ(events.back().state().state(), v1::JOB_STATE_SUCCEEDED)
       << events.back().state().reason() << service.process().Stderr();
 
-  const v1::Job job = Get(service, "tiny-1");
+  const v1::Job job = GetJob(service, "tiny-1");
   EXPECT_EQ(job.attempts(), 1);
   EXPECT_EQ(job.output_version(), 1);
   ExpectStylizes(service, "tiny");
@@ -122,7 +122,7 @@ TEST_F(TrainProgramsTest, MetricsShowARunningJobAndForgetItWhenItEnds) {
   AwaitCheckpoint(service, "shown");
   EXPECT_TRUE(WaitUntil(
       [&] { return service.Metric("atelier_jobs{state=\"running\"}").value_or(0) == 1; }));
-  const v1::Job job = Get(service, "shown");
+  const v1::Job job = GetJob(service, "shown");
   ASSERT_FALSE(job.progress().losses().empty());
   for (const auto& [name, value] : job.progress().losses()) {
     const auto loss =
@@ -149,7 +149,7 @@ TEST_F(TrainProgramsTest, AnUnreadableFileAmongGoodOnesIsSkippedCountedAndNamed)
   request.mutable_spec()->mutable_train()->mutable_data()->set_style("content");
   Create(service, request);
   EXPECT_EQ(Watch(service, "holes").back().state().state(), v1::JOB_STATE_SUCCEEDED);
-  const v1::Job job = Get(service, "holes");
+  const v1::Job job = GetJob(service, "holes");
   std::string warnings;
   for (const std::string& warning : job.warnings()) {
     warnings += warning + "\n";

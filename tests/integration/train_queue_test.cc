@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/integration/job_calls.h"
 #include "tests/integration/pictures.h"
 #include "tests/integration/service.h"
 #include "tests/support/temp_dir.h"
@@ -32,12 +33,6 @@ class TrainQueueTest : public ::testing::Test {
     options_.datasets = {{"content", directory_ / "content"}, {"style", directory_ / "style"}};
   }
 
-  static v1::Job GetJob(Service& service, const std::string& job_id) {
-    v1::GetJobRequest request;
-    request.set_job_id(job_id);
-    return service.client().GetJob(request).value_or(v1::Job());
-  }
-
   static bool JobBecomes(Service& service, const std::string& job_id, v1::JobState state) {
     return WaitUntil([&] { return GetJob(service, job_id).state() == state; }, absl::Minutes(10));
   }
@@ -48,33 +43,6 @@ class TrainQueueTest : public ::testing::Test {
     request.mutable_spec()->set_priority(priority);
     const auto job = service.client().CreateJob(request);
     EXPECT_TRUE(job.ok()) << job.status();
-  }
-
-  static std::vector<v1::JobEvent> EventsOf(Service& service, const std::string& job_id) {
-    std::vector<v1::JobEvent> events;
-    v1::WatchJobRequest request;
-    request.set_job_id(job_id);
-    const absl::Status status = service.client().WatchJob(request, [&](const v1::JobEvent& event) {
-      events.push_back(event);
-      return true;
-    });
-    EXPECT_TRUE(status.ok()) << status << service.process().Stderr();
-    return events;
-  }
-
-  // Waits until the job has written a checkpoint and goes on.
-  static void AwaitFirstCheckpoint(Service& service, const std::string& job_id) {
-    bool seen = false;
-    v1::WatchJobRequest request;
-    request.set_job_id(job_id);
-    service.client()
-        .WatchJob(request,
-                  [&](const v1::JobEvent& event) {
-                    seen = event.has_checkpoint();
-                    return !seen;
-                  })
-        .IgnoreError();
-    EXPECT_TRUE(seen) << service.process().Stderr();
   }
 
   static v1::Job PauseJob(Service& service, const std::string& job_id) {
@@ -118,7 +86,7 @@ class TrainQueueTest : public ::testing::Test {
 TEST_F(TrainQueueTest, APausedJobGoesOnWhereItStoppedEvenAfterAKilledServer) {
   auto service = std::make_unique<Service>(options_);
   CreateJob(*service, "paused", kFewSteps);
-  AwaitFirstCheckpoint(*service, "paused");
+  AwaitCheckpoint(*service, "paused");
   PauseJob(*service, "paused");
   ASSERT_TRUE(JobBecomes(*service, "paused", v1::JOB_STATE_PAUSED)) << service->process().Stderr();
   EXPECT_TRUE(WaitUntil([&] { return Trainers(*service) == 0; }));
@@ -132,7 +100,7 @@ TEST_F(TrainQueueTest, APausedJobGoesOnWhereItStoppedEvenAfterAKilledServer) {
   std::uint32_t attempt = 0;
   std::uint64_t saved = 0;
   std::uint64_t resumed = 0;
-  for (const v1::JobEvent& event : EventsOf(*service, "paused")) {
+  for (const v1::JobEvent& event : Watch(*service, "paused")) {
     attempt = event.has_state() ? event.state().attempt() : attempt;
     if (event.has_checkpoint() && attempt == 1) {
       saved = event.checkpoint().step();
@@ -152,7 +120,7 @@ TEST_F(TrainQueueTest, APausedJobGoesOnWhereItStoppedEvenAfterAKilledServer) {
 TEST_F(TrainQueueTest, ATrainerThatHangsIsKilledWhenItsJobIsPausedAndCancelled) {
   Service service(options_);
   CreateJob(service, "hangs", kEndlessSteps);
-  AwaitFirstCheckpoint(service, "hangs");
+  AwaitCheckpoint(service, "hangs");
   kill(service.AwaitWorker(WorkerKind::kTrain), SIGSTOP);
   EXPECT_EQ(PauseJob(service, "hangs").state(), v1::JOB_STATE_PAUSING);
   // A pause may take a minute; whoever does not want to wait cancels.
@@ -165,11 +133,11 @@ TEST_F(TrainQueueTest, ATrainerThatHangsIsKilledWhenItsJobIsPausedAndCancelled) 
 TEST_F(TrainQueueTest, AHigherJobTakesThePlaceOfALowerOneThatGoesOnFromItsCheckpoint) {
   Service service(options_);
   CreateJob(service, "low", kFewSteps, v1::PRIORITY_LOW);
-  AwaitFirstCheckpoint(service, "low");
+  AwaitCheckpoint(service, "low");
   CreateJob(service, "high", 2, v1::PRIORITY_HIGH);
-  EXPECT_EQ(EventsOf(service, "high").back().state().state(), v1::JOB_STATE_SUCCEEDED);
+  EXPECT_EQ(Watch(service, "high").back().state().state(), v1::JOB_STATE_SUCCEEDED);
   EXPECT_NE(GetJob(service, "low").state(), v1::JOB_STATE_SUCCEEDED) << "it was in the way";
-  const std::vector<v1::JobEvent> events = EventsOf(service, "low");
+  const std::vector<v1::JobEvent> events = Watch(service, "low");
   EXPECT_EQ(events.back().state().state(), v1::JOB_STATE_SUCCEEDED)
       << events.back().state().reason() << service.process().Stderr();
   std::vector<std::string> takers;
@@ -194,8 +162,8 @@ TEST_F(TrainQueueTest, TwoJobsTrainSideBySideAndServingGoesOn) {
   Service service(options_);
   CreateJob(service, "one", kEndlessSteps);
   CreateJob(service, "two", kEndlessSteps);
-  AwaitFirstCheckpoint(service, "one");
-  AwaitFirstCheckpoint(service, "two");
+  AwaitCheckpoint(service, "one");
+  AwaitCheckpoint(service, "two");
   EXPECT_EQ(GetJob(service, "one").state(), v1::JOB_STATE_RUNNING);
   EXPECT_EQ(GetJob(service, "two").state(), v1::JOB_STATE_RUNNING);
   EXPECT_EQ(Trainers(service), 2);

@@ -298,9 +298,9 @@ std::string RenderReport(const ReportInputs& inputs) {
       "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>",
       EscapeHtml(Title(inputs.job)), "</title>\n<style>", kStyle,
-      "</style>\n</head>\n<body>\n<main>\n", Head(inputs), Pictures(inputs), LossCurves(inputs.history),
-      Metrics(inputs), Speed(inputs.history), Data(inputs), Settings(inputs.job.config),
-      Warnings(inputs),
+      "</style>\n</head>\n<body>\n<main>\n", Head(inputs), Pictures(inputs),
+      LossCurves(inputs.history), Metrics(inputs), Speed(inputs.history), Data(inputs),
+      Settings(inputs.job.config), Warnings(inputs),
       inputs.card.empty() ? ""
                           : "<h2>Model card</h2>\n<details open><summary>The card that is "
                             "published with the model</summary>\n" +
