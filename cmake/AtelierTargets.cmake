@@ -2,11 +2,13 @@
 #
 #   atelier_library(NAME [TORCH] [SRCS a.cc ...] [DEPS target ...])
 #   atelier_program(NAME [TORCH] SRCS main.cc ... DEPS target ...)
-#   atelier_test(NAME [TORCH] [SRCS ...] DEPS target ... [LABELS ...] [TIMEOUT seconds] [TOGETHER suite ...])
+#   atelier_test(NAME [TORCH] [SRCS ...] DEPS target ... [LABELS ...] [TIMEOUT seconds] [TOGETHER suite ...]
+#                [REST_TOGETHER] [APART suite ...])
 #
 # TORCH: the sources include LibTorch headers; they share one precompiled header (cmake/torch_pch.h).
-# TOGETHER: suites of many small tests that ctest runs in one process each; all others get a process a test, of which LibTorch's start
-# takes 0.7 s.
+# A test is a process of its own for ctest, of which LibTorch's start takes 0.6 s; but
+# TOGETHER: suites that run in one process each, REST_TOGETHER: all that neither TOGETHER nor APART names in one. A test that may be
+# skipped belongs apart: within a process of many nobody would count it.
 # With ATELIER_UNITY a target's files are compiled some at a time as one file; names in anonymous namespaces are unique in a target.
 
 function(_atelier_sources out)
@@ -66,8 +68,14 @@ function(atelier_program name)
   install(TARGETS ${name} DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT ${name})
 endfunction()
 
+# One entry of ctest for all tests that a filter names.
+macro(_atelier_tests_of_one_process entry program filter)
+  add_test(NAME ${entry} COMMAND ${program} "--gtest_filter=${filter}")
+  set_tests_properties(${entry} PROPERTIES TIMEOUT ${A_TIMEOUT} LABELS "${A_LABELS}" FAIL_REGULAR_EXPRESSION "Running 0 tests")
+endmacro()
+
 function(atelier_test name)
-  cmake_parse_arguments(A "TORCH" "TIMEOUT" "SRCS;DEPS;LABELS;TOGETHER" ${ARGN})
+  cmake_parse_arguments(A "TORCH;REST_TOGETHER" "TIMEOUT" "SRCS;DEPS;LABELS;TOGETHER;APART" ${ARGN})
   if(NOT A_TIMEOUT)
     set(A_TIMEOUT 300)
   endif()
@@ -87,13 +95,27 @@ function(atelier_test name)
   endif()
   _atelier_unity(${name})
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
-  set(one_by_one)
-  foreach(suite ${A_TOGETHER})
-    add_test(NAME ${suite} COMMAND ${name} --gtest_filter=*${suite}.*)
-    set_tests_properties(${suite} PROPERTIES TIMEOUT ${A_TIMEOUT} LABELS "${A_LABELS}" FAIL_REGULAR_EXPRESSION "Running 0 tests")
-    string(APPEND one_by_one ":*${suite}.*")
+  # Suites are called S, S/0 (typed), or P/S (with parameters).
+  set(apart)
+  set(together)
+  foreach(suite ${A_APART})
+    string(APPEND apart ":${suite}.*:${suite}/*:*/${suite}.*")
   endforeach()
-  string(REGEX REPLACE "^:" "-" one_by_one "${one_by_one}")
+  foreach(suite ${A_TOGETHER})
+    set(filter "${suite}.*:${suite}/*:*/${suite}.*")
+    _atelier_tests_of_one_process(${suite} ${name} "${filter}")
+    string(APPEND together ":${filter}")
+  endforeach()
+  if(A_REST_TOGETHER)
+    _atelier_tests_of_one_process(${name} ${name} "*-${together}${apart}")
+    if(NOT A_APART)
+      return()
+    endif()
+    set(one_by_one "${apart}")
+  else()
+    set(one_by_one "-${together}")
+  endif()
+  string(REGEX REPLACE "^(-?):" "\\1" one_by_one "${one_by_one}")
   gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 120 TEST_FILTER "${one_by_one}"
                        PROPERTIES TIMEOUT ${A_TIMEOUT} LABELS "${A_LABELS}")
 endfunction()

@@ -21,8 +21,9 @@ absl::Status CheckWorkers(const TrainConfig& config, std::int64_t workers) {
   }
   if (config.gan.mode_seeking_weight > 0) {
     return InvalidField("train.gan.mode_seeking_weight",
-                        "compares the pictures of a batch with each other and must be 0 with "
-                        "several workers (the default of the family \"cgan\" is 1)");
+                        "is the weight of a ratio of two means over the batch, which ranks cannot "
+                        "split, and must be 0 with several workers (the default of the family "
+                        "\"cgan\" is 1)");
   }
   if (config.batch_size % workers != 0) {
     return InvalidField(std::string(config.compresses() ? config.family : "train") + ".batch_size",

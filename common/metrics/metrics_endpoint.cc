@@ -3,9 +3,12 @@
 #include <httplib.h>
 
 #include <exception>
+#include <functional>
 #include <thread>
 #include <utility>
 
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
 #include "common/check.h"
 #include "common/status_macros.h"
 #include "prometheus/text_serializer.h"
@@ -17,6 +20,36 @@ constexpr char kPlainText[] = "text/plain; charset=utf-8";
 // The Prometheus text format's own version, by which scrapers choose their parser.
 constexpr char kMetricsText[] = "text/plain; version=0.0.4; charset=utf-8";
 constexpr int kThreads = 4;
+// Connections that wait for a thread; more wait in the system, which takes few.
+constexpr int kMaxQueued = 64;
+
+// The library's threads with a bound: while so many connections wait none is accepted, or whoever
+// opens many could take all of the process' descriptors.
+class BoundedPool final : public httplib::TaskQueue {
+ public:
+  // Called by the one thread that accepts.
+  void enqueue(std::function<void()> serve) override {
+    {
+      const absl::MutexLock lock(&mutex_);
+      mutex_.Await(absl::Condition(+[](int* queued) { return *queued < kMaxQueued; }, &queued_));
+      ++queued_;
+    }
+    threads_.enqueue([this, serve = std::move(serve)] {
+      {
+        const absl::MutexLock lock(&mutex_);
+        --queued_;
+      }
+      serve();
+    });
+  }
+  // Those that wait are closed unserved: by then the server has stopped.
+  void shutdown() override { threads_.shutdown(); }
+
+ private:
+  httplib::ThreadPool threads_{kThreads};
+  absl::Mutex mutex_;
+  int queued_ ABSL_GUARDED_BY(mutex_) = 0;
+};
 
 void AnswerProbe(bool good, const char* yes, const char* no, httplib::Response& response) {
   response.status = good ? 200 : 503;
@@ -26,7 +59,7 @@ void AnswerProbe(bool good, const char* yes, const char* no, httplib::Response& 
 class HttplibEndpoint final : public MetricsEndpoint {
  public:
   explicit HttplibEndpoint(Options options) : options_(std::move(options)) {
-    server_.new_task_queue = [] { return new httplib::ThreadPool(kThreads); };
+    server_.new_task_queue = [] { return new BoundedPool(); };
     // One request a connection, short timeouts: an idle or slow client cannot hold the few threads
     // for long.
     server_.set_keep_alive_max_count(1);

@@ -11,8 +11,9 @@
 
 namespace atelier {
 
-// Thread-safe. Serves from a few threads of its own until it is destroyed; the destructor waits for
-// requests under way (at most a few seconds, the read and write timeouts).
+// Thread-safe. Serves from a few threads of its own, with a bound on the connections that wait for
+// them, until it is destroyed; the destructor waits for requests under way (at most a few seconds,
+// the read and write timeouts).
 class MetricsEndpoint {
  public:
   struct Options {

@@ -109,11 +109,12 @@ def train_ours(family, seed, data, out, steps, programs):
             "batch_size": 1, "precision": "fp32", "image_size": int(Image.open(next((data / "style").iterdir())).width), "seed": seed,
             "data": {"content": "content", "style": "style"}, "augment": {"flip": False}, "checkpoint_every_steps": steps}
     run = out.with_name(out.name + "-job")
-    run.mkdir(parents=True)
+    run.mkdir(parents=True, exist_ok=True)
     (run / "job.json").write_text(json.dumps({"job_id": "compare", "output_model": "compare", "train": spec}))
-    subprocess.run([programs / "atelier-train", "-f", run / "job.json", "--out", run, "--dataset", f"content={data / 'content'}",
-                    "--dataset", f"style={data / 'style'}"], check=True, stdout=subprocess.DEVNULL)
     attempt = run / "attempts/1"
+    if not (attempt / "result").exists():
+        subprocess.run([programs / "atelier-train", "-f", run / "job.json", "--out", run, "--dataset", f"content={data / 'content'}",
+                        "--dataset", f"style={data / 'style'}"], check=True, stdout=subprocess.DEVNULL)
     # Our weights have the reference's names.
     generator = make(family).generator
     generator.load_state_dict(load_file(attempt / "result/weights.safetensors"))

@@ -19,6 +19,7 @@
 #include "atelier/v1/stylize.grpc.pb.h"
 #include "atelier/v1/training.grpc.pb.h"
 #include "common/open_files.h"
+#include "common/rpc/without_plugins.h"
 #include "common/status_macros.h"
 #include "inference/grpc_service.grpc.pb.h"
 
@@ -41,13 +42,18 @@ constexpr int kKeepaliveAnswerMs = 20'000;
 constexpr int kMinPingIntervalMs = 10'000;
 constexpr int kMaxPingStrikes = 2;
 
-// What gRPC may hold of all connections, before admission has seen it: half-sent messages and
-// answers on their way. Past it, it reads more slowly and then drops streams.
+// Of reflection, the one service that gRPC runs on a thread a stream, and which does not look at
+// what a message takes in memory. Streams past it are refused (RESOURCE_EXHAUSTED).
+constexpr int kMaxThreads = 16;
+
+// What gRPC may hold of messages that are half sent, of all connections. Past it, it reads more
+// slowly and then drops streams. Answers on their way are not in it: the queue counts them.
 constexpr std::size_t kMaxTransportBytes = 1ULL << 30;
 
 void SetBounds(grpc::ServerBuilder& builder) {
   grpc::ResourceQuota quota("front port");
   quota.Resize(kMaxTransportBytes);
+  quota.SetMaxThreads(kMaxThreads);
   builder.SetResourceQuota(quota);
   builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
   builder.SetMaxSendMessageSize(kMaxMessageBytes);
@@ -70,7 +76,7 @@ void SetBounds(grpc::ServerBuilder& builder) {
 
 absl::StatusOr<std::unique_ptr<FrontPort>> FrontPort::Create(
     const std::string& listen, const std::vector<grpc::Service*>& services,
-    const std::shared_ptr<grpc::ServerCredentials>& credentials) {
+    const std::shared_ptr<grpc::ServerCredentials>& credentials, bool reflection) {
   ATELIER_ASSIGN_OR_RETURN(HostPort address, ParseHostPort("listen", listen));
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
@@ -84,6 +90,9 @@ absl::StatusOr<std::unique_ptr<FrontPort>> FrontPort::Create(
   address.port = (*door)->port();
   grpc::ServerBuilder builder;
   SetBounds(builder);
+  if (!reflection) {
+    builder.SetOption(std::make_unique<WithoutPlugins>());
+  }
   for (grpc::Service* service : services) {
     builder.RegisterService(service);
   }

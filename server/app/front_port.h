@@ -1,4 +1,4 @@
-// The gRPC port that clients call: the public services, health and reflection.
+// The gRPC port that clients call: the public services, health, and reflection if it is wanted.
 #pragma once
 
 #include <grpcpp/impl/codegen/service_type.h>
@@ -26,9 +26,10 @@ class FrontPort {
  public:
   // Accepts calls when it returns. UNAVAILABLE when the address cannot be bound. The services
   // outlive the port. What the process may have open (RLIMIT_NOFILE) bounds its connections.
+  // `reflection`: gRPC's service of that name, which tells the services' contracts to grpcurl.
   static absl::StatusOr<std::unique_ptr<FrontPort>> Create(
       const std::string& listen, const std::vector<grpc::Service*>& services,
-      const std::shared_ptr<grpc::ServerCredentials>& credentials);
+      const std::shared_ptr<grpc::ServerCredentials>& credentials, bool reflection = false);
   ~FrontPort();
 
   // Without workers only stylizing is not served; "" follows it, as load balancers ask for that

@@ -186,6 +186,9 @@ void AddWorkers(CLI::App& app, v1::ServerConfig& said) {
   app.add_flag_function(
       "--identity-model", [&](std::int64_t) { said.set_identity_model(true); },
       "serve the model \"identity\", which returns what it is sent: for measuring");
+  app.add_flag_function(
+      "--reflection", [&](std::int64_t) { said.set_reflection(true); },
+      "serve gRPC's reflection, which tells the services' contracts to grpcurl and its like");
 }
 
 void AddTrainers(CLI::App& app, ServerOptions& options, v1::ServerConfig& said) {

@@ -126,7 +126,7 @@ class App final : public ServerApp {
       spdlog::warn("requests are left at the end of the drain timeout");
       queue_.FailAll(absl::UnavailableError("The server is stopping. Try another one, or later."));
     }
-    if (!call_threads_.AwaitIdle(until) || !desk_->answers().AwaitNone(until)) {
+    if (!call_threads_.AwaitIdle(until) || !desk_->answers().AwaitThoseOpen(until)) {
       spdlog::warn("files or answers are still on their way at the end of the drain timeout");
     }
     front_->FinishShutdown(clock_.Now() + kLastAnswers);
@@ -297,7 +297,8 @@ class App final : public ServerApp {
                      training_service_.get(), model_service_.get(), &dataset_rooms_->service(),
                      admin_service_.get(), &promotion_rooms_->service()},
                     certificates_ == nullptr ? grpc::InsecureServerCredentials()
-                                             : certificates_->NewCredentials()));
+                                             : certificates_->NewCredentials(),
+                    options_.config.reflection()));
     health_ = std::make_unique<HealthKeeper>(
         dispatcher_, clock_, [this, front = front_.get()](const HealthKeeper::Health& health) {
           serving_ = health.serving();

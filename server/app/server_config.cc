@@ -232,6 +232,7 @@ v1::ServerConfig Defaults() {
   config.mutable_jobs()->set_max_watches(1000);
   config.mutable_jobs()->set_client_max_watches(200);
   config.set_identity_model(false);
+  config.set_reflection(false);
   config.set_log_level("info");
   return config;
 }

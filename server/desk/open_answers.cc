@@ -8,9 +8,11 @@ OpenAnswers::Answer::~Answer() {
   }
   const absl::MutexLock lock(&all_.mutex_);
   all_.overdue_at_.erase(place_);
-  if (--all_.count_ == 0) {
-    all_.none_.SignalAll();
+  const auto here = all_.open_.find(number_);
+  if (here == all_.open_.begin()) {
+    all_.oldest_ended_.SignalAll();
   }
+  all_.open_.erase(here);
 }
 
 void OpenAnswers::Answer::Sent(std::uint64_t bytes, std::function<void()> give_up) {
@@ -38,16 +40,22 @@ OpenAnswers::~OpenAnswers() {
 
 std::unique_ptr<OpenAnswers::Answer> OpenAnswers::Open(std::string client) {
   const absl::MutexLock lock(&mutex_);
-  ++count_;
-  return std::unique_ptr<Answer>(new Answer(*this, std::move(client)));
+  const std::uint64_t number = next_number_++;
+  open_.insert(number);
+  return std::unique_ptr<Answer>(new Answer(*this, number, std::move(client)));
 }
 
-bool OpenAnswers::AwaitNone(absl::Time until) {
+bool OpenAnswers::AwaitThoseOpen(absl::Time until) {
   const absl::MutexLock lock(&mutex_);
-  while (count_ > 0 && clock_.Now() < until) {
-    clock_.WaitUntil(none_, mutex_, until);
+  const std::uint64_t later = next_number_;
+  const auto none = [&] {
+    mutex_.AssertHeld();
+    return open_.empty() || *open_.begin() >= later;
+  };
+  while (!none() && clock_.Now() < until) {
+    clock_.WaitUntil(oldest_ended_, mutex_, until);
   }
-  return count_ == 0;
+  return none();
 }
 
 void OpenAnswers::Watch() {

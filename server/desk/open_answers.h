@@ -2,12 +2,12 @@
 // which were not taken in time. Free of gRPC.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <thread>
 #include <utility>
@@ -20,7 +20,7 @@
 
 namespace atelier::server {
 
-// Thread-safe; nothing blocks but AwaitNone.
+// Thread-safe; nothing blocks but AwaitThoseOpen.
 class OpenAnswers {
  public:
   // Counted from its making until its end, which is when nothing of the answer is held any more.
@@ -37,9 +37,11 @@ class OpenAnswers {
 
    private:
     friend class OpenAnswers;
-    Answer(OpenAnswers& all, std::string client) : all_(all), client_(std::move(client)) {}
+    Answer(OpenAnswers& all, std::uint64_t number, std::string client)
+        : all_(all), number_(number), client_(std::move(client)) {}
 
     OpenAnswers& all_;
+    const std::uint64_t number_;  // in open_
     const std::string client_;
     std::optional<std::uint64_t> bytes_;                    // that the queue was told of
     std::pair<absl::Time, std::uint64_t> place_ = {{}, 0};  // in overdue_at_; 0: none
@@ -52,8 +54,9 @@ class OpenAnswers {
   // `client` as in RequestTraits.
   std::unique_ptr<Answer> Open(std::string client) ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // True when there is none, false when some still are at `until`.
-  bool AwaitNone(absl::Time until) ABSL_LOCKS_EXCLUDED(mutex_);
+  // True when those that are open by now have ended, false when some still are at `until`. It does
+  // not wait for later ones, or a stream that goes on sending would never let it end.
+  bool AwaitThoseOpen(absl::Time until) ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
   void Watch() ABSL_LOCKS_EXCLUDED(mutex_);
@@ -61,9 +64,10 @@ class OpenAnswers {
   RequestQueue& queue_;
   Clock& clock_;
   absl::Mutex mutex_;
-  absl::CondVar none_;  // no answer is open
+  absl::CondVar oldest_ended_;
   absl::CondVar wake_;  // for the watcher: one is overdue before wakes_at_, or the end
-  std::size_t count_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::uint64_t next_number_ ABSL_GUARDED_BY(mutex_) = 1;
+  std::set<std::uint64_t> open_ ABSL_GUARDED_BY(mutex_);  // numbers, which count up
   std::uint64_t next_place_ ABSL_GUARDED_BY(mutex_) = 1;
   std::map<std::pair<absl::Time, std::uint64_t>, std::function<void()>> overdue_at_
       ABSL_GUARDED_BY(mutex_);

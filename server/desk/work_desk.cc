@@ -73,6 +73,15 @@ void WorkDesk::Submit(RequestId id, Work work, const WorkTerms& terms, Done done
   }
 }
 
+absl::Status WorkDesk::CheckTogether(const std::vector<Work>& works, const WorkTerms& terms) const {
+  std::uint64_t bytes = 0;
+  for (const Work& work : works) {
+    bytes += BytesOf(work);
+  }
+  return queue_.CheckTogether({.model = ModelOf(works.front()), .client = terms.client},
+                              works.size(), bytes);
+}
+
 bool WorkDesk::AnswerFromCache(const Work& work, Pending& pending) {
   const auto* stylize = std::get_if<StylizeWork>(&work);
   if (stylize == nullptr || !cache_.enabled()) {

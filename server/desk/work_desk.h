@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
@@ -54,9 +55,16 @@ class WorkDesk {
   // Errors that the answer may have: those of RequestQueue and of the worker.
   void Submit(RequestId id, Work work, const WorkTerms& terms, Done done);
 
+  // OUT_OF_RANGE when `works`, of one model, are more than may ever wait together: see
+  // RequestQueue.
+  absl::Status CheckTogether(const std::vector<Work>& works, const WorkTerms& terms) const;
+
   // The answer is CANCELLED then, unless it was given already. No effect before Submit: whoever may
   // cancel meanwhile asks once more after Submit.
   void Cancel(RequestId id) { queue_.Cancel(id); }
+
+  // Answers that are ready cannot be taken before this submission's: see RequestQueue::Awaited.
+  void Awaited(RequestId id) { queue_.Awaited(id); }
 
   // What becomes of answers after `Done`: whoever submits opens one before, and ends it when
   // nothing of the answer is left to send.

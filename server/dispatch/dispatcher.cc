@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "common/check.h"
 #include "common/status_macros.h"
 #include "server/queue/load_failure.h"
 
@@ -16,72 +15,6 @@ constexpr std::size_t kMostHeld = 64;
 
 }  // namespace
 
-Dispatcher::Dispatcher(RequestQueue& queue, Clock& clock, DispatchProbe& probe,
-                       absl::Duration worker_grace)
-    : queue_(queue),
-      clock_(clock),
-      probe_(probe),
-      worker_grace_(worker_grace),
-      breakers_({}, probe),
-      absent_since_(clock.Now()),
-      waker_([this] { WakeLoop(); }) {
-  queue_.SetListener(this);
-  const absl::MutexLock lock(&mutex_);
-  TellOutage(absent_since_);
-}
-
-Dispatcher::~Dispatcher() {
-  queue_.SetListener(nullptr);
-  {
-    absl::MutexLock lock(&mutex_);
-    stopping_ = true;
-    changed_.SignalAll();
-  }
-  waker_.join();
-}
-
-void Dispatcher::AddWorker(WorkerId id, std::uint32_t slots, std::shared_ptr<WorkerPort> port,
-                           std::string name) {
-  ATELIER_CHECK(slots > 0);
-  absl::MutexLock lock(&mutex_);
-  ServingWorker worker;
-  worker.port = std::move(port);
-  worker.name = std::move(name);
-  worker.slots = slots;
-  const absl::Time now = clock_.Now();
-  breakers_.Connected(worker.name, now);
-  const bool inserted = workers_.emplace(id, std::move(worker)).second;
-  ATELIER_CHECK(inserted);
-  TellSlots();
-  TellOutage(now);
-  queue_.UnblockModels();  // it may load what others cannot
-  changed_.SignalAll();    // it may have come back with an open breaker
-}
-
-void Dispatcher::TellSlots() {
-  std::uint32_t slots = 0;
-  for (const auto& [id, worker] : workers_) {
-    slots += worker.slots;
-  }
-  queue_.SetSlots(slots);
-}
-
-void Dispatcher::OnModelState(WorkerId id, const std::string& weights_sha256, bool loaded) {
-  absl::MutexLock lock(&mutex_);
-  auto worker = workers_.find(id);
-  if (worker == workers_.end()) {
-    return;
-  }
-  if (loaded) {
-    worker->second.loaded.insert(weights_sha256);
-    for (const std::string& model : worker->second.faults.Loaded(weights_sha256)) {
-      queue_.UnblockModel(model);
-    }
-  } else {
-    worker->second.loaded.erase(weights_sha256);
-  }
-}
-
 absl::Status Dispatcher::AddCredit(WorkerId id, std::uint32_t tasks) {
   {
     absl::MutexLock lock(&mutex_);
@@ -91,6 +24,7 @@ absl::Status Dispatcher::AddCredit(WorkerId id, std::uint32_t tasks) {
     }
     ATELIER_RETURN_IF_ERROR(Grant(worker->second, tasks));
   }
+  queue_.RefuseHopeless();  // the first credit may come from one with an open breaker
   Pump();
   return absl::OkStatus();
 }
@@ -101,6 +35,9 @@ absl::Status Dispatcher::Grant(ServingWorker& worker, std::uint32_t tasks) {
         "The worker granted more credit than the protocol allows.");
   }
   worker.credit += tasks;
+  if (tasks > 0 && !worker.serves) {
+    BeginServing(worker);
+  }
   return absl::OkStatus();
 }
 
@@ -188,7 +125,7 @@ void Dispatcher::TaskEnded(ServingWorker& worker, const ServingWorker::Cause& ca
 ServingWorker* Dispatcher::WorkerFor(const std::string& model, absl::Time now) {
   ServingWorker* best = nullptr;
   for (auto& [id, worker] : workers_) {
-    if (worker.faults.Avoids(model, now) ||
+    if (!worker.serves || worker.faults.Avoids(model, now) ||
         breakers_.state(worker.name, now) != BreakerState::kClosed) {
       continue;
     }
@@ -198,82 +135,6 @@ ServingWorker* Dispatcher::WorkerFor(const std::string& model, absl::Time now) {
     best = &worker;
   }
   return best;
-}
-
-void Dispatcher::TellBlocked(const std::string& model, const absl::Status& why, absl::Time now) {
-  absl::Time until = absl::InfiniteFuture();
-  for (const auto& [id, worker] : workers_) {
-    until = std::min(until, worker.faults.NoLoadBefore(model, now));
-  }
-  if (until > now) {
-    queue_.BlockModel(model, why, until);
-  }
-}
-
-void Dispatcher::TellOutage(absl::Time now) {
-  if (workers_.empty()) {
-    return queue_.SetNoWorker(Outages::NoWorker{.from = absent_since_ + worker_grace_});
-  }
-  absl::Time until = absl::InfiniteFuture();
-  for (const auto& [id, worker] : workers_) {
-    until = std::min(until, breakers_.OpenUntil(worker.name));
-  }
-  // In the past where a breaker is closed or half open.
-  queue_.SetNoWorker(until > now ? std::optional(Outages::NoWorker{.until = until}) : std::nullopt);
-}
-
-void Dispatcher::RemoveWorker(WorkerId id, WorkerEnd end) {
-  ServingWorker worker;
-  {
-    absl::MutexLock lock(&mutex_);
-    auto node = workers_.extract(id);
-    if (node.empty()) {
-      return;
-    }
-    worker = std::move(node.mapped());
-    const absl::Time now = clock_.Now();
-    if (end == WorkerEnd::kLost) {
-      breakers_.Failed(worker.name, 0, now);
-      changed_.SignalAll();
-    }
-    breakers_.Disconnected(worker.name, now);
-    TellSlots();
-    if (workers_.empty()) {
-      absent_since_ = now;
-      changed_.SignalAll();
-    }
-    TellOutage(now);
-  }
-  HandBack(worker, end);
-  queue_.RefuseHopeless();
-  Pump();
-}
-
-void Dispatcher::HandBack(const ServingWorker& worker, WorkerEnd end) {
-  const bool lost = end == WorkerEnd::kLost;
-  if (lost && worker.tasks() == 1) {
-    queue_.Strike(worker.in_work.empty() ? worker.abandoned.begin()->second.fingerprint
-                                         : worker.in_work.begin()->second.cause.fingerprint);
-  }
-  for (const auto& [orphan, task] : worker.in_work) {
-    queue_.Requeue(orphan, lost ? RequestQueue::Loss::kDied : RequestQueue::Loss::kDeclined);
-  }
-  if (worker.reserved.has_value()) {
-    queue_.Requeue(worker.reserved->id, RequestQueue::Loss::kNotBegun);
-  }
-}
-
-std::optional<absl::Time> Dispatcher::without_workers_since() const {
-  absl::MutexLock lock(&mutex_);
-  if (!workers_.empty()) {
-    return std::nullopt;
-  }
-  return absent_since_;
-}
-
-bool Dispatcher::may_serve() const {
-  const std::optional<absl::Time> since = without_workers_since();
-  return !since.has_value() || clock_.Now() - *since < worker_grace_;
 }
 
 void Dispatcher::WorkArrived() { Pump(); }
@@ -304,7 +165,7 @@ void Dispatcher::Pump() {
     outgoing.swap(outbox_);
   }
   for (const Outgoing& task : outgoing) {
-    task.port->SendTask(task.id, *task.work, task.deadline);
+    task.port->SendTask(task.id, *task.work, task.deadline, *task.sent);
   }
 }
 
@@ -380,40 +241,14 @@ void Dispatcher::Send(ServingWorker& worker, const RequestQueue::Assignment& nex
     breakers_.BeginTrial(worker.name);
   }
   --worker.credit;
+  auto sent = std::make_shared<std::atomic<bool>>(false);
   worker.in_work.emplace(next.id, ServingWorker::Task{.work = next.work,
                                                       .cause = {.model = next.model,
                                                                 .weights = WeightsOf(*next.work),
-                                                                .fingerprint = next.fingerprint}});
-  outbox_.push_back({worker.port, next.id, next.work, next.deadline});
+                                                                .fingerprint = next.fingerprint,
+                                                                .sent = sent}});
+  outbox_.push_back({worker.port, next.id, next.work, next.deadline, std::move(sent)});
   probe_.Dispatched();
-}
-
-absl::Time Dispatcher::NextEvent(absl::Time after) const {
-  const absl::Time grace_over =
-      workers_.empty() ? absent_since_ + worker_grace_ : absl::InfinitePast();
-  const absl::Time trial = breakers_.NextTrial(after);
-  return grace_over > after ? std::min(grace_over, trial) : trial;
-}
-
-void Dispatcher::WakeLoop() {
-  absl::Time woken = absl::InfinitePast();
-  while (true) {
-    {
-      absl::MutexLock lock(&mutex_);
-      absl::Time now = clock_.Now();
-      while (!stopping_ && now < NextEvent(woken)) {
-        clock_.WaitUntil(changed_, mutex_, NextEvent(woken));
-        now = clock_.Now();
-      }
-      if (stopping_) {
-        return;
-      }
-      woken = now;
-      TellOutage(now);
-    }
-    queue_.RefuseHopeless();
-    Pump();
-  }
 }
 
 }  // namespace atelier::server

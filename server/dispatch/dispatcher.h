@@ -10,6 +10,7 @@
 // cause, and the request gets a strike (see queue/strike_table.h).
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -50,8 +51,9 @@ class Dispatcher final : public QueueListener {
              absl::Duration worker_grace = absl::Seconds(30));
   ~Dispatcher() override;
 
-  // `slots`: how many tasks it works on at a time, at least 1. The worker gets work once it has
-  // granted credit. `name`: of the worker, the same whenever it comes back.
+  // `slots`: how many tasks it works on at a time, at least 1. The worker gets work, and counts as
+  // a serving one, once it has granted credit: before, it loads what is kept in memory. `name`: of
+  // the worker, the same whenever it comes back.
   void AddWorker(WorkerId id, std::uint32_t slots, std::shared_ptr<WorkerPort> port,
                  std::string name);
 
@@ -74,9 +76,9 @@ class Dispatcher final : public QueueListener {
   // Its tasks go back to the front of the queue. No effect when it is unknown.
   void RemoveWorker(WorkerId id, WorkerEnd end = WorkerEnd::kLost);
 
-  // Since when there has been no serving worker; nullopt when there is one.
+  // Since when no worker has served, that is granted credit; nullopt when one does.
   std::optional<absl::Time> without_workers_since() const;
-  // There is a serving worker, or was one within the grace.
+  // A worker serves, or one did within the grace.
   bool may_serve() const;
 
   void WorkArrived() override;
@@ -91,9 +93,13 @@ class Dispatcher final : public QueueListener {
     RequestId id = 0;
     std::shared_ptr<const Work> work;
     absl::Time deadline;
+    std::shared_ptr<std::atomic<bool>> sent;
   };
 
-  static absl::Status Grant(ServingWorker& worker, std::uint32_t tasks);
+  absl::Status Grant(ServingWorker& worker, std::uint32_t tasks)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void BeginServing(ServingWorker& worker) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool AnyServes() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Assigns, then sends: making messages of pictures takes time that other calls need not wait for.
   // A cancellation may overtake its task, which the link allows.
   void Pump() ABSL_LOCKS_EXCLUDED(mutex_);

@@ -1,6 +1,7 @@
 // What the dispatcher knows of one connected worker, and how it chooses among several.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -26,6 +27,8 @@ struct ServingWorker {
     std::string model;  // "name@version"
     std::string weights;
     std::uint64_t fingerprint = 0;
+    // It is on its way to the worker, who may be lost by it. Shared with whoever sends it.
+    std::shared_ptr<std::atomic<bool>> sent;
   };
   struct Task {
     std::shared_ptr<const Work> work;
@@ -35,6 +38,7 @@ struct ServingWorker {
   std::shared_ptr<WorkerPort> port;
   std::string name;
   std::uint32_t slots = 1;
+  bool serves = false;  // it has granted credit
   std::uint32_t credit = 0;
   std::set<std::string> loaded;  // weights in its memory
   std::map<RequestId, Task> in_work;

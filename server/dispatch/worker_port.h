@@ -2,6 +2,7 @@
 // in its place.
 #pragma once
 
+#include <atomic>
 #include <memory>
 
 #include "absl/time/time.h"
@@ -10,14 +11,16 @@
 namespace atelier::server {
 
 // Thread-safe. Methods only queue a message and never call back into the dispatcher. A message that
-// cannot be delivered needs no report: the link then ends the worker, and Dispatcher::RemoveWorker
+// is lost on its way needs no report: the link then ends the worker, and Dispatcher::RemoveWorker
 // follows.
 class WorkerPort {
  public:
   virtual ~WorkerPort() = default;
 
-  // The worker answers every task, also a cancelled one, with exactly one result.
-  virtual void SendTask(RequestId task, const Work& work, absl::Time deadline) = 0;
+  // The worker answers every task, also a cancelled one, with exactly one result. `sent` becomes
+  // true before the task leaves; it stays false when the worker is being removed already.
+  virtual void SendTask(RequestId task, const Work& work, absl::Time deadline,
+                        std::atomic<bool>& sent) = 0;
   // May come before the task.
   virtual void SendCancel(RequestId task) = 0;
 };

@@ -32,6 +32,12 @@ void JoinedWork::Start(std::vector<Work> works, const WorkTerms& terms) {
   }
 }
 
+void JoinedWork::Awaited() {
+  for (const RequestId id : ids_) {
+    desk_.Awaited(id);
+  }
+}
+
 void JoinedWork::Cancel() {
   {
     const absl::MutexLock lock(&mutex_);

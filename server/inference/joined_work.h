@@ -29,6 +29,9 @@ class JoinedWork final : public std::enable_shared_from_this<JoinedWork> {
   // Once.
   void Start(std::vector<Work> works, const WorkTerms& terms) ABSL_LOCKS_EXCLUDED(mutex_);
 
+  // See WorkDesk::Awaited; after Start.
+  void Awaited();
+
   // The answer is CANCELLED then, unless all were there already. Also before or during Start.
   void Cancel() ABSL_LOCKS_EXCLUDED(mutex_);
 

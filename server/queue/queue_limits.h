@@ -18,8 +18,10 @@ struct QueueLimits {
     std::optional<std::uint64_t> max_bytes;
   };
 
-  std::size_t max_waiting = 256;           // requests that wait for a worker
-  std::uint64_t max_bytes = 256ULL << 20;  // pictures of unanswered requests, answers not taken yet
+  std::size_t max_waiting = 256;  // requests that wait for a worker
+  // Of pictures of unanswered requests and answers not taken yet, together for whoever wants to be
+  // accepted; of such answers alone for what is to be handed out.
+  std::uint64_t max_bytes = 256ULL << 20;
   Share per_model;
   Share per_client;
   // max_waiting of single models, in place of per_model's; by "name@version", or by "name" for all

@@ -44,6 +44,19 @@ std::optional<Rejection> QueueUsage::Exceeded(const QueueLimits& limits,
   return std::nullopt;
 }
 
+std::optional<Rejection> QueueUsage::ExceededByAll(const QueueLimits& limits,
+                                                   const RequestTraits& traits,
+                                                   std::size_t requests, std::uint64_t bytes) {
+  // The last of them, when the others wait.
+  const Use others{
+      .held = requests - 1, .waiting = requests - 1, .bytes = requests > 1 ? bytes : 0};
+  QueueUsage usage;
+  usage.server_ = others;
+  usage.models_.emplace(traits.model, others);
+  usage.clients_.emplace(traits.client, others);
+  return usage.Exceeded(limits, traits, 0);
+}
+
 void QueueUsage::Hold(const RequestTraits& traits, std::uint64_t bytes) {
   for (Use* use : {&server_, &models_[traits.model], &clients_[traits.client]}) {
     ++use->held;
@@ -60,6 +73,7 @@ void QueueUsage::Release(const RequestTraits& traits, std::uint64_t bytes) {
 }
 
 void QueueUsage::HoldAnswer(const std::string& client, std::uint64_t bytes) {
+  answer_bytes_ += bytes;
   for (Use* use : {&server_, &clients_[client]}) {
     ++use->held;
     use->bytes += bytes;
@@ -67,7 +81,8 @@ void QueueUsage::HoldAnswer(const std::string& client, std::uint64_t bytes) {
 }
 
 void QueueUsage::ReleaseAnswer(const std::string& client, std::uint64_t bytes) {
-  ATELIER_CHECK(server_.held > 0 && server_.bytes >= bytes);
+  ATELIER_CHECK(server_.held > 0 && server_.bytes >= bytes && answer_bytes_ >= bytes);
+  answer_bytes_ -= bytes;
   --server_.held;
   server_.bytes -= bytes;
   Release(clients_, client, bytes);

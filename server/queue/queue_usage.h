@@ -23,6 +23,12 @@ class QueueUsage {
   std::optional<Rejection> Exceeded(const QueueLimits& limits, const RequestTraits& traits,
                                     std::uint64_t bytes) const;
 
+  // The same for so many requests at once, with so many bytes in all, of a queue that has nothing
+  // else: what it says stays so until the limits change.
+  static std::optional<Rejection> ExceededByAll(const QueueLimits& limits,
+                                                const RequestTraits& traits, std::size_t requests,
+                                                std::uint64_t bytes);
+
   // Accepted (and waiting); answered, after it has stopped waiting.
   void Hold(const RequestTraits& traits, std::uint64_t bytes);
   void Release(const RequestTraits& traits, std::uint64_t bytes);
@@ -38,6 +44,8 @@ class QueueUsage {
     return by_priority_.at(static_cast<std::size_t>(priority));
   }
   std::uint64_t bytes() const { return server_.bytes; }
+  // Those of answers among them.
+  std::uint64_t answer_bytes() const { return answer_bytes_; }
   // Whether a held request is of this model.
   bool Uses(const std::string& model) const { return models_.contains(model); }
   // How many models and clients are known at the moment.
@@ -55,6 +63,7 @@ class QueueUsage {
   static void Release(UseByName& uses, const std::string& name, std::uint64_t bytes);
 
   Use server_;
+  std::uint64_t answer_bytes_ = 0;
   UseByName models_;
   UseByName clients_;
   std::array<std::size_t, kPriorities> by_priority_ = {};

@@ -50,8 +50,19 @@ RequestQueue::~RequestQueue() {
 void RequestQueue::SetListener(QueueListener* listener) { listener_ = listener; }
 
 void RequestQueue::SetLimits(QueueLimits limits) {
-  absl::MutexLock lock(&mutex_);
-  limits_ = std::move(limits);
+  bool wake = false;
+  {
+    absl::MutexLock lock(&mutex_);
+    const bool held_up = HeldUp();
+    limits_ = std::move(limits);
+    if (!held_up && HeldUp()) {
+      ForgetEstimates();
+    }
+    wake = held_up && !HeldUp();
+  }
+  if (wake) {
+    WakeListener();
+  }
 }
 
 void RequestQueue::SetSlots(std::uint32_t slots) {
@@ -87,16 +98,20 @@ absl::Status RequestQueue::Enqueue(std::unique_ptr<Request>& request) {
     }
     Report(traits.priority);
   }
+  WakeListener();
+  return absl::OkStatus();
+}
+
+void RequestQueue::WakeListener() {
   if (QueueListener* listener = listener_; listener != nullptr) {
     listener->WorkArrived();
   }
-  return absl::OkStatus();
 }
 
 std::optional<RequestQueue::Assignment> RequestQueue::TakeNext() {
   absl::MutexLock lock(&mutex_);
   const absl::Time now = clock_.Now();
-  while (const std::optional<RequestId> id = lines_.Next()) {
+  while (const std::optional<RequestId> id = NextInTurn()) {
     Entry& entry = entries_.at(*id);
     const Request& request = *entry.request;
     const bool aside = entry.place.line == WaitingLines::Line::kAside;
@@ -118,6 +133,7 @@ RequestQueue::Assignment RequestQueue::Dispatch(Entry& entry, absl::Time now) {
   const RequestTraits& traits = request.traits();
   request.Dispatch(now);
   lines_.Serve(entry.place);
+  awaited_.erase(request.id());
   usage_.EndWaiting(traits);
   if (in_work_.requests == 0) {
     load_.Began(now);
@@ -287,6 +303,7 @@ RequestQueue::Answer RequestQueue::Take(Entries::iterator entry, absl::StatusOr<
   Answer answer{.outcome = std::move(outcome)};
   if (request.state() == RequestState::kQueued) {
     lines_.Leave(entry->second.place);
+    awaited_.erase(request.id());
     usage_.EndWaiting(traits);
   } else {
     LeaveWork(entry->second);

@@ -89,9 +89,16 @@ class RequestQueue {
   // DEADLINE_EXCEEDED when its deadline has passed.
   absl::Status Enqueue(std::unique_ptr<Request>& request);
 
+  // OUT_OF_RANGE when so many requests of these traits, with so many bytes in all, are more than
+  // may ever wait together: whoever needs all of them would try for ever.
+  absl::Status CheckTogether(const RequestTraits& traits, std::size_t requests,
+                             std::uint64_t bytes) const;
+
   // Whose turn it is, which becomes kDispatched; nullopt if none waits. One that is expected to
   // take longer than it has left goes out only when nothing else waits; otherwise it is answered at
-  // its deadline.
+  // its deadline. While answers that were not taken hold more than QueueLimits::max_bytes nothing
+  // new goes out, or what is accepted could fill the memory with its answers; the listener hears
+  // when that is over.
   std::optional<Assignment> TakeNext();
 
   // A dispatched request comes back, and goes before those that were with no worker yet. It is
@@ -125,6 +132,9 @@ class RequestQueue {
   // do, until the release. Returns how long the client may take.
   absl::Duration HoldAnswer(const std::string& client, std::uint64_t bytes);
   void ReleaseAnswer(const std::string& client, std::uint64_t bytes);
+  // Held answers cannot be taken before this one's: it goes out all the same. No effect on a
+  // request that does not wait (any more).
+  void Awaited(RequestId id);
 
   // From now on Enqueue refuses with `why`; what was accepted goes on.
   void Close(absl::Status why);
@@ -165,6 +175,13 @@ class RequestQueue {
   absl::Status WithinLimits(const Request& request) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status Refused(std::uint64_t fingerprint) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   LoadEstimate::Backlog BacklogNow() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Answers hold so much that nothing new goes out.
+  bool HeldUp() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Of what waits when that begins: how long it takes then tells nothing of the workers.
+  void ForgetEstimates() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Of what may go out now.
+  std::optional<RequestId> NextInTurn() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void WakeListener() ABSL_LOCKS_EXCLUDED(mutex_);
   Assignment Dispatch(Entry& entry, absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // A dispatched request waits again.
   void WaitAgain(Entry& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -192,6 +209,7 @@ class RequestQueue {
   WaitingLines lines_ ABSL_GUARDED_BY(mutex_);
   WaitingLines::Length in_work_ ABSL_GUARDED_BY(mutex_);
   QueueUsage usage_ ABSL_GUARDED_BY(mutex_);
+  std::set<RequestId> awaited_ ABSL_GUARDED_BY(mutex_);  // that wait, see Awaited
   LoadEstimate load_ ABSL_GUARDED_BY(mutex_);
   Outages outages_ ABSL_GUARDED_BY(mutex_);
   bool new_outage_ ABSL_GUARDED_BY(mutex_) = false;  // since RefuseHopeless

@@ -76,17 +76,83 @@ absl::Status RequestQueue::WithinLimits(const Request& request) const {
   }
 }
 
+absl::Status RequestQueue::CheckTogether(const RequestTraits& traits, std::size_t requests,
+                                         std::uint64_t bytes) const {
+  const absl::MutexLock lock(&mutex_);
+  if (!QueueUsage::ExceededByAll(limits_, traits, requests, bytes).has_value()) {
+    return absl::OkStatus();
+  }
+  return absl::OutOfRangeError(
+      absl::StrCat("The ", requests,
+                   " pictures of this batch are more than may wait here at a "
+                   "time (limits.max_waiting and limits.max_mib, or those of a model or client). "
+                   "Ask for fewer in one request."));
+}
+
 absl::Duration RequestQueue::HoldAnswer(const std::string& client, std::uint64_t bytes) {
   const absl::MutexLock lock(&mutex_);
+  const bool held_up = HeldUp();
   usage_.HoldAnswer(client, bytes);
   probe_.Bytes(usage_.bytes());
+  if (!held_up && HeldUp()) {
+    ForgetEstimates();
+  }
   return limits_.answer_patience;
 }
 
+void RequestQueue::ForgetEstimates() {
+  for (auto& [id, entry] : entries_) {
+    if (entry.request->state() == RequestState::kQueued) {
+      entry.estimated.reset();
+    }
+  }
+}
+
 void RequestQueue::ReleaseAnswer(const std::string& client, std::uint64_t bytes) {
-  const absl::MutexLock lock(&mutex_);
-  usage_.ReleaseAnswer(client, bytes);
-  probe_.Bytes(usage_.bytes());
+  bool wake = false;
+  {
+    const absl::MutexLock lock(&mutex_);
+    const bool held_up = HeldUp();
+    usage_.ReleaseAnswer(client, bytes);
+    probe_.Bytes(usage_.bytes());
+    wake = held_up && !HeldUp();
+  }
+  if (wake) {
+    WakeListener();
+  }
+}
+
+void RequestQueue::Awaited(RequestId id) {
+  bool wake = false;
+  {
+    const absl::MutexLock lock(&mutex_);
+    const auto entry = entries_.find(id);
+    if (entry == entries_.end() || entry->second.request->state() != RequestState::kQueued) {
+      return;
+    }
+    awaited_.insert(id);
+    wake = HeldUp();
+  }
+  if (wake) {
+    WakeListener();
+  }
+}
+
+bool RequestQueue::HeldUp() const { return usage_.answer_bytes() > limits_.max_bytes; }
+
+std::optional<RequestId> RequestQueue::NextInTurn() {
+  if (!HeldUp()) {
+    return lines_.Next();
+  }
+  for (const RequestId id : std::exchange(awaited_, {})) {
+    Entry& entry = entries_.at(id);
+    lines_.Leave(entry.place);
+    entry.place = lines_.Return(id, entry.request->traits().priority, entry.work);
+  }
+  // What was with a worker before, or was on its way to one: no more than the workers may have and
+  // the dispatcher holds back.
+  const bool returned = lines_.length(WaitingLines::Line::kReturned).requests > 0;
+  return returned ? lines_.Next() : std::nullopt;
 }
 
 absl::Status RequestQueue::Refused(std::uint64_t fingerprint) const {

@@ -105,8 +105,8 @@ grpc::ServerUnaryReactor* DatasetService::DeleteDataset(grpc::CallbackServerCont
                          });
 }
 
-grpc::ServerReadReactor<v1::UploadDatasetRequest>* DatasetService::UploadDataset(
-    grpc::CallbackServerContext* /*context*/, v1::UploadDatasetResponse* response) {
+grpc::ServerReadReactor<grpc::ByteBuffer>* DatasetService::UploadDataset(
+    grpc::CallbackServerContext* /*context*/, grpc::ByteBuffer* response) {
   return StartUpload(room_, *response);
 }
 

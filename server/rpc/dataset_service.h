@@ -7,8 +7,13 @@
 
 namespace atelier::server {
 
+// The messages of UploadDataset as bytes: message_bytes.h says why.
+using RawDatasetService = BoundedService<
+    v1::DatasetService,
+    v1::DatasetService::WithRawCallbackMethod_UploadDataset<v1::DatasetService::CallbackService>>;
+
 // Thread-safe. All calls read folders, and so run on the room's threads.
-class DatasetService final : public BoundedService<v1::DatasetService> {
+class DatasetService final : public RawDatasetService {
  public:
   // What `room` refers to outlives the service.
   explicit DatasetService(const DatasetRoom& room) : room_(room) {
@@ -30,8 +35,8 @@ class DatasetService final : public BoundedService<v1::DatasetService> {
   grpc::ServerUnaryReactor* DeleteDataset(grpc::CallbackServerContext* context,
                                           const v1::DeleteDatasetRequest* request,
                                           v1::DeleteDatasetResponse* response) override;
-  grpc::ServerReadReactor<v1::UploadDatasetRequest>* UploadDataset(
-      grpc::CallbackServerContext* context, v1::UploadDatasetResponse* response) override;
+  grpc::ServerReadReactor<grpc::ByteBuffer>* UploadDataset(grpc::CallbackServerContext* context,
+                                                           grpc::ByteBuffer* response) override;
   grpc::ServerUnaryReactor* GetUpload(grpc::CallbackServerContext* context,
                                       const v1::GetUploadRequest* request,
                                       v1::DatasetUpload* response) override;

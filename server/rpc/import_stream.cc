@@ -3,6 +3,7 @@
 #include <memory>
 #include <utility>
 
+#include "atelier/v1/models.pb.h"
 #include "common/errors.h"
 #include "common/status_macros.h"
 #include "server/rpc/model_proto.h"
@@ -13,15 +14,15 @@ namespace {
 
 constexpr std::size_t kMaxImportChunk = 4 << 20;
 
-class ImportCall final : public ThreadedReader<v1::ImportModelRequest> {
+class ImportCall final : public ThreadedReader<v1::ImportModelRequest, v1::ImportModelResponse> {
  public:
-  ImportCall(const TransferRoom& room, v1::ImportModelResponse& response)
-      : ThreadedReader(room.threads, room.patience), room_(room), response_(response) {}
+  ImportCall(const TransferRoom& room, grpc::ByteBuffer& answer)
+      : ThreadedReader(room.threads, room.patience, answer), room_(room) {}
 
  private:
   void Answered(absl::StatusCode code) override { room_.probe.Imported(code); }
 
-  absl::Status Run() override {
+  absl::Status Run(v1::ImportModelResponse& response) override {
     ATELIER_ASSIGN_OR_RETURN(const bool has_header, ReadNext());
     if (!has_header || !message().has_header()) {
       return InvalidField("header", "must be the first message");
@@ -37,8 +38,8 @@ class ImportCall final : public ThreadedReader<v1::ImportModelRequest> {
     }
     ATELIER_ASSIGN_OR_RETURN(const ModelVersion model,
                              room_.transfer.FinishImport(std::move(upload), cancelled()));
-    ToProto(model, *response_.mutable_model());
-    AddCard(model, *response_.mutable_model());
+    ToProto(model, *response.mutable_model());
+    AddCard(model, *response.mutable_model());
     return absl::OkStatus();
   }
 
@@ -53,13 +54,12 @@ class ImportCall final : public ThreadedReader<v1::ImportModelRequest> {
   }
 
   const TransferRoom& room_;
-  v1::ImportModelResponse& response_;  // gRPC's, until Finish
 };
 
 }  // namespace
 
-grpc::ServerReadReactor<v1::ImportModelRequest>* StartImport(const TransferRoom& room,
-                                                             v1::ImportModelResponse& response) {
+grpc::ServerReadReactor<grpc::ByteBuffer>* StartImport(const TransferRoom& room,
+                                                       grpc::ByteBuffer& response) {
   const auto call = std::make_shared<ImportCall>(room, response);
   call->Begin();
   return call.get();

@@ -1,14 +1,16 @@
 // The call behind ModelService.Import.
 #pragma once
 
-#include "atelier/v1/models.grpc.pb.h"
+#include <grpcpp/support/byte_buffer.h>
+#include <grpcpp/support/server_callback.h>
+
 #include "server/rpc/transfer_room.h"
 
 namespace atelier::server {
 
 // Begins to read, on one of the room's threads. The reactor owns itself and ends with the call,
 // which keeps a reference to `room`.
-grpc::ServerReadReactor<v1::ImportModelRequest>* StartImport(const TransferRoom& room,
-                                                             v1::ImportModelResponse& response);
+grpc::ServerReadReactor<grpc::ByteBuffer>* StartImport(const TransferRoom& room,
+                                                       grpc::ByteBuffer& response);
 
 }  // namespace atelier::server

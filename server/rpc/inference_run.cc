@@ -41,6 +41,7 @@ absl::StatusOr<Inference> InferenceRun::Admit(const grpc::CallbackServerContext&
   ATELIER_ASSIGN_OR_RETURN(Inference inference, room_.admission.Admit(request));
   Announce(inference, request, response);
   terms = TermsOfCall(context, inference.terms, now);
+  ATELIER_RETURN_IF_ERROR(room_.desk.CheckTogether(inference.works, terms));
   return inference;
 }
 
@@ -77,6 +78,17 @@ void InferenceRun::Start(const grpc::CallbackServerContext& context, grpc::ByteB
 
 void InferenceRun::AnswerIsSent(std::uint64_t bytes, std::function<void()> give_up) {
   answer_->Sent(bytes, std::move(give_up));
+}
+
+void InferenceRun::Awaited() {
+  std::shared_ptr<JoinedWork> joined;
+  {
+    const absl::MutexLock lock(&mutex_);
+    joined = joined_;
+  }
+  if (joined != nullptr) {
+    joined->Awaited();
+  }
 }
 
 void InferenceRun::Cancel() {

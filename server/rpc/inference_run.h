@@ -36,6 +36,9 @@ class InferenceRun {
   void AnswerIsSent(std::uint64_t bytes, std::function<void()> give_up);
   void EndAnswer() { answer_.reset(); }
 
+  // Answers that are ready wait for this one's: see WorkDesk::Awaited. After Start.
+  void Awaited() ABSL_LOCKS_EXCLUDED(mutex_);
+
   // Ends it with CANCELLED, unless it has ended. Also before or during Start.
   void Cancel() ABSL_LOCKS_EXCLUDED(mutex_);
 

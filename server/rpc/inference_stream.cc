@@ -32,6 +32,7 @@ class InferenceTurn final : public InferenceStream::Turn {
                });
   }
 
+  void Awaited() override { run_.Awaited(); }
   void Cancel() override { run_.Cancel(); }
 
  private:

@@ -58,8 +58,8 @@ grpc::ServerUnaryReactor* ModelService::GetModel(grpc::CallbackServerContext* /*
   return StartReading(readers_, [this, request, response] { return Get(*request, *response); });
 }
 
-grpc::ServerReadReactor<v1::ImportModelRequest>* ModelService::Import(
-    grpc::CallbackServerContext* /*context*/, v1::ImportModelResponse* response) {
+grpc::ServerReadReactor<grpc::ByteBuffer>* ModelService::Import(
+    grpc::CallbackServerContext* /*context*/, grpc::ByteBuffer* response) {
   return StartImport(transfers_, *response);
 }
 

@@ -11,8 +11,13 @@
 
 namespace atelier::server {
 
+// The messages of Import as bytes: message_bytes.h says why.
+using RawModelService = BoundedService<
+    v1::ModelService,
+    v1::ModelService::WithRawCallbackMethod_Import<v1::ModelService::CallbackService>>;
+
 // Thread-safe.
-class ModelService final : public BoundedService<v1::ModelService> {
+class ModelService final : public RawModelService {
  public:
   // All of them and what `transfers` refers to outlive the service. `manager` must be stopped
   // before the gRPC server, which waits for its answers. `readers` read cards and ratings from
@@ -37,8 +42,8 @@ class ModelService final : public BoundedService<v1::ModelService> {
   grpc::ServerUnaryReactor* GetModel(grpc::CallbackServerContext* context,
                                      const v1::GetModelRequest* request,
                                      v1::Model* response) override;
-  grpc::ServerReadReactor<v1::ImportModelRequest>* Import(
-      grpc::CallbackServerContext* context, v1::ImportModelResponse* response) override;
+  grpc::ServerReadReactor<grpc::ByteBuffer>* Import(grpc::CallbackServerContext* context,
+                                                    grpc::ByteBuffer* response) override;
   grpc::ServerWriteReactor<v1::ExportModelResponse>* Export(
       grpc::CallbackServerContext* context, const v1::ExportModelRequest* request) override;
   grpc::ServerUnaryReactor* Load(grpc::CallbackServerContext* context,

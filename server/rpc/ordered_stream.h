@@ -6,6 +6,7 @@
 #include <grpcpp/server_context.h>
 #include <grpcpp/support/server_callback.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -37,6 +38,8 @@ class StreamTurn {
 
   // `request` is needed only during the call, which may take its content. Once.
   virtual void Start(Request& request, Done done) = 0;
+  // Answers of later turns are ready and wait for this one's. After Start, perhaps after `done`.
+  virtual void Awaited() = 0;
   // Nobody waits any more; `done` is still called, soon. Also before or during Start.
   virtual void Cancel() = 0;
 
@@ -48,9 +51,11 @@ struct OrderedStreamOptions {
   // read from either.
   std::size_t window = 8;
   // A client that sends nothing for so long although it has all its answers loses the stream
-  // (DEADLINE_EXCEEDED), as does one that does not read the answer that waits for it (CANCELLED:
-  // nothing else ends a write that nobody takes).
+  // (DEADLINE_EXCEEDED).
   absl::Duration idle_limit = absl::Seconds(60);
+  // As does one that does not read the answer that waits for it (CANCELLED: nothing else ends a
+  // write that nobody takes): others may wait until there is room for answers.
+  absl::Duration answer_limit = absl::Seconds(60);
 };
 
 // Answers come from any thread and may come late, hence the shared ownership: gRPC holds one share
@@ -80,6 +85,7 @@ class OrderedStream final : public grpc::ServerBidiReactor<Request, Response>,
   struct Place {
     std::shared_ptr<Turn> turn;
     std::optional<absl::Status> status;  // once it has ended; guarded by the stream's lock
+    bool awaited = false;                // was told so; guarded by the stream's lock
   };
   using Places = std::deque<std::shared_ptr<Place>>;
 
@@ -91,7 +97,7 @@ class OrderedStream final : public grpc::ServerBidiReactor<Request, Response>,
     std::shared_ptr<Place> place;
     {
       const absl::MutexLock lock(&mutex_);
-      ++moves_;
+      moved_at_ = absl::Now();
       if (ok && end_ == std::nullopt) {
         place = std::make_shared<Place>(Place{.turn = make_turn_()});
         places_.push_back(place);
@@ -120,15 +126,18 @@ class OrderedStream final : public grpc::ServerBidiReactor<Request, Response>,
   }
 
   void OnWriteDone(bool ok) override ABSL_LOCKS_EXCLUDED(mutex_) {
+    std::shared_ptr<Place> sent;  // whose end others may wait for
     {
       const absl::MutexLock lock(&mutex_);
-      ++moves_;
+      moved_at_ = absl::Now();
       writing_ = false;
+      sent = std::move(places_.front());
       places_.pop_front();
       if (!ok) {
         Break();
       }
     }
+    sent.reset();
     Advance();
   }
 
@@ -154,19 +163,35 @@ class OrderedStream final : public grpc::ServerBidiReactor<Request, Response>,
     }
   }
 
-  // Begins what can begin now; after the end, gives up the turns that nobody waits for.
+  // Begins what can begin now, tells the first turn when others wait for it; after the end, gives
+  // up the turns that nobody waits for.
   void Advance() ABSL_LOCKS_EXCLUDED(mutex_) {
     Places abandoned;
+    std::shared_ptr<Place> awaited;
     {
       const absl::MutexLock lock(&mutex_);
       GoOn();
       if (finished_) {
         abandoned.swap(places_);
+      } else if (FirstIsAwaited()) {
+        awaited = places_.front();
+        awaited->awaited = true;
       }
+    }
+    if (awaited != nullptr) {
+      awaited->turn->Awaited();
     }
     for (const std::shared_ptr<Place>& place : abandoned) {
       place->turn->Cancel();
     }
+  }
+
+  // And was not told so.
+  bool FirstIsAwaited() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return !places_.empty() && !places_.front()->status.has_value() && !places_.front()->awaited &&
+           std::ranges::any_of(places_, [](const std::shared_ptr<Place>& place) {
+             return place->status.has_value();
+           });
   }
 
   void GoOn() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
@@ -189,6 +214,7 @@ class OrderedStream final : public grpc::ServerBidiReactor<Request, Response>,
     if (!end_.has_value() && !places_.empty() && places_.front()->status.has_value()) {
       if (places_.front()->status->ok()) {
         writing_ = true;
+        moved_at_ = absl::Now();
         return this->StartWrite(&places_.front()->turn->response);
       }
       end_ = *places_.front()->status;
@@ -199,12 +225,17 @@ class OrderedStream final : public grpc::ServerBidiReactor<Request, Response>,
     }
   }
 
-  // Looks once every `idle_limit` whether anything has moved since the last look.
+  // How long nothing may move as things are.
+  absl::Duration Limit() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return writing_ ? options_.answer_limit : options_.idle_limit;
+  }
+
+  // Looks when the limit would be reached, and before, as the other limit may hold by then.
   void WatchIdleness() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    moves_seen_ = moves_;
+    const absl::Duration step = std::min(options_.idle_limit, options_.answer_limit);
     // A new one each time: the old one may be running its callback, which must stay as it is.
     alarm_ = std::make_unique<grpc::Alarm>();
-    alarm_->Set(absl::ToChronoTime(absl::Now() + options_.idle_limit),
+    alarm_->Set(absl::ToChronoTime(std::min(absl::Now() + step, moved_at_ + Limit())),
                 [self = this->shared_from_this()](bool /*fired*/) { self->OnAlarm(); });
   }
 
@@ -214,13 +245,15 @@ class OrderedStream final : public grpc::ServerBidiReactor<Request, Response>,
       if (over_ || finished_) {
         return;
       }
-      const bool server_is_slow = !places_.empty() && !writing_;
-      if (moves_ != moves_seen_ || server_is_slow) {
+      if (const bool server_is_slow = !places_.empty() && !writing_; server_is_slow) {
+        moved_at_ = absl::Now();
+      }
+      if (absl::Now() < moved_at_ + Limit()) {
         return WatchIdleness();
       }
       if (!end_.has_value()) {
-        end_ = absl::DeadlineExceededError(absl::StrCat(
-            "Nothing was sent or read for ", absl::FormatDuration(options_.idle_limit), "."));
+        end_ = absl::DeadlineExceededError(
+            absl::StrCat("Nothing was sent or read for ", absl::FormatDuration(Limit()), "."));
       }
       if (writing_) {
         context_.TryCancel();  // nothing else ends a write that nobody reads
@@ -239,8 +272,8 @@ class OrderedStream final : public grpc::ServerBidiReactor<Request, Response>,
   std::unique_ptr<grpc::Alarm> alarm_ ABSL_GUARDED_BY(mutex_);
   Places places_ ABSL_GUARDED_BY(mutex_);                    // in the order of their messages
   std::optional<absl::Status> end_ ABSL_GUARDED_BY(mutex_);  // how the stream will end
-  std::uint64_t moves_ ABSL_GUARDED_BY(mutex_) = 0;          // messages read and answers sent
-  std::uint64_t moves_seen_ ABSL_GUARDED_BY(mutex_) = 0;
+  // When a message was read, or an answer began or ended to be sent.
+  absl::Time moved_at_ ABSL_GUARDED_BY(mutex_) = absl::Now();
   bool reading_ ABSL_GUARDED_BY(mutex_) = false;   // until the message is taken
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;   // the first turn's response
   bool read_all_ ABSL_GUARDED_BY(mutex_) = false;  // the client has ended its side

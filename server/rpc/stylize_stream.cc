@@ -86,6 +86,8 @@ class StylizeTurn final : public StylizeStream::Turn {
     }
   }
 
+  void Awaited() override { shared_->room.desk.Awaited(id_); }
+
   void Cancel() override {
     cancelled_ = true;
     shared_->room.desk.Cancel(id_);

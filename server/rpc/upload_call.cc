@@ -2,6 +2,7 @@
 
 #include <memory>
 
+#include "atelier/v1/datasets.pb.h"
 #include "common/errors.h"
 #include "common/status_macros.h"
 #include "server/datasets/dataset_proto.h"
@@ -12,22 +13,23 @@ namespace {
 
 constexpr std::size_t kMaxUploadChunk = 4 << 20;
 
-class UploadCall final : public ThreadedReader<v1::UploadDatasetRequest> {
+class UploadCall final
+    : public ThreadedReader<v1::UploadDatasetRequest, v1::UploadDatasetResponse> {
  public:
-  UploadCall(const DatasetRoom& room, v1::UploadDatasetResponse& response)
-      : ThreadedReader(room.threads, room.patience), room_(room), response_(response) {}
+  UploadCall(const DatasetRoom& room, grpc::ByteBuffer& answer)
+      : ThreadedReader(room.threads, room.patience, answer), room_(room) {}
 
  private:
   void Answered(absl::StatusCode code) override { room_.probe.Uploaded(code); }
 
-  absl::Status Run() override {
+  absl::Status Run(v1::UploadDatasetResponse& response) override {
     ATELIER_ASSIGN_OR_RETURN(const bool has_header, ReadNext());
     if (!has_header || !message().has_header()) {
       return InvalidField("header", "must be the first message");
     }
     ATELIER_ASSIGN_OR_RETURN(const auto stream, room_.uploads.Begin(message().header()));
     if (stream->done().has_value()) {
-      return Tell(*stream->done());
+      return Tell(*stream->done(), response);
     }
     for (;;) {
       ATELIER_ASSIGN_OR_RETURN(const bool more, ReadNext());
@@ -38,7 +40,7 @@ class UploadCall final : public ThreadedReader<v1::UploadDatasetRequest> {
     }
     ATELIER_ASSIGN_OR_RETURN(const PictureGatherer::Result result, stream->Finish(cancelled()));
     room_.probe.Added(result.report.added);
-    return Tell(result);
+    return Tell(result, response);
   }
 
   absl::Status Take(DatasetUploads::Stream& stream) const {
@@ -54,20 +56,20 @@ class UploadCall final : public ThreadedReader<v1::UploadDatasetRequest> {
     return stream.Append(message().chunk());
   }
 
-  absl::Status Tell(const PictureGatherer::Result& result) {
-    *response_.mutable_dataset() = ToProto(result.set);
-    *response_.mutable_result() = ToProto(result.report);
+  static absl::Status Tell(const PictureGatherer::Result& result,
+                           v1::UploadDatasetResponse& response) {
+    *response.mutable_dataset() = ToProto(result.set);
+    *response.mutable_result() = ToProto(result.report);
     return absl::OkStatus();
   }
 
   const DatasetRoom& room_;
-  v1::UploadDatasetResponse& response_;  // gRPC's, until Finish
 };
 
 }  // namespace
 
-grpc::ServerReadReactor<v1::UploadDatasetRequest>* StartUpload(
-    const DatasetRoom& room, v1::UploadDatasetResponse& response) {
+grpc::ServerReadReactor<grpc::ByteBuffer>* StartUpload(const DatasetRoom& room,
+                                                       grpc::ByteBuffer& response) {
   const auto call = std::make_shared<UploadCall>(room, response);
   call->Begin();
   return call.get();

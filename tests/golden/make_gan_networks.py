@@ -4,11 +4,10 @@ file are "<case>/<tensor>", the weights of a case "<case>/state/<name>". Run: py
 import os
 
 import torch
-from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
 
-from reference import fill, picture, uniform
+from reference import fill, picture, save, uniform
 
 
 def instance(channels):
@@ -259,7 +258,7 @@ def main():
     for make in (generators, discriminators, spectral_norm, gradient_penalty):
         make(out)
     path = os.path.join(os.path.dirname(__file__), "gan_networks.safetensors")
-    save_file({name: tensor.contiguous() for name, tensor in out.items()}, path)
+    save({name: tensor.contiguous() for name, tensor in out.items()}, path)
     print(torch.__version__, len(out), "tensors,", os.path.getsize(path), "bytes")
 
 

@@ -5,11 +5,10 @@ spelled out here. Run: python make_interchange.py (torch 2.11, numpy, safetensor
 import os
 
 import torch
-from safetensors.torch import save_file
 from torch import nn
 
 from make_networks import ResnetGenerator
-from reference import fill, picture
+from reference import fill, picture, save
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -115,7 +114,7 @@ def main():
         outputs = {"resnet": resnet(picture(32, 40)).contiguous(), "transformer": transformer.contiguous()}
     for name, output in outputs.items():
         print(name, tuple(output.shape), float(output.mean()), float(output.std()), float(output.min()), float(output.max()))
-    save_file(outputs, os.path.join(HERE, "interchange.safetensors"))
+    save(outputs, os.path.join(HERE, "interchange.safetensors"))
 
 
 if __name__ == "__main__":

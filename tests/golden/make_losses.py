@@ -4,10 +4,9 @@ import os
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
 from torch import nn
 
-from reference import fill, uniform
+from reference import fill, save, uniform
 
 
 def values(first, *shape, scale=1.0):
@@ -207,7 +206,7 @@ def main():
     for case in (gan, penalties, patch_nce, image_losses, diff_augment, schedules):
         case(out)
     path = os.path.join(os.path.dirname(__file__), "losses.safetensors")
-    save_file({name: tensor.contiguous() for name, tensor in out.items()}, path)
+    save({name: tensor.contiguous() for name, tensor in out.items()}, path)
     print(os.path.getsize(path), {name: t.tolist() for name, t in out.items() if "#" not in name and t.numel() < 3})
 
 

@@ -10,11 +10,10 @@ import numpy as np
 import scipy.linalg
 import torch
 from PIL import Image
-from safetensors.torch import save_file
 from scipy.spatial.distance import cdist, pdist
 from skimage.metrics import structural_similarity
 
-from reference import uniform
+from reference import save, uniform
 
 HERE = pathlib.Path(__file__).resolve().parent
 FEATURES = 6
@@ -121,7 +120,7 @@ def main():
         print(name, value)
     tensors = {name: torch.tensor(value, dtype=torch.float64) for name, value in values.items()}
     tensors["pooled"] = pooled.contiguous()
-    save_file(tensors, HERE / "metrics.safetensors")
+    save(tensors, HERE / "metrics.safetensors")
 
 
 if __name__ == "__main__":

@@ -3,10 +3,9 @@ norm=instance, no dropout), spelled out here layer by layer. Run: python make_ne
 import os
 
 import torch
-from safetensors.torch import save_file
 from torch import nn
 
-from reference import fill, picture
+from reference import fill, picture, save
 
 
 class ResnetBlock(nn.Module):
@@ -63,7 +62,7 @@ def main():
         with torch.no_grad():
             outputs[name] = network(picture(height, width)).contiguous()
         print(name, tuple(outputs[name].shape), float(outputs[name].mean()), float(outputs[name].std()))
-    save_file(outputs, os.path.join(os.path.dirname(__file__), "cyclegan.safetensors"))
+    save(outputs, os.path.join(os.path.dirname(__file__), "cyclegan.safetensors"))
 
 
 if __name__ == "__main__":

@@ -4,11 +4,10 @@ added to those of norms. Run: python make_pattern_networks.py (torch 2.11, numpy
 import os
 
 import torch
-from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
 
-from reference import fill, picture, uniform
+from reference import fill, picture, save, uniform
 
 
 class Generator(nn.Module):
@@ -138,7 +137,7 @@ def main():
     for make in (generators, discriminators, conditional_instance_norm):
         make(out)
     path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "pattern_networks.safetensors")
-    save_file({name: tensor.clone().contiguous() for name, tensor in out.items()}, path)
+    save({name: tensor.clone().contiguous() for name, tensor in out.items()}, path)
     print(torch.__version__, len(out), "tensors,", os.path.getsize(path), "bytes")
 
 

@@ -3,8 +3,9 @@ them in state_dict.safetensors; and checkpoint.pth, weights among the other thin
 import os
 
 import torch
-from safetensors.torch import save_file
 from torch import nn
+
+from reference import save
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -23,7 +24,7 @@ def main():
     state["empty"] = torch.zeros(0, 3)
     torch.save(state, os.path.join(HERE, "state_dict_old.pth"), _use_new_zipfile_serialization=False)
     torch.save(state, os.path.join(HERE, "state_dict_zip.pth"))
-    save_file({k: v.detach().clone().contiguous() for k, v in state.items()}, os.path.join(HERE, "state_dict.safetensors"))
+    save({k: v.detach().clone().contiguous() for k, v in state.items()}, os.path.join(HERE, "state_dict.safetensors"))
     torch.save(checkpoint(), os.path.join(HERE, "checkpoint.pth"))
 
 

@@ -7,14 +7,13 @@ import itertools
 import os
 
 import torch
-from safetensors.torch import save_file
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, l1_loss, mse_loss
 
 import make_gan_networks
 import make_pattern_networks
 from make_networks import NLayerDiscriminator, ResnetGenerator
-from reference import fill, picture
+from reference import fill, picture, save
 
 RATE, BETAS = 2e-4, (0.5, 0.999)
 
@@ -191,7 +190,7 @@ def main():
     pattern(out, "dcgan")
     pattern(out, "wgan")
     path = os.path.join(os.path.dirname(__file__), "steps.safetensors")
-    save_file({name: tensor.contiguous() for name, tensor in out.items()}, path)
+    save({name: tensor.contiguous() for name, tensor in out.items()}, path)
     print(os.path.getsize(path), {name: float(t) for name, t in out.items() if "/loss/" in name})
 
 

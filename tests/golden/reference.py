@@ -1,6 +1,7 @@
 """What the golden scripts share: numbers that Python and C++ (tests/golden/reference.h) compute alike, so that no weights are committed."""
 import numpy as np
 import torch
+from safetensors.torch import save_file
 
 
 def uniform(first, count):
@@ -28,3 +29,8 @@ def picture(height, width):
     """[1, 3, H, W] in [-1, 1]: waves."""
     c, y, x = np.meshgrid(np.arange(3), np.arange(height), np.arange(width), indexing="ij")
     return torch.from_numpy(np.sin(0.37 * (c + 1) * y + 0.23 * x + c)).float()[None]
+
+
+def save(tensors, path):
+    """A golden file, which says which PyTorch made it."""
+    save_file(tensors, path, metadata={"torch": torch.__version__})

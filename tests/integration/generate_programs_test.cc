@@ -20,13 +20,19 @@
 namespace atelier::test {
 namespace {
 
+using ::testing::Contains;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 using ::testing::Not;
 
-v1::CreateJobRequest PatternJob(const std::string& family) {
+constexpr const char* kKinds[] = {"dcgan", "wgan", "vaegan", "cgan", "words"};
+
+// "words" is cgan that is told captions.
+v1::CreateJobRequest PatternJob(const std::string& kind) {
+  const std::string family = kind == "words" ? "cgan" : kind;
   v1::CreateJobRequest request;
-  request.mutable_spec()->set_job_id("job-" + family);
-  request.mutable_spec()->set_output_model("tiny-" + family);
+  request.mutable_spec()->set_job_id("job-" + kind);
+  request.mutable_spec()->set_output_model("tiny-" + kind);
   v1::TrainSpec& train = *request.mutable_spec()->mutable_train();
   train.set_family(family);
   train.mutable_data()->set_content("content");
@@ -36,6 +42,9 @@ v1::CreateJobRequest PatternJob(const std::string& family) {
   train.set_base_channels(8);
   train.mutable_gan()->set_channels(8);
   train.set_precision(v1::PRECISION_FP32);
+  if (kind == "words") {
+    train.mutable_pattern()->set_condition("words");
+  }
   return request;
 }
 
@@ -48,7 +57,7 @@ v1::GenerateRequest RequestFor(const std::string& model, std::uint64_t seed,
   return request;
 }
 
-// One service with a model of each kind, trained by the first test that needs it.
+// One service with a model of each kind for all tests.
 class GenerateProgramsTest : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
@@ -60,13 +69,13 @@ class GenerateProgramsTest : public ::testing::Test {
     options.shipped_models = MakeShippedModels(*directory / "models");
     options.datasets = {{"content", *directory / "content"}};
     service = new Service(options);
-    for (const char* family : {"dcgan", "cgan"}) {
-      const auto job = service->client().CreateJob(PatternJob(family));
+    for (const char* kind : kKinds) {
+      const auto job = service->client().CreateJob(PatternJob(kind));
       ASSERT_TRUE(job.ok()) << job.status();
     }
-    for (const char* family : {"dcgan", "cgan"}) {
+    for (const char* kind : kKinds) {
       v1::WatchJobRequest watch;
-      watch.set_job_id(std::string("job-") + family);
+      watch.set_job_id(std::string("job-") + kind);
       v1::JobState last = v1::JOB_STATE_UNSPECIFIED;
       const absl::Status status = service->client().WatchJob(watch, [&](const v1::JobEvent& event) {
         last = event.has_state() ? event.state().state() : last;
@@ -94,7 +103,9 @@ TempDir* GenerateProgramsTest::directory = nullptr;
 Service* GenerateProgramsTest::service = nullptr;
 
 TEST_F(GenerateProgramsTest, ModelsOfEveryKindMakePicturesThatTheirSeedsMakeAgain) {
-  for (const char* model : {"tiny-dcgan", "tiny-cgan@1"}) {
+  for (const char* model :
+       {"tiny-dcgan", "tiny-wgan", "tiny-vaegan", "tiny-cgan@1", "tiny-words"}) {
+    SCOPED_TRACE(model);
     const v1::GenerateResponse many = Generate(RequestFor(model, 7, 3));
     ASSERT_EQ(many.results_size(), 3);
     for (int i = 0; i < 3; ++i) {
@@ -155,6 +166,44 @@ TEST_F(GenerateProgramsTest, ControlsAreObeyed) {
   EXPECT_EQ(response.results(0).width(), 100);
   EXPECT_EQ(response.results(0).format(), v1::IMAGE_FORMAT_JPEG);
   EXPECT_EQ(response.request_id(), "mine");
+}
+
+TEST_F(GenerateProgramsTest, AModelOfWordsIsToldATextOrAttributes) {
+  v1::GetModelRequest get;
+  get.set_model("tiny-words");
+  const auto model = service->client().GetModel(get);
+  ASSERT_TRUE(model.ok()) << model.status();
+  EXPECT_EQ(model->family(), "cgan");
+  EXPECT_THAT(model->vocabulary(), Contains("dots"));
+  EXPECT_THAT(model->vocabulary(), Contains("stripes"));
+  EXPECT_THAT(model->classes(), IsEmpty());
+
+  const std::string untold = Generate(RequestFor("tiny-words", 7)).results(0).image();
+  v1::GenerateRequest text = RequestFor("tiny-words", 7);
+  text.set_text("Stripes, dots");
+  const v1::GenerateResponse told = Generate(text);
+  EXPECT_NE(told.results(0).image(), untold);
+  EXPECT_THAT(told.warnings(), IsEmpty());
+  EXPECT_EQ(told.results(0).label(), "");
+  v1::GenerateRequest attributes = RequestFor("tiny-words", 7);
+  attributes.add_attributes("dots");
+  const std::string dots = Generate(attributes).results(0).image();
+  EXPECT_NE(dots, told.results(0).image());
+  attributes.add_attributes("stripes");
+  EXPECT_EQ(Generate(attributes).results(0).image(), told.results(0).image())
+      << "the order of words means nothing";
+  text.set_text("dots of chrome");
+  const v1::GenerateResponse partly = Generate(text);
+  EXPECT_EQ(partly.results(0).image(), dots) << "words that it does not know are left out";
+  EXPECT_THAT(partly.warnings(), Contains(HasSubstr("chrome")));
+
+  text.set_text("chrome");
+  EXPECT_EQ(FieldOf(service->client().Generate(text).status()), "text");
+  attributes.add_attributes("chrome");
+  EXPECT_EQ(FieldOf(service->client().Generate(attributes).status()), "attributes");
+  v1::GenerateRequest label = RequestFor("tiny-words", 7);
+  label.set_label("dots");
+  EXPECT_EQ(FieldOf(service->client().Generate(label).status()), "label");
 }
 
 struct BadGenerate {

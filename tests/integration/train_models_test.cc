@@ -134,6 +134,25 @@ TEST_F(TrainProgramsTest, StylesThatAreChosenLateAreServed) {
   EXPECT_EQ(FieldOf(status), "size") << status;
 }
 
+// Pairs whose inputs are drawn from their targets: one set is enough.
+TEST_F(TrainProgramsTest, Pix2pixLearnsFromEdgesAndStylizes) {
+  Service service(options_);
+  v1::CreateJobRequest request = TinyJob("pairs-1", "pairs", 2);
+  v1::TrainSpec& train = *request.mutable_spec()->mutable_train();
+  train.set_family("pix2pix");
+  train.clear_tier();
+  train.clear_faststyle();
+  train.mutable_data()->clear_style();
+  train.set_generator("unet-64");
+  train.set_base_channels(8);
+  train.mutable_gan()->set_channels(8);
+  train.mutable_pix2pix()->set_edges(true);
+  Create(service, request);
+  EXPECT_EQ(Watch(service, "pairs-1").back().state().state(), v1::JOB_STATE_SUCCEEDED)
+      << GetJob(service, "pairs-1").reason() << service.process().Stderr();
+  ExpectStylizes(service, "pairs");
+}
+
 // One name for two families: what the model takes is said by the family that it is of.
 TEST_F(TrainProgramsTest, VaeganWithAStyleSetRestylesPictures) {
   Service service(options_);

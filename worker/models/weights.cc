@@ -102,6 +102,7 @@ MatchReport LoadMatching(torch::nn::Module& module, const TensorMap& tensors) {
     if (target->second.sizes() == tensor.sizes() && TypesFit(target->second, tensor)) {
       target->second.copy_(tensor);
       ++report.loaded;
+      report.kernels += tensor.dim() > 1 ? 1 : 0;
     } else {
       report.misshapen.push_back(Printable(name));
     }

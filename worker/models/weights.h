@@ -24,6 +24,9 @@ absl::Status LoadWeights(torch::nn::Module& module, const TensorMap& tensors, bo
 // What LoadMatching did, by name.
 struct MatchReport {
   std::size_t loaded = 0;
+  // Of these: the ones of several dimensions. Counters, and a bias of three colours, fit networks
+  // of any width and mean nothing alone.
+  std::size_t kernels = 0;
   std::vector<std::string> missing;    // of the module, not in the file
   std::vector<std::string> misshapen;  // of another shape or type in the file
   std::vector<std::string> unused;     // of the file, not in the module

@@ -261,7 +261,7 @@ int RankGroup::rank() const { return state_->options.rank; }
 int RankGroup::size() const { return state_->options.size; }
 const absl::Status& RankGroup::status() const { return state_->status; }
 
-std::function<void()> RankGroup::StartSum(torch::Tensor tensor) {
+std::function<void()> RankGroup::StartSum(const torch::Tensor& tensor) {
   ATELIER_CHECK(tensor.is_contiguous());
   // Gloo knows host memory only.
   const torch::Tensor host = tensor.cpu();
@@ -279,9 +279,9 @@ std::function<void()> RankGroup::StartSum(torch::Tensor tensor) {
   };
 }
 
-void RankGroup::Sum(torch::Tensor tensor) { StartSum(std::move(tensor))(); }
+void RankGroup::Sum(const torch::Tensor& tensor) { StartSum(tensor)(); }
 
-void RankGroup::Broadcast(torch::Tensor tensor) {
+void RankGroup::Broadcast(const torch::Tensor& tensor) {
   ATELIER_CHECK(tensor.is_contiguous());
   const torch::Tensor host = tensor.cpu();
   state_->Run([&] {
@@ -362,7 +362,7 @@ void RankGroup::Leave(const absl::Status& why) {
       state_->AnswersOf("end", absl::Now() + kRollCall);
     }
   } catch (const std::exception&) {
-    // Nobody is left to be told.
+    state_->gloo.reset();  // nobody is left to be told; the data's connections go all the same
   }
 }
 

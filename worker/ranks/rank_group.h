@@ -61,10 +61,10 @@ class RankGroup final {
 
   // Begins to sum a tensor over all ranks, in place. It must be contiguous and is not to be touched
   // until what is returned was called, which waits.
-  std::function<void()> StartSum(at::Tensor tensor);
-  void Sum(at::Tensor tensor);
+  std::function<void()> StartSum(const at::Tensor& tensor);
+  void Sum(const at::Tensor& tensor);
   // Rank 0's contents for all, in place. Contiguous.
-  void Broadcast(at::Tensor tensor);
+  void Broadcast(const at::Tensor& tensor);
   // [...] of each rank → [size, ...], on the tensor's device.
   at::Tensor Gather(const at::Tensor& tensor);
   // Returns when all have called it.

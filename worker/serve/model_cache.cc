@@ -18,13 +18,22 @@ absl::Status GivenUp() { return absl::CancelledError("Nobody waits for this load
 }  // namespace
 
 std::shared_ptr<infer::Model> ModelCache::InMemory(const ModelSource& source) {
-  absl::MutexLock lock(&mu_);
-  const auto found = Find(source);
-  if (found == entries_.end() || (*found)->loading) {
-    return nullptr;
+  std::shared_ptr<infer::Model> model;
+  std::vector<EntryPtr> dropped;
+  {
+    absl::MutexLock lock(&mu_);
+    const auto found = Find(source);
+    if (found == entries_.end() || (*found)->loading) {
+      return nullptr;
+    }
+    entries_.splice(entries_.begin(), entries_, found);
+    model = (*found)->model;
+    Evict(dropped);  // models grow while they are used: by their weights in bf16
   }
-  entries_.splice(entries_.begin(), entries_, found);
-  return (*found)->model;
+  if (!dropped.empty()) {
+    Deliver();
+  }
+  return model;
 }
 
 absl::StatusOr<std::shared_ptr<infer::Model>> ModelCache::Get(const ModelSource& source) {

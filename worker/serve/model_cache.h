@@ -34,8 +34,8 @@ class ModelCache final : public ModelProvider {
 
   struct Options {
     std::string device = "cpu";
-    // The most that the weights of idle and used models may take together; the newest model stays
-    // even when it is larger.
+    // The most that the weights of idle and used models may take together, which is looked at
+    // whenever a model is loaded or used; the newest model stays even when it is larger.
     std::uint64_t budget_bytes = 2ULL << 30U;
     // EfficientNet-Lite0 (.pth), for models of the family "gatys".
     std::filesystem::path feature_weights;
@@ -52,7 +52,7 @@ class ModelCache final : public ModelProvider {
   // and share its outcome. A failure is not remembered: the next call tries again. Errors: those of
   // infer::LoadModel.
   std::shared_ptr<infer::Model> InMemory(const ModelSource& source) override
-      ABSL_LOCKS_EXCLUDED(mu_);
+      ABSL_LOCKS_EXCLUDED(mu_, deliver_mu_);
   absl::StatusOr<std::shared_ptr<infer::Model>> Get(const ModelSource& source) override
       ABSL_LOCKS_EXCLUDED(mu_, deliver_mu_);
 

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -66,6 +67,9 @@ absl::StatusOr<std::filesystem::path> FindDataset(
   if (it == datasets.end()) {
     return absl::NotFoundError("the job names the data set " + name + "; give it with --dataset " +
                                name + "=DIR");
+  }
+  if (std::error_code error; !std::filesystem::is_directory(it->second, error)) {
+    return absl::NotFoundError("the data set " + name + " is no folder: " + it->second.string());
   }
   return it->second;
 }

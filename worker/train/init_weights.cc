@@ -162,9 +162,9 @@ class Starter {
  private:
   absl::Status Tell(const std::string& network, const Source& source,
                     const models::MatchReport& report) {
-    if (report.loaded == 0) {
+    if (report.kernels == 0) {
       return absl::FailedPreconditionError("no weight of " + source.name + " fits " + network +
-                                           ": " + report.Sentence());
+                                           ", but for biases and counters: " + report.Sentence());
     }
     sentences_.push_back(network + " started from " + source.name + ": " + report.Sentence());
     return absl::OkStatus();

@@ -262,7 +262,9 @@ absl::Status TrainingRun::Guard(const std::map<std::string, double>& losses) {
     case NanGuard::Action::kGoOn:
       return absl::OkStatus();
     case NanGuard::Action::kSkipped:
-      return Warn("step " + step + " gave numbers that are not finite and was skipped");
+      return Warn("step " + step +
+                  " gave numbers that are not finite; networks whose own gradients were among them "
+                  "made no step");
     case NanGuard::Action::kRestore:
       ATELIER_RETURN_IF_ERROR(step_->LoadState(guard_.last_good()));
       return Warn("several steps up to " + step +

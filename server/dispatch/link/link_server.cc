@@ -20,6 +20,7 @@
 
 #include "absl/status/status.h"
 #include "atelier/internal/v1/worker_link.grpc.pb.h"
+#include "common/rpc/without_plugins.h"
 #include "common/status_macros.h"
 #include "server/dispatch/link/link_stream.h"
 #include "server/dispatch/link/peer_of.h"
@@ -162,6 +163,7 @@ class GrpcLinkServer final : public LinkServer {
     ::unlink(socket.path().c_str());
     grpc::ServerBuilder builder;
     SetBounds(builder);
+    builder.SetOption(std::make_unique<WithoutPlugins>());
     int socket_port = 0;
     builder.AddListeningPort(socket.address(), grpc::InsecureServerCredentials(), &socket_port);
     int port = 0;

@@ -2,6 +2,7 @@
 // nothing the worker sends. Free of gRPC.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -95,7 +96,8 @@ class WorkerSession final : public WorkerPort,
   bool closed() const;
   WorkerId id() const { return id_; }
 
-  void SendTask(RequestId task, const Work& work, absl::Time deadline) override;
+  void SendTask(RequestId task, const Work& work, absl::Time deadline,
+                std::atomic<bool>& sent) override;
   void SendCancel(RequestId task) override;
   void SendStop(internal::v1::StopJob::Why why) override;
   absl::Status Assign(std::string_view job_id, std::uint64_t fence) override;

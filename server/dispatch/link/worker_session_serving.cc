@@ -120,20 +120,21 @@ void WorkerSession::OnResult(RequestId task, absl::StatusOr<absl::StatusOr<Outco
   }
 }
 
-void WorkerSession::SendTask(RequestId task, const Work& work, absl::Time deadline) {
+void WorkerSession::SendTask(RequestId task, const Work& work, absl::Time deadline,
+                             std::atomic<bool>& sent) {
   ServerMessage message = TaskMessage(task, work, deadline - context_.clock->Now());
   NameModels(message);
-  if (message.ByteSizeLong() <= kBulkThreshold) {
-    return Send(std::move(message));
-  }
-  std::shared_ptr<LinkTransport> bulk;
+  const bool large = message.ByteSizeLong() > kBulkThreshold;
+  std::shared_ptr<LinkTransport> transport;
   {
     const absl::MutexLock lock(&mutex_);
-    bulk = bulk_;
+    transport = large ? bulk_ : control_;
+    if (state_ == State::kClosed || transport == nullptr) {
+      return;  // Close is about to remove this worker
+    }
+    sent = true;
   }
-  if (bulk != nullptr) {
-    bulk->Send(std::move(message));
-  }
+  transport->Send(std::move(message));
 }
 
 void WorkerSession::SendCancel(RequestId task) {

@@ -1,13 +1,22 @@
 #include "common/metrics/metrics_endpoint.h"
 
+#include <arpa/inet.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <httplib.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <atomic>
+#include <cstddef>
+#include <filesystem>
+#include <iterator>
+#include <vector>
 
 #include "common/errors.h"
 #include "prometheus/counter.h"
+#include "tests/support/wait_until.h"
 
 namespace atelier {
 namespace {
@@ -61,6 +70,44 @@ TEST_F(MetricsEndpointTest, ProbesFollowTheirFunctions) {
   live_ = false;
   EXPECT_EQ(Get(**endpoint, "/healthz")->status, 503);
   EXPECT_EQ(Get(**endpoint, "/readyz")->status, 200);
+}
+
+TEST_F(MetricsEndpointTest, IdleConnectionsTakeABoundedNumberOfDescriptors) {
+  const auto descriptors = [] {
+    return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {});
+  };
+  const auto endpoint = MetricsEndpoint::Create(Options());
+  ASSERT_TRUE(endpoint.ok()) << endpoint.status();
+  const std::ptrdiff_t before = descriptors();
+  std::vector<int> clients;
+  const auto accepted = [&] {
+    return descriptors() - before - static_cast<std::ptrdiff_t>(clients.size());
+  };
+  sockaddr_in to = {};
+  to.sin_family = AF_INET;
+  to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  to.sin_port = htons((*endpoint)->address().port);
+  // One after the other, because the system's own queue is short, and not for ever.
+  const auto dial = [&] {
+    clients.push_back(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0));
+    connect(clients.back(), reinterpret_cast<const sockaddr*>(&to), sizeof(to));
+    pollfd dialled = {.fd = clients.back(), .events = POLLOUT};
+    poll(&dialled, 1, /*milliseconds=*/20);
+  };
+  // Four are served, 64 wait, and one is accepted and waits to wait.
+  constexpr std::ptrdiff_t kMost = 4 + 64 + 1;
+  EXPECT_TRUE(test::WaitUntil([&] {
+    dial();
+    return accepted() >= kMost;
+  })) << accepted();
+  for (int i = 0; i < 20; ++i) {
+    dial();
+    EXPECT_LE(accepted(), kMost);
+  }
+  for (const int client : clients) {
+    close(client);
+  }
+  EXPECT_EQ(Get(**endpoint, "/healthz")->status, 200);
 }
 
 TEST_F(MetricsEndpointTest, OtherPathsAreNotFound) {

@@ -31,6 +31,8 @@ namespace atelier::server {
 namespace {
 
 constexpr std::size_t kMebi = 1 << 20;
+constexpr char kReflection[] = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo";
+constexpr char kListServices[] = "\x3a\x01*";
 
 class FrontPortFloodsTest : public ProgramTest {
  protected:
@@ -73,18 +75,20 @@ class FrontPortFloodsTest : public ProgramTest {
     return FromGrpcStatus(status);
   }
 
-  // The most that a process has had in memory at a time. Unit: bytes.
-  static std::int64_t PeakBytesOf(pid_t pid) {
+  // A number of /proc/PID/status; 0 when there is none of this key, which ends with a colon.
+  static std::int64_t StatusOf(pid_t pid, const std::string& key) {
     std::ifstream status("/proc/" + std::to_string(pid) + "/status");
     std::string word;
-    std::int64_t kib = 0;
+    std::int64_t value = 0;
     while (status >> word) {
-      if (word == "VmHWM:") {
-        status >> kib;
+      if (word == key) {
+        status >> value;
       }
     }
-    return kib << 10;
+    return value;
   }
+  // The most that a process has had in memory at a time. Unit: bytes.
+  static std::int64_t PeakBytesOf(pid_t pid) { return StatusOf(pid, "VmHWM:") << 10; }
 };
 
 TEST_F(FrontPortFloodsTest, MoreConnectionsThanTheProcessMayHaveDoNotCloseThePort) {
@@ -189,6 +193,15 @@ TEST_F(FrontPortFloodsTest, AMessageOfManyEmptyElementsIsRefusedBeforeItIsUnpack
        "\xfa\x7f\x01"
        "a",
        "message"},
+      // Calls of many messages, whose first this is.
+      {"/atelier.v1.ModelService/Import",
+       "\xfa\x7f\x01"
+       "a",
+       "message"},
+      {"/atelier.v1.DatasetService/UploadDataset",
+       "\xfa\x7f\x01"
+       "a",
+       "message"},
   };
   const std::int64_t before = PeakBytesOf(server.pid());
   for (const Case& each : cases) {
@@ -198,6 +211,29 @@ TEST_F(FrontPortFloodsTest, AMessageOfManyEmptyElementsIsRefusedBeforeItIsUnpack
   }
   // The message itself, a few times over.
   EXPECT_LT(PeakBytesOf(server.pid()) - before, static_cast<std::int64_t>(150 * kMebi));
+  // Nobody bounds the messages of gRPC's own service, so it is there only where it is asked for.
+  const absl::Status reflection = CallWith(address, kReflection, kListServices);
+  EXPECT_TRUE(absl::IsUnimplemented(reflection)) << reflection;
+  EXPECT_EQ(ListModels(address), absl::OkStatus());
+}
+
+TEST_F(FrontPortFloodsTest, StreamsOfReflectionDoNotTakeAThreadEach) {
+  const test::Process server({.command = Command({"--reflection"})});
+  const std::string address = GrpcAddress(server);
+  EXPECT_EQ(ListModels(address), absl::OkStatus());
+  const std::int64_t before = StatusOf(server.pid(), "Threads:");
+  const std::shared_ptr<grpc::Channel> channel = NewConnection(address);
+  std::vector<std::unique_ptr<RawStream>> streams;
+  for (int i = 0; i < 200; ++i) {
+    streams.push_back(std::make_unique<RawStream>(channel, kReflection));
+    streams.back()->Write(kListServices);
+  }
+  int served = 0;
+  for (const auto& stream : streams) {
+    served += stream->Read().empty() ? 0 : 1;  // each is answered or refused by now
+  }
+  EXPECT_GT(served, 0);
+  EXPECT_LT(StatusOf(server.pid(), "Threads:") - before, 40) << served;
   EXPECT_EQ(ListModels(address), absl::OkStatus());
 }
 

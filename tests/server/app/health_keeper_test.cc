@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <memory>
 #include <vector>
 
@@ -17,7 +18,7 @@ using test::WaitUntil;
 
 class NullPort final : public WorkerPort {
  public:
-  void SendTask(RequestId, const Work&, absl::Time) override {}
+  void SendTask(RequestId, const Work&, absl::Time, std::atomic<bool>&) override {}
   void SendCancel(RequestId) override {}
 };
 
@@ -69,6 +70,7 @@ TEST_F(HealthKeeperTest, ServesWithoutWorkersForTheGraceThenRefusesUntilOneComes
   EXPECT_TRUE(WaitUntil([&] { return answers_.count() == 1; })) << "what waited is refused, too";
 
   dispatcher_.AddWorker(1, 1, std::make_shared<NullPort>(), "cpu-0");
+  EXPECT_TRUE(dispatcher_.AddCredit(1, 1).ok());
   ASSERT_TRUE(PassTimeUntilServingIs(true));
   EXPECT_EQ(EnqueueCode(), absl::StatusCode::kOk);
   EXPECT_EQ(reports(), (std::vector<bool>{true, false, true}));

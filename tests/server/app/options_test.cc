@@ -78,6 +78,7 @@ TEST(OptionsTest, EverythingCanBeSaid) {
                                       "--tls-client-ca",
                                       "ca.pem",
                                       "--identity-model",
+                                      "--reflection",
                                       "--trainers",
                                       "2",
                                       "--serving-share",
@@ -109,6 +110,7 @@ TEST(OptionsTest, EverythingCanBeSaid) {
   EXPECT_EQ(config.tls().key(), "k.pem");
   EXPECT_EQ(config.tls().client_ca(), "ca.pem");
   EXPECT_TRUE(config.identity_model());
+  EXPECT_TRUE(config.reflection());
   EXPECT_EQ(config.trainers().count(), 2U);
   EXPECT_EQ(config.trainers().serving_share(), 0.95);
   EXPECT_EQ(config.trainers().threads(), 3U);

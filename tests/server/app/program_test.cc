@@ -111,7 +111,7 @@ TEST_F(ProgramTest, HealthWatchTellsEachChange) {
 }
 
 TEST_F(ProgramTest, ReflectionListsTheServices) {
-  test::Process server({.command = Command()});
+  test::Process server({.command = Command({"--reflection"})});
   RawStream reflection(grpc::CreateChannel(GrpcAddress(server), grpc::InsecureChannelCredentials()),
                        "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo");
   reflection.Write(std::string("\x3a\x01*", 3));  // list_services: "*"

@@ -55,6 +55,7 @@ TEST(ServerConfigTest, AnEmptyFileLeavesTheDefaultsOfTheContract) {
   EXPECT_EQ(config.jobs().max_watches(), 1000);
   EXPECT_EQ(config.jobs().client_max_watches(), 200);
   EXPECT_FALSE(config.identity_model());
+  EXPECT_FALSE(config.reflection());
   EXPECT_EQ(config.log_level(), "info");
 }
 
@@ -162,6 +163,7 @@ TEST(ServerConfigTest, EveryValueIsCheckedAndTheSentenceNamesKeyAndRange) {
       {R"({"trainers":{"serving_share":"NaN"}})", "trainers.serving_share", "from 0.5 to 0.98"},
       {R"({"trainers":{"threads":1025}})", "trainers.threads", "from 0 to 1024"},
       {R"({"identity_model":"maybe"})", "identity_model", "true or false"},
+      {R"({"reflection":1})", "reflection", "true or false"},
       {R"({"dataset_import_roots":[""]})", "dataset_import_roots", "folders"},
       {R"({"dataset_limits":{"max_sets":0}})", "dataset_limits.max_sets", "from 1 to 100000"},
       {R"({"dataset_limits":{"max_pictures":200001}})", "dataset_limits.max_pictures",

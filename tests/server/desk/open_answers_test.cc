@@ -77,16 +77,29 @@ TEST_F(OpenAnswersTest, WhatWasTakenIsNotGivenUp) {
   EXPECT_FALSE(given_up);
 }
 
-TEST_F(OpenAnswersTest, TheEndOfAllCanBeWaitedFor) {
-  EXPECT_TRUE(answers_.AwaitNone(clock_.Now()));
+TEST_F(OpenAnswersTest, TheEndOfThoseThatAreOpenCanBeWaitedFor) {
+  EXPECT_TRUE(answers_.AwaitThoseOpen(clock_.Now()));
   auto answer = answers_.Open("a");
-  EXPECT_FALSE(answers_.AwaitNone(clock_.Now()));
-  std::atomic<bool> none = false;
-  std::thread waiter([&] { none = answers_.AwaitNone(clock_.Now() + absl::Minutes(1)); });
+  EXPECT_FALSE(answers_.AwaitThoseOpen(clock_.Now()));
+  std::atomic<bool> ended = false;
+  std::thread waiter([&] { ended = answers_.AwaitThoseOpen(clock_.Now() + absl::Minutes(1)); });
   answer->Sent(10, [] {});
   answer.reset();
   waiter.join();
-  EXPECT_TRUE(none);
+  EXPECT_TRUE(ended);
+}
+
+TEST_F(OpenAnswersTest, ThoseThatCameLaterAreNotWaitedFor) {
+  // A stream that goes on: each answer ends when the next one is open already.
+  auto answer = answers_.Open("a");
+  std::atomic<bool> ended = false;
+  std::thread waiter([&] { ended = answers_.AwaitThoseOpen(clock_.Now() + absl::Minutes(1)); });
+  EXPECT_TRUE(test::WaitUntil([&] {
+    answer = answers_.Open("a");  // which opens before the one before it ends
+    return ended.load();
+  }));
+  answer.reset();
+  waiter.join();
 }
 
 }  // namespace

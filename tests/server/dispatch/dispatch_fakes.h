@@ -1,6 +1,7 @@
 // A worker as the dispatcher sees it.
 #pragma once
 
+#include <atomic>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -12,7 +13,8 @@ namespace atelier::server::testing {
 // Remembers what was sent, in order. Thread-safe.
 class FakePort final : public WorkerPort {
  public:
-  void SendTask(RequestId task, const Work&, absl::Time) override {
+  void SendTask(RequestId task, const Work&, absl::Time, std::atomic<bool>& sent) override {
+    sent = true;
     const absl::MutexLock lock(&mutex_);
     tasks_.push_back(task);
   }

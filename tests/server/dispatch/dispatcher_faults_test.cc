@@ -1,25 +1,16 @@
 // Workers that die, hang, fail and come back; who gets a model's requests.
 #include <gmock/gmock.h>
-#include <gtest/gtest.h>
 
 #include <memory>
 #include <string>
 #include <vector>
 
-#include "common/errors.h"
-#include "prometheus/registry.h"
-#include "prometheus/text_serializer.h"
-#include "server/dispatch/dispatcher.h"
-#include "server/queue/load_failure.h"
-#include "tests/server/dispatch/dispatch_fakes.h"
-#include "tests/server/support/stylize_fakes.h"
-#include "tests/support/fake_clock.h"
+#include "tests/server/dispatch/dispatcher_fixture.h"
 #include "tests/support/wait_until.h"
 
 namespace atelier::server {
 namespace {
 
-using test::FakeClock;
 using test::WaitUntil;
 using testing::Answers;
 using ::testing::ElementsAre;
@@ -28,60 +19,8 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
 using testing::SampleOutcome;
-using testing::SampleWork;
 
-class DispatcherFaultsTest : public ::testing::Test {
- protected:
-  RequestId Add(Answers& answers, std::uint64_t fingerprint = 0,
-                const std::string& weights = "ab") {
-    const auto id = Offer(answers, {.fingerprint = fingerprint}, absl::Hours(1), weights);
-    EXPECT_TRUE(id.ok()) << id.status();
-    return id.value_or(0);
-  }
-  // The id, or why it was refused.
-  absl::StatusOr<RequestId> Offer(Answers& answers, const RequestTraits& traits,
-                                  absl::Duration left = absl::Hours(1),
-                                  const std::string& weights = "ab") {
-    StylizeWork work = SampleWork();
-    work.model.weights_sha256 = weights;
-    auto request = std::make_unique<Request>(queue_.NextId(), std::move(work), traits,
-                                             clock_.Now() + left, answers.Expect());
-    const RequestId id = request->id();
-    if (absl::Status refused = queue_.Enqueue(request); !refused.ok()) {
-      return refused;
-    }
-    return id;
-  }
-  void FailToLoad(WorkerId worker, RequestId task) {
-    EXPECT_TRUE(
-        dispatcher_.OnResult(worker, task, AsLoadFailure(absl::DataLossError("damaged"))).ok());
-  }
-
-  // Worker `id` is called w-`id`, unless it is the successor of another.
-  std::shared_ptr<FakePort> Connect(WorkerId id, std::uint32_t credit = 8, std::uint32_t slots = 2,
-                                    const std::string& name = "") {
-    auto port = std::make_shared<FakePort>();
-    dispatcher_.AddWorker(id, slots, port, name.empty() ? "w-" + std::to_string(id) : name);
-    EXPECT_TRUE(dispatcher_.AddCredit(id, credit).ok());
-    return port;
-  }
-  void Finish(WorkerId worker, RequestId task) {
-    EXPECT_TRUE(dispatcher_.OnResult(worker, task, SampleOutcome()).ok());
-  }
-  void Fail(WorkerId worker, RequestId task) {
-    EXPECT_TRUE(dispatcher_.OnResult(worker, task, absl::InternalError("broken")).ok());
-  }
-  std::string Metrics() { return prometheus::TextSerializer().Serialize(registry_.Collect()); }
-
-  static constexpr absl::Duration kWorkerGrace = absl::Seconds(40);
-
-  FakeClock clock_;
-  prometheus::Registry registry_;
-  QueueProbe probe_{registry_};
-  RequestQueue queue_{{}, clock_, probe_};
-  DispatchProbe dispatch_probe_{registry_};
-  Dispatcher dispatcher_{queue_, clock_, dispatch_probe_, kWorkerGrace};
-};
+using DispatcherFaultsTest = testing::DispatcherFixture;
 
 TEST_F(DispatcherFaultsTest, MembersOfADeadBatchAreRetriedAloneAndOthersGoOnBesideThem) {
   Answers answers;
@@ -337,45 +276,6 @@ TEST_F(DispatcherFaultsTest, AModelThatFailsOnOneWorkerAloneIsKeptFromItAndOther
   dispatcher_.OnModelState(1, "ab", true);  // who has it is preferred otherwise
   const auto next = Offer(answers, {.model = "broken@1", .fingerprint = 4});
   EXPECT_THAT(two->tasks(), ElementsAre(*next));
-}
-
-TEST_F(DispatcherFaultsTest, WhileNoWorkerMayTakeWorkRequestsAreRefusedAtOnce) {
-  Answers answers;
-  Answers waits;
-  Connect(1, 3, 2);
-  std::vector<RequestId> tasks;
-  for (std::uint64_t i = 1; i <= 3; ++i) {
-    tasks.push_back(*Offer(answers, {.fingerprint = i}));
-  }
-  ASSERT_TRUE(Offer(waits, {}, absl::Milliseconds(500)).ok());
-  for (const RequestId task : tasks) {
-    Fail(1, task);
-  }
-  EXPECT_EQ(waits.code(), absl::StatusCode::kUnavailable) << "it would have expired";
-  const absl::Status refused = Offer(answers, {}, absl::Milliseconds(500)).status();
-  EXPECT_EQ(refused.code(), absl::StatusCode::kUnavailable);
-  EXPECT_EQ(RetryDelayOf(refused), absl::Seconds(1));
-  EXPECT_TRUE(Offer(answers, {}, absl::Seconds(2)).ok()) << "the worker is tried again in time";
-}
-
-TEST_F(DispatcherFaultsTest, WithoutWorkersRequestsWaitAsLongAsTheServerCountsAsReady) {
-  Answers answers;
-  Answers waits;
-  clock_.Advance(kWorkerGrace - absl::Milliseconds(1));
-  EXPECT_TRUE(dispatcher_.may_serve());
-  EXPECT_TRUE(Offer(waits, {}).ok());
-  EXPECT_TRUE(Offer(answers, {}).ok());
-  clock_.Advance(absl::Milliseconds(1));
-  EXPECT_FALSE(dispatcher_.may_serve());
-  ASSERT_TRUE(WaitUntil([&] { return waits.count() == 1; })) << "it does not expire in the queue";
-  EXPECT_EQ(waits.code(), absl::StatusCode::kUnavailable);
-  EXPECT_EQ(Offer(answers, {}).status().code(), absl::StatusCode::kUnavailable);
-  Connect(1);
-  EXPECT_TRUE(Offer(answers, {}).ok());
-  dispatcher_.RemoveWorker(1, WorkerEnd::kLeft);
-  EXPECT_TRUE(Offer(answers, {}).ok()) << "it may be restarted";
-  clock_.Advance(kWorkerGrace);
-  EXPECT_EQ(Offer(answers, {}).status().code(), absl::StatusCode::kUnavailable);
 }
 
 }  // namespace

@@ -65,6 +65,7 @@ class FarPuppet {
     session_ = welcome.welcome().session();
     return true;
   }
+  bool Say(const internal::v1::WorkerMessage& message) { return control_->Write(message); }
   grpc::StatusCode End() {
     const grpc::StatusCode code = control_->Finish().error_code();
     control_.reset();

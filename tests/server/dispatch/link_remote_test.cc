@@ -14,6 +14,7 @@ namespace {
 
 using internal::v1::FileWrite;
 using test::WaitUntil;
+using testing::CreditOf;
 using ::testing::ElementsAre;
 using testing::FarPuppet;
 using testing::FreeTrainHello;
@@ -40,6 +41,7 @@ TEST_F(LinkRemoteTest, NobodyElseGetsTheBulkStreamOfASession) {
   ASSERT_TRUE(worker.Greet(ServeHello()));
   FarPuppet neighbour(grpc::CreateChannel(socket_->address(), grpc::InsecureChannelCredentials()));
   ASSERT_TRUE(neighbour.Greet(ServeHello()));
+  ASSERT_TRUE(worker.Say(CreditOf(1)));
   // Numbers of sessions follow one another, so a thief needs no luck.
   for (const std::uint64_t session : {worker.session(), neighbour.session()}) {
     FarPuppet thief(Channel(ca_.Issue("thief", "")));

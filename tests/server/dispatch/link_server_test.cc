@@ -274,6 +274,7 @@ TEST_F(LinkServerTest, WorkerThatNeverGreetsIsEnded) {
 TEST_F(LinkServerTest, LeavingInPeaceEndsBothStreamsWithOk) {
   Puppet puppet(socket_->address());
   puppet.Greet(ServeHello());
+  ASSERT_TRUE(puppet.Say(CreditOf(1)));
   ASSERT_TRUE(WaitUntil([&] { return !dispatcher_.without_workers_since().has_value(); }));
   puppet.SayGoodbye();
   EXPECT_EQ(puppet.ControlEnd(), grpc::StatusCode::OK);

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -108,6 +109,17 @@ TEST_F(ModelSessionTest, LoadsAndUnloadsReachTheWorkerAndItsAnswersTheLoader) {
   EXPECT_TRUE(unloaded->ok());
   EXPECT_EQ(loader_.LoadedWorkers(Oil(4)), 0U);
   EXPECT_FALSE(session->closed());
+}
+
+TEST_F(ModelSessionTest, AClosedSessionDoesNotSayThatItHasSentATask) {
+  const auto session = Serving();
+  std::atomic<bool> sent = false;
+  session->SendTask(7, testing::SampleWork(), clock_.Now() + absl::Minutes(1), sent);
+  EXPECT_TRUE(sent);
+  session->Close(absl::UnavailableError("it broke"));
+  std::atomic<bool> late = false;
+  session->SendTask(8, testing::SampleWork(), clock_.Now() + absl::Minutes(1), late);
+  EXPECT_FALSE(late);
 }
 
 TEST_F(ModelSessionTest, AFailureCarriesTheWorkersCodeAndABoundedSentence) {

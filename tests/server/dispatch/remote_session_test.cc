@@ -343,7 +343,8 @@ TEST_F(RemoteSessionTest, ModelsToServeHaveNamesToo) {
   EXPECT_EQ(Folder(session, "model/oil/3"), "/models/oil/3");
   EXPECT_EQ(table_.FindFolder(session->id(), "model/oil/3", there_)->kind, Kind::kWhole);
 
-  session->SendTask(1, SampleWork(), clock_.Now() + absl::Minutes(1));
+  std::atomic<bool> sent = false;
+  session->SendTask(1, SampleWork(), clock_.Now() + absl::Minutes(1), sent);
   EXPECT_EQ(control_->sent().back().stylize_task().model().directory(), "model/oil/3");
   ModelVersion other = SampleModel();
   other.version = 9;

@@ -3,9 +3,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <deque>
 #include <map>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/server/queue/queue_fixture.h"
@@ -34,6 +37,7 @@ class QueueModelTest : public testing::QueueFixture,
     std::string client;
     std::uint64_t bytes = 0;
     bool waiting = true;
+    bool was_out = false;
     int losses = 0;
   };
 
@@ -51,12 +55,25 @@ class QueueModelTest : public testing::QueueFixture,
     }
     return waiting;
   }
-  std::uint64_t Bytes(const std::string& client = "") const {
+  std::uint64_t Held() const {
     std::uint64_t bytes = 0;
-    for (const auto& [id, known] : known_) {
-      bytes += client.empty() || known.client == client ? known.bytes : 0;
+    for (const auto& [client, held] : held_) {
+      bytes += held;
     }
     return bytes;
+  }
+  std::uint64_t Bytes() const {
+    std::uint64_t bytes = Held();
+    for (const auto& [id, known] : known_) {
+      bytes += known.bytes;
+    }
+    return bytes;
+  }
+  // What may go out: while answers hold too much, what was out before.
+  bool MayGoOut() const {
+    return std::ranges::any_of(known_, [&](const auto& entry) {
+      return entry.second.waiting && (entry.second.was_out || Held() <= kMaxBytes);
+    });
   }
 
   void Enqueue() {
@@ -80,10 +97,12 @@ class QueueModelTest : public testing::QueueFixture,
 
   void Take() {
     const auto next = queue_.TakeNext();
-    EXPECT_EQ(next.has_value(), Waiting() > 0);
+    EXPECT_EQ(next.has_value(), MayGoOut());
     if (next.has_value()) {
       Known& known = known_.at(next->id);
       EXPECT_TRUE(known.waiting);
+      EXPECT_TRUE(known.was_out || Held() <= kMaxBytes);
+      known.was_out = true;
       EXPECT_EQ(next->alone, known.losses > 0);
       known.waiting = false;
     }
@@ -127,6 +146,17 @@ class QueueModelTest : public testing::QueueFixture,
     }
   }
 
+  // An answer that is not taken, or the end of one.
+  void Hold() {
+    if (Pick(2) == 0 && held_.size() < 4) {
+      held_.emplace_back("client-" + std::to_string(Pick(3)), 1 + Pick(2000));
+      queue_.HoldAnswer(held_.back().first, held_.back().second);
+    } else if (!held_.empty()) {
+      queue_.ReleaseAnswer(held_.front().first, held_.front().second);
+      held_.pop_front();
+    }
+  }
+
   void Cancel() {
     if (const RequestId id = Some(false); id != 0) {
       queue_.Cancel(id);
@@ -146,12 +176,13 @@ class QueueModelTest : public testing::QueueFixture,
   }
 
   std::mt19937 random_{GetParam()};
-  std::map<RequestId, Known> known_;  // accepted and not answered
+  std::map<RequestId, Known> known_;                        // accepted and not answered
+  std::deque<std::pair<std::string, std::uint64_t>> held_;  // answers: client, bytes
 };
 
 TEST_P(QueueModelTest, EveryStateIsAsTheModelHasItAndNothingIsLeftAtTheEnd) {
   for (int step = 0; step < 400; ++step) {
-    const int what = Pick(12);
+    const int what = Pick(13);
     if (what < 5) {
       Enqueue();
     } else if (what < 8) {
@@ -162,12 +193,17 @@ TEST_P(QueueModelTest, EveryStateIsAsTheModelHasItAndNothingIsLeftAtTheEnd) {
       Requeue();
     } else if (what == 10) {
       Cancel();
+    } else if (what == 11) {
+      Hold();
     } else {
       Advance();
     }
     ASSERT_EQ(queue_.waiting(), Waiting()) << "step " << step;
   }
   queue_.FailAll(absl::UnavailableError("the end"));
+  for (const auto& [client, bytes] : held_) {
+    queue_.ReleaseAnswer(client, bytes);
+  }
   for (auto& [id, known] : known_) {
     EXPECT_EQ(known.answers.code(), absl::StatusCode::kUnavailable);
   }

@@ -76,6 +76,20 @@ TEST_F(QueueUsageTest, SingleModelsMayHaveALimitOfTheirOwnByVersionOrName) {
   EXPECT_EQ(usage_.Exceeded(limits, Of("oil@2", "a"), 10), std::nullopt);
 }
 
+TEST_F(QueueUsageTest, WhatCanNeverWaitTogetherIsToldApartFromWhatIsTooMuchNow) {
+  const RequestTraits traits = Of("oil@1", "a");
+  const QueueLimits limits{.max_waiting = 8,
+                           .max_bytes = 100,
+                           .per_client = {.max_waiting = 5, .max_bytes = 50},
+                           .max_waiting_of_model = {{"ink", 2}}};
+  EXPECT_EQ(QueueUsage::ExceededByAll(limits, traits, 5, 50), std::nullopt);
+  EXPECT_EQ(QueueUsage::ExceededByAll(limits, traits, 6, 50), Rejection::kClientFull);
+  EXPECT_EQ(QueueUsage::ExceededByAll(limits, traits, 2, 51), Rejection::kClientFull);
+  EXPECT_EQ(QueueUsage::ExceededByAll(limits, traits, 9, 50), Rejection::kQueueFull);
+  EXPECT_EQ(QueueUsage::ExceededByAll(limits, Of("ink@1", "a"), 3, 1), Rejection::kModelFull);
+  EXPECT_EQ(QueueUsage::ExceededByAll(limits, traits, 1, 5000), std::nullopt) << "alone it passes";
+}
+
 TEST_F(QueueUsageTest, KeepsNothingOfThoseWhoHaveNoRequestLeft) {
   const RequestTraits traits{.model = "oil@1", .client = "a", .priority = Priority::kLow};
   Accept(traits, 10);

@@ -130,6 +130,95 @@ TEST_F(QueuePolicyTest, WhatWasPutAsideIsAnsweredAtItsDeadlineAndNeverGoesOutAft
   EXPECT_EQ(queue_.waiting(), 0U);
 }
 
+// Counts how often it was told that there is something to take.
+class CountingListener final : public QueueListener {
+ public:
+  void WorkArrived() override { ++told; }
+  void Abandoned(RequestId /*id*/) override {}
+
+  int told = 0;
+};
+
+TEST_F(QueuePolicyTest, WhileAnswersHoldMoreThanTheLimitNothingNewGoesOut) {
+  CountingListener listener;
+  queue_.SetListener(&listener);
+  queue_.SetLimits({.max_bytes = 1000});
+  Answers answers;
+  Answers expiring;
+  ASSERT_TRUE(Offer(expiring, {}, absl::Seconds(5)).ok());
+  const auto later = Offer(answers);
+  queue_.HoldAnswer("slow", 600);
+  queue_.HoldAnswer("slow", 600);
+  EXPECT_FALSE(queue_.TakeNext().has_value());
+  EXPECT_FALSE(Offer(answers).ok());
+  clock_.Advance(absl::Seconds(5));
+  EXPECT_TRUE(WaitUntil([&] { return expiring.count() == 1; })) << "deadlines hold meanwhile";
+
+  const int told = listener.told;
+  queue_.ReleaseAnswer("slow", 600);
+  EXPECT_EQ(listener.told, told + 1);
+  EXPECT_EQ(queue_.TakeNext()->id, *later);
+  queue_.ReleaseAnswer("slow", 600);
+  EXPECT_EQ(listener.told, told + 1) << "nothing was held up";
+  queue_.SetListener(nullptr);
+}
+
+TEST_F(QueuePolicyTest, WhatHeldAnswersWaitForGoesOutAsDoesWhatWasOutBefore) {
+  queue_.SetLimits({.max_bytes = 1000});
+  Answers answers;
+  const auto lost = Offer(answers);
+  ASSERT_TRUE(queue_.TakeNext().has_value());
+  const auto first = Offer(answers, {.priority = Priority::kHigh});
+  const auto awaited = Offer(answers, {.priority = Priority::kLow});
+  queue_.HoldAnswer("slow", 1001);
+  queue_.Requeue(*lost, Loss::kDied);
+  EXPECT_EQ(queue_.TakeNext()->id, *lost);
+  EXPECT_FALSE(queue_.TakeNext().has_value());
+  CountingListener listener;
+  queue_.SetListener(&listener);
+  queue_.Awaited(*awaited);
+  EXPECT_EQ(listener.told, 1);
+  EXPECT_EQ(queue_.TakeNext()->id, *awaited);
+  EXPECT_FALSE(queue_.TakeNext().has_value());
+  queue_.SetLimits({.max_bytes = 2000});
+  EXPECT_EQ(listener.told, 2) << "a higher limit, too, lets work out";
+  EXPECT_EQ(queue_.TakeNext()->id, *first);
+  queue_.SetListener(nullptr);
+}
+
+TEST_F(QueuePolicyTest, TheTimeThatAnswersHeldWorkUpIsNotHeldAgainstTheEstimate) {
+  Learn(absl::Seconds(1));
+  const RequestTraits traits{.model = "oil@1", .megapixels = 1};
+  // Ten requests were foreseen to be ready in seconds, and then wait for a slow reader.
+  const auto held_up = [&](bool answer_first) {
+    Answers answers;
+    std::vector<RequestId> ids;
+    for (int i = 0; i < 10; ++i) {
+      ids.push_back(*Offer(answers, traits));
+    }
+    if (answer_first) {
+      queue_.HoldAnswer("slow", 300ULL << 20);
+    }
+    clock_.Advance(absl::Minutes(10));
+    for (const RequestId id : ids) {
+      queue_.Cancel(id);
+    }
+    if (answer_first) {
+      queue_.ReleaseAnswer("slow", 300ULL << 20);
+    }
+    // What is said of the eleventh of ten, which need ten seconds: its caution.
+    Answers rest;
+    for (int i = 0; i < 10; ++i) {
+      EXPECT_TRUE(Offer(rest, traits).ok());
+    }
+    const bool accepted = Offer(rest, traits, absl::Seconds(16)).ok();
+    queue_.FailAll(absl::UnavailableError("enough"));
+    return accepted;
+  };
+  EXPECT_TRUE(held_up(true));
+  EXPECT_FALSE(held_up(false)) << "a wait that nothing explains";
+}
+
 TEST_F(QueuePolicyTest, RequestOfADeadWorkerGoesFirstAndAlone) {
   Answers answers;
   const auto lost = Offer(answers, {.priority = Priority::kLow});

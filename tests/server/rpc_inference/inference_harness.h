@@ -38,7 +38,9 @@ class TaskListPort final : public WorkerPort {
     absl::Time deadline;
   };
 
-  void SendTask(RequestId task, const Work& work, absl::Time deadline) override {
+  void SendTask(RequestId task, const Work& work, absl::Time deadline,
+                std::atomic<bool>& sent) override {
+    sent = true;
     const absl::MutexLock lock(&mutex_);
     tasks_.push_back({task, work, deadline});
   }

@@ -94,6 +94,14 @@ TEST_F(InferenceServiceTest, TheFirstErrorOfABatchIsTheAnswerAndCancelsTheOthers
   EXPECT_TRUE(WaitUntil([&] { return port_->cancelled() == 2; }));
 }
 
+TEST_F(InferenceServiceTest, ABatchThatCanNeverWaitIsRefusedForGood) {
+  queue_.SetLimits({.max_waiting = 2});
+  const absl::Status refused = InferNow(Encoded(3));
+  EXPECT_TRUE(absl::IsOutOfRange(refused)) << refused;
+  EXPECT_FALSE(RetryDelayOf(refused).has_value());
+  EXPECT_EQ(port_->count(), 0U);
+}
+
 TEST_F(InferenceServiceTest, ACallerThatHangsUpCancelsEveryPicture) {
   auto status = Infer(Encoded(2));
   port_->At(1);

@@ -86,10 +86,10 @@ TEST_F(UnreadAnswerTest, TakesRoomUntilItIsRead) {
   const absl::Status refused = InferNow(Identity(std::string(kMiB, 'x')));
   EXPECT_TRUE(absl::IsResourceExhausted(refused)) << refused;
   EXPECT_TRUE(RetryDelayOf(refused).has_value());
-  EXPECT_FALSE(desk_.answers().AwaitNone(absl::Now())) << "a drain waits for it";
+  EXPECT_FALSE(desk_.answers().AwaitThoseOpen(absl::Now())) << "a drain waits for it";
 
   EXPECT_EQ(call.Read(), absl::OkStatus());
-  EXPECT_TRUE(desk_.answers().AwaitNone(absl::Now() + absl::Seconds(20)));
+  EXPECT_TRUE(desk_.answers().AwaitThoseOpen(absl::Now() + absl::Seconds(20)));
   EXPECT_EQ(Held(), 0);
 }
 
@@ -97,7 +97,7 @@ TEST_F(UnreadAnswerTest, IsCutAfterThePatience) {
   queue_.SetLimits({.answer_patience = absl::Milliseconds(100)});
   UnreadCall call(address_, Identity(std::string(4 * kMiB, 'x')));
   FinishIdentity(0);
-  EXPECT_TRUE(desk_.answers().AwaitNone(absl::Now() + absl::Seconds(20)));
+  EXPECT_TRUE(desk_.answers().AwaitThoseOpen(absl::Now() + absl::Seconds(20)));
   EXPECT_EQ(Held(), 0);
   EXPECT_TRUE(absl::IsCancelled(call.Read()));
 }
@@ -122,8 +122,37 @@ TEST_F(UnreadAnswerTest, AnswersOfStreamsTakeRoomToo) {
   stream->WritesDone();
   EXPECT_FALSE(stream->Read(&response));
   EXPECT_TRUE(stream->Finish().ok());
-  EXPECT_TRUE(desk_.answers().AwaitNone(absl::Now() + absl::Seconds(20)));
+  EXPECT_TRUE(desk_.answers().AwaitThoseOpen(absl::Now() + absl::Seconds(20)));
   EXPECT_EQ(Held(), 0);
+}
+
+TEST_F(UnreadAnswerTest, TheOneThatOthersOfItsStreamWaitForIsMadeAlthoughTheyHoldTooMuch) {
+  dispatcher_.RemoveWorker(1, WorkerEnd::kLeft);  // the test takes its place
+  const auto stub = inference::GRPCInferenceService::NewStub(
+      grpc::CreateChannel(address_, grpc::InsecureChannelCredentials()));
+  grpc::ClientContext context;
+  const auto stream = stub->ModelStreamInfer(&context);
+  for (const std::int64_t priority : {3, 1}) {  // last and first
+    inference::ModelInferRequest request = Identity(std::string(1000, 'x'));
+    (*request.mutable_parameters())["priority"].set_int64_param(priority);
+    EXPECT_TRUE(stream->Write(request));
+  }
+  ASSERT_TRUE(WaitUntil([&] { return queue_.waiting() == 2; }));
+  queue_.SetLimits({.max_bytes = 500});
+  IdentityOutcome outcome;
+  outcome.payload = std::string(1000, 'x');
+  const auto second = queue_.TakeNext();
+  ASSERT_TRUE(second.has_value());
+  queue_.Complete(second->id, outcome);
+  const auto first = queue_.TakeNext();
+  ASSERT_TRUE(first.has_value()) << "nobody could read the answer that is there";
+  queue_.Complete(first->id, outcome);
+  inference::ModelStreamInferResponse response;
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_TRUE(stream->Read(&response));
+  }
+  stream->WritesDone();
+  EXPECT_TRUE(stream->Finish().ok());
 }
 
 TEST_F(UnreadAnswerTest, ACallerWhoGoesAwayTakesItAlong) {
@@ -132,7 +161,7 @@ TEST_F(UnreadAnswerTest, ACallerWhoGoesAwayTakesItAlong) {
     FinishIdentity(0);
     EXPECT_TRUE(WaitUntil([&] { return Held() > 4.0 * kMiB; })) << Held();
   }
-  EXPECT_TRUE(desk_.answers().AwaitNone(absl::Now() + absl::Seconds(20)));
+  EXPECT_TRUE(desk_.answers().AwaitThoseOpen(absl::Now() + absl::Seconds(20)));
   EXPECT_EQ(Held(), 0);
 }
 

@@ -8,6 +8,7 @@
 #include <grpcpp/server_builder.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <deque>
 #include <memory>
 #include <string>
@@ -34,7 +35,9 @@ using testing::PngHeader;
 // Remembers all tasks that were sent, in their order. Thread-safe.
 class TaskPort final : public WorkerPort {
  public:
-  void SendTask(RequestId task, const Work& work, absl::Time /*deadline*/) override {
+  void SendTask(RequestId task, const Work& work, absl::Time /*deadline*/,
+                std::atomic<bool>& sent) override {
+    sent = true;
     const absl::MutexLock lock(&mutex_);
     tasks_.emplace_back(task, std::get<StylizeWork>(work));
   }
@@ -236,8 +239,15 @@ TEST_F(IdleStreamTest, AWorkerThatTakesItsTimeDoesNot) {
   EXPECT_TRUE(Read().has_response());
 }
 
+class UnreadStreamTest : public StylizeStreamTest {
+ protected:
+  UnreadStreamTest()
+      : StylizeStreamTest({.idle_limit = absl::Hours(1), .answer_limit = absl::Milliseconds(100)}) {
+  }
+};
+
 // The connection holds some answers; then the server's write waits for a reader that never comes.
-TEST_F(IdleStreamTest, AClientThatNeverReadsLosesItsStream) {
+TEST_F(UnreadStreamTest, AClientThatNeverReadsLosesItsStream) {
   ASSERT_TRUE(stream_->Write(First()));
   for (int i = 0; i < 4; ++i) {
     AwaitTasks(i + 1);

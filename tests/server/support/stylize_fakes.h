@@ -1,6 +1,7 @@
 // Fakes and samples that the tests of the stylize path share.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
@@ -48,7 +49,9 @@ inline ModelVersion SampleModel() {
 // Remembers the newest task and what was cancelled. Thread-safe.
 class RecordingPort final : public WorkerPort {
  public:
-  void SendTask(RequestId task, const Work& work, absl::Time deadline) override {
+  void SendTask(RequestId task, const Work& work, absl::Time deadline,
+                std::atomic<bool>& sent) override {
+    sent = true;
     const absl::MutexLock lock(&mutex_);
     task_ = task;
     work_ = work;

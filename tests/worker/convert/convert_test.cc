@@ -1,4 +1,5 @@
-// Files of weights to model folders and back.
+// Files of weights to model folders and back; convert_safetensors_test.cc has what safetensors say
+// of themselves, convert_program_test.cc the process that does it.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <torch/torch.h>
@@ -6,25 +7,12 @@
 #include <filesystem>
 #include <limits>
 #include <string>
-#include <utility>
-#include <vector>
 
-#include "common/convert_task.h"
 #include "common/errors.h"
 #include "common/files.h"
-#include "common/model_spec.h"
-#include "tests/support/process.h"
-#include "tests/support/temp_dir.h"
-#include "tests/worker/convert/convert_files.h"
-#include "worker/convert/export_model.h"
-#include "worker/convert/import_model.h"
+#include "tests/worker/convert/convert_fixture.h"
 #include "worker/infer/stylizer.h"
-#include "worker/models/expected_shapes.h"
-#include "worker/models/pattern_table.h"
-#include "worker/models/safetensors.h"
 #include "worker/models/torch_pickle.h"
-#include "worker/models/weights.h"
-#include "worker/nn/quantized_convolution.h"
 
 namespace atelier::convert {
 namespace {
@@ -35,41 +23,6 @@ using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
-
-std::string Message(const absl::Status& status) { return std::string(status.message()); }
-
-class ConvertTest : public testing::Test {
- protected:
-  absl::Status Import(const std::string& bytes, const ImportTask& task = {}) {
-    fs::remove_all(folder_ / kConvertModel);
-    EXPECT_TRUE(WriteFileAtomically(folder_ / kConvertInput, bytes).ok());
-    ImportTask complete = task;
-    complete.sha256 = Sha256Hex(bytes);
-    return ImportModel(complete, folder_.path(), /*feature_weights=*/"");
-  }
-
-  fs::path model() const { return folder_ / kConvertModel; }
-  ModelSpec Spec() const { return ReadModelSpec(model()).value(); }
-  std::string File(const std::string& name) const {
-    return ReadFile(model() / name, kMaxFileBytes).value();
-  }
-  TensorMap Imported() const {
-    return models::ParseSafetensors(File("weights.safetensors")).value().tensors;
-  }
-
-  // The file that a model is exported to.
-  absl::StatusOr<std::string> Export(WeightsFormat format) {
-    const fs::path out = folder_ / "out";
-    fs::create_directories(out);
-    if (absl::Status status = ExportModel({.model = model(), .format = format}, out);
-        !status.ok()) {
-      return status;
-    }
-    return ReadFile(out / kConvertOutput, kMaxFileBytes);
-  }
-
-  test::TempDir folder_;
-};
 
 TEST_F(ConvertTest, FilesOfTheReferenceBecomeModels) {
   for (const char* name : {"interchange_zip.pth", "interchange_old.pth"}) {
@@ -193,112 +146,6 @@ TEST_F(ConvertTest, WhatIsNoUsableGeneratorIsRefusedWithTheReason) {
   }
 }
 
-TEST_F(ConvertTest, SafetensorsComeBackAsTheSameModel) {
-  ASSERT_TRUE(
-      Import(Pth(Weights(Resnet())), {.family = "cut", .precision = Precision::kBf16}).ok());
-  const ModelSpec before = Spec();
-  ASSERT_TRUE(
-      WriteFileAtomically(model() / "card.md", "# Made of \xc3\xa9toffe\x1b[31m\xc2\x9b \xff\n")
-          .ok());
-  const auto file = Export(WeightsFormat::kSafetensors);
-  ASSERT_TRUE(file.ok()) << file.status();
-  ASSERT_TRUE(Import(*file).ok());
-  const ModelSpec after = Spec();
-  EXPECT_EQ(after.family, "cut");
-  EXPECT_THAT(File("card.md"),
-              HasSubstr("\n## The card in the file\n\n# Made of \xc3\xa9toffe[31m \n"));
-  EXPECT_EQ(after.architecture, before.architecture);
-  EXPECT_EQ(after.capabilities, before.capabilities);
-  EXPECT_EQ(after.default_precision, Precision::kBf16);
-  EXPECT_EQ(after.weights_sha256, before.weights_sha256);
-  ASSERT_TRUE(Import(*file, {.precision = Precision::kFp32}).ok());
-  EXPECT_EQ(Spec().default_precision, Precision::kFp32);
-  EXPECT_EQ(FieldOf(Import(*file, {.family = "pix2pix"})), "header.family");
-}
-
-TEST_F(ConvertTest, AnInt8ModelComesBackFromSafetensorsAndHasNoOtherFormat) {
-  ModelSpec spec;
-  spec.family = "cyclegan";
-  spec.architecture = Resnet();
-  const auto plain = models::MakeGenerator(spec.architecture).value();
-  spec.architecture.int8 = true;
-  spec.default_precision = Precision::kInt8;
-  spec.weights_sha256 = std::string(64, '0');
-  const auto network = models::MakeGenerator(spec.architecture).value();
-  nn::QuantizeWeights(*plain, *network);
-  for (const auto& [name, convolution] : nn::QuantizedConvolutionsOf(*network)) {
-    convolution->SetInputGrid(nn::GridFor(-4, 4));
-  }
-  const std::string bytes =
-      Safetensors(models::CollectWeights(*network), {{kModelMetadata, FormatModelSpec(spec)}});
-  const absl::Status status = Import(bytes);
-  ASSERT_TRUE(status.ok()) << status;
-  EXPECT_EQ(Spec().architecture, spec.architecture);
-  EXPECT_EQ(Spec().default_precision, Precision::kInt8);
-  EXPECT_EQ(Imported().at("model.4.weight").scalar_type(), torch::kChar);
-
-  const std::string sha256 = Spec().weights_sha256;
-  const auto file = Export(WeightsFormat::kSafetensors);
-  ASSERT_TRUE(file.ok()) << file.status();
-  for (const WeightsFormat format : {WeightsFormat::kTorchPickle, WeightsFormat::kTorchScript}) {
-    const absl::Status refused = Export(format).status();
-    EXPECT_TRUE(absl::IsFailedPrecondition(refused));
-    EXPECT_THAT(Message(refused), HasSubstr("the model that it was made from"));
-  }
-  EXPECT_EQ(FieldOf(Import(*file, {.precision = Precision::kBf16})), "header.precision");
-  ASSERT_TRUE(Import(*file).ok());
-  EXPECT_EQ(Spec().weights_sha256, sha256);
-}
-
-// Names and shapes do not tell a generator with labels; the metadata does.
-TEST_F(ConvertTest, SafetensorsOfAFamilyThatShapesDoNotTellComeBackToo) {
-  ModelSpec spec;
-  spec.family = "cgan";
-  spec.architecture = {
-      .generator = "dcgan", .base_channels = 2, .latent_size = 8, .image_size = 64};
-  spec.classes = {"dots", "stripes"};
-  spec.capabilities = {"generate", "seed", "label"};
-  spec.weights_sha256 = std::string(64, '0');
-  auto network = models::MakePatternGenerator(spec.architecture, models::ConditionOf(spec)).value();
-  network->InitializeWeights(at::make_generator<at::CPUGeneratorImpl>(7));
-  const std::string bytes =
-      Safetensors(models::CollectWeights(*network), {{kModelMetadata, FormatModelSpec(spec)}});
-  const absl::Status status = Import(bytes);
-  ASSERT_TRUE(status.ok()) << status;
-  EXPECT_EQ(Spec().family, "cgan");
-  EXPECT_THAT(Spec().classes, ElementsAre("dots", "stripes"));
-  EXPECT_TRUE(Export(WeightsFormat::kTorchPickle).ok());
-  EXPECT_EQ(Export(WeightsFormat::kTorchScript).status().code(),
-            absl::StatusCode::kFailedPrecondition);
-}
-
-TEST_F(ConvertTest, MetadataIsNotBelievedMoreThanTheWeights) {
-  ModelSpec spec;
-  spec.family = "cyclegan";
-  spec.architecture = Resnet();
-  spec.weights_sha256 = std::string(64, '0');
-  const auto import = [&](const ModelSpec& told) {
-    return Import(Safetensors(Weights(Resnet()), {{kModelMetadata, FormatModelSpec(told)}}));
-  };
-  ASSERT_TRUE(import(spec).ok());
-  ModelSpec other = spec;
-  other.architecture.generator = "resnet-2";
-  EXPECT_THAT(Message(import(other)), HasSubstr("missing"));
-  other = spec;
-  other.family = "stylegan";
-  EXPECT_TRUE(absl::IsInvalidArgument(import(other)));
-  other = spec;
-  other.architecture.generator = kTorchScript;
-  EXPECT_TRUE(absl::IsInvalidArgument(import(other)));
-  other = spec;
-  other.capabilities = {"two words"};
-  EXPECT_TRUE(absl::IsInvalidArgument(import(other)));
-  other = spec;
-  other.tier = "\x1b[31m";
-  EXPECT_TRUE(absl::IsInvalidArgument(import(other)));
-  EXPECT_FALSE(Import(Safetensors(Weights(Resnet()), {{kModelMetadata, "{"}})).ok());
-}
-
 TEST_F(ConvertTest, PthFilesComeBackWithEqualWeights) {
   ASSERT_TRUE(Import(Safetensors(Weights(Resnet()))).ok());
   const std::string sha256 = Spec().weights_sha256;
@@ -360,65 +207,6 @@ TEST_F(ConvertTest, DamagedWeightsAreNotExported) {
   weights.back() = static_cast<char>(weights.back() ^ 1);
   ASSERT_TRUE(WriteFileAtomically(model() / "weights.safetensors", weights).ok());
   EXPECT_TRUE(absl::IsDataLoss(Export(WeightsFormat::kTorchPickle).status()));
-}
-
-// The program, which limits itself.
-class ConvertProgramTest : public ConvertTest {
- protected:
-  std::optional<absl::Status> Run(const std::string& bytes, std::uint64_t memory_bytes,
-                                  std::uint64_t file_bytes = kMaxFileBytes) {
-    EXPECT_TRUE(WriteFileAtomically(folder_ / kConvertInput, bytes).ok());
-    EXPECT_TRUE(WriteConvertTask(folder_.path(), {.memory_bytes = memory_bytes,
-                                                  .file_bytes = file_bytes,
-                                                  .work = ImportTask{.sha256 = Sha256Hex(bytes)}})
-                    .ok());
-    result_ = test::RunProcess(
-        {.command = {Worker(), "--role", "convert", "--task", folder_.path().string()}});
-    return ReadConvertOutcome(folder_.path());
-  }
-
-  static std::string Worker() { return std::string(ATELIER_BINARY_DIR) + "/bin/atelier-worker"; }
-
-  test::ProcessResult result_;
-};
-
-TEST_F(ConvertProgramTest, LeavesAModelAndItsOutcome) {
-  EXPECT_EQ(Run(Pth(Weights(Resnet())), 4ULL << 30U), absl::OkStatus()) << result_.err;
-  EXPECT_EQ(result_.exit_code, 0);
-  EXPECT_EQ(Spec().family, "cyclegan");
-}
-
-TEST_F(ConvertProgramTest, RefusesAndSaysWhy) {
-  const auto outcome = Run("weights, honestly", 4ULL << 30U);
-  ASSERT_TRUE(outcome.has_value()) << result_.err;
-  EXPECT_TRUE(absl::IsInvalidArgument(*outcome));
-  EXPECT_EQ(result_.exit_code, 1);
-  // What is damaged in an upload that arrived whole is its sender's.
-  const std::string pth = Pth(Weights(Resnet()));
-  EXPECT_TRUE(absl::IsInvalidArgument(*Run(pth.substr(0, pth.size() / 2), 4ULL << 30U)));
-}
-
-TEST_F(ConvertProgramTest, TakesNoMoreMemoryThanItMay) {
-#if defined(__SANITIZE_ADDRESS__)
-  GTEST_SKIP() << "the address sanitizer reserves more than any limit";
-#endif
-  // 40 GB.
-  const auto outcome = Run(Program("    return x + torch.zeros([10000000000]).sum()"), 2ULL << 30U);
-  ASSERT_TRUE(outcome.has_value()) << result_.err;
-  EXPECT_TRUE(absl::IsInvalidArgument(*outcome) || absl::IsResourceExhausted(*outcome)) << *outcome;
-}
-
-TEST_F(ConvertProgramTest, WritesNoLargerFileThanItMay) {
-  const auto outcome = Run(Pth(Weights(Resnet())), 4ULL << 30U, /*file_bytes=*/10'000);
-  ASSERT_TRUE(outcome.has_value()) << result_.err;
-  EXPECT_FALSE(outcome->ok());
-}
-
-TEST_F(ConvertProgramTest, WithoutATaskItFails) {
-  result_ = test::RunProcess(
-      {.command = {Worker(), "--role", "convert", "--task", folder_.path().string()}});
-  EXPECT_EQ(result_.exit_code, 1);
-  EXPECT_FALSE(ReadConvertOutcome(folder_.path()).has_value());
 }
 
 }  // namespace

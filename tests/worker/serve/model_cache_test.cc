@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <cstdint>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -122,6 +125,43 @@ TEST_F(ModelCacheTest, AModelLargerThanTheBudgetStaysUntilTheNext) {
   ASSERT_TRUE(cache->Get(Source("b")).ok());
   EXPECT_EQ(cache->figures().models, 1);
   EXPECT_THAT(models_.loads(), ElementsAre("a", "b"));
+}
+
+TEST_F(ModelCacheTest, AModelThatGrowsWithItsUseMakesOthersGo) {
+  class GrowingModel final : public infer::Model {
+   public:
+    explicit GrowingModel(const std::atomic<std::uint64_t>& bytes) : bytes_(bytes) {}
+    const ModelSpec& spec() const override { return spec_; }
+    std::uint64_t bytes() const override { return bytes_; }
+
+   private:
+    const std::atomic<std::uint64_t>& bytes_;
+    const ModelSpec spec_;
+  };
+  std::atomic<std::uint64_t> bytes_of_a = 10;
+  const std::atomic<std::uint64_t> bytes_of_others = 10;
+  ModelCache::Options options;
+  options.budget_bytes = 35;
+  options.load = [&](const infer::ModelOptions& wanted) {
+    return std::make_unique<GrowingModel>(wanted.directory == "a" ? bytes_of_a : bytes_of_others);
+  };
+  ModelCache cache(options);
+  for (const char* directory : {"b", "c", "a"}) {
+    ASSERT_TRUE(cache.Get(Source(directory)).ok());
+  }
+  std::vector<std::string> unloaded;
+  cache.Watch({}, [&](const ModelEvent& event) {
+    if (event.state == ModelEvent::State::kUnloaded) {
+      unloaded.push_back(event.model.directory);
+    }
+  });
+  bytes_of_a = 20;  // its first pass in another precision
+  EXPECT_NE(cache.InMemory(Source("a")), nullptr);
+  EXPECT_THAT(unloaded, ElementsAre("b"));
+  EXPECT_EQ(cache.figures().bytes, 30U);
+  bytes_of_a = 100;
+  EXPECT_NE(cache.InMemory(Source("a")), nullptr) << "the one that is used stays";
+  EXPECT_THAT(unloaded, ElementsAre("b", "c"));
 }
 
 TEST_F(ModelCacheTest, AModelInUseOutlivesItsPlaceInTheCache) {

@@ -1,4 +1,5 @@
-// Jobs with differentiable augmentation, in both its forms, go on from a checkpoint bit by bit.
+// Jobs that turn, move and bend their pictures, those with differentiable augmentation in both its
+// forms, and those with a pool of earlier pictures go on from a checkpoint bit by bit.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <torch/torch.h>
@@ -51,6 +52,18 @@ TEST_P(AugmentedResume, AlwaysOn) {
   EXPECT_NE(*Sha256HexOfFile(attempts() / "plain" / kWeights),
             *Sha256HexOfFile(attempts() / "whole" / kWeights))
       << "it does nothing";
+}
+
+// The pool is full after two steps, so the run goes on with one that gives pictures away.
+TEST_F(Watched, GoesOnWithAFullPoolAndPicturesThatAreMoved) {
+  TrainConfig config = Small("cyclegan");
+  config.gan.pool_size = 3;
+  config.augment.rotation = 20;
+  config.augment.shift = 0.1;
+  config.augment.shear = 0.2;
+  config.augment.zoom = 0.2;
+  GoingOn().Expect([&](const std::string& attempt) { return Job(config, attempt); }, 4,
+                   {kWeights, "checkpoints/step-8/state.safetensors"});
 }
 
 // A probability moves by one in 500,000 pictures, so a run of a few steps is begun where it is

@@ -6,6 +6,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <utility>
 
 #include "worker/image/codec.h"
 
@@ -42,6 +43,25 @@ inline torch::Tensor MeanColor(const torch::Tensor& pictures) {
 
 inline double DistanceTo(const Color& color, const torch::Tensor& mean) {
   return (mean - torch::tensor({color.red, color.green, color.blue})).norm().item<double>();
+}
+
+// Two photographs that are dark on their left and on their right, [2, H, W, 3], are restyled by
+// `restyle` to [2, 3, H, W]: how what tells the results apart correlates with that, and with top
+// and bottom instead. A generator that paints the same whatever it is shown has NaN.
+template <typename Restyle>
+std::pair<double, double> Following(const Restyle& restyle) {
+  constexpr int kSide = 72;
+  torch::Tensor photos = Picture(kBlue, 99, kSide, kSide).repeat({2, 1, 1, 1});
+  photos[0].narrow(1, 0, kSide / 2).floor_divide_(2);
+  photos[1].narrow(1, kSide / 2, kSide / 2).floor_divide_(2);
+  const torch::Tensor results = restyle(photos);
+  const torch::Tensor made = (results[0] - results[1]).mean(0);
+  torch::Tensor sides = torch::ones({kSide, kSide});
+  sides.narrow(1, 0, kSide / 2).neg_();
+  const auto correlation = [&made](const torch::Tensor& other) {
+    return torch::corrcoef(torch::stack({made.flatten(), other.flatten()}))[0][1].item<double>();
+  };
+  return {correlation(sides), correlation(sides.t())};
 }
 
 inline std::filesystem::path FeatureWeights() {

@@ -140,6 +140,26 @@ TEST_P(MixedPrecision, StaysNearFp32) {
   ExpectNear(exact, FirstLosses(Mixed(family, Precision::kFp16), *device), 0.01);
 }
 
+// The precision that a job has when it names none.
+class Bf16 : public Devices, public testing::WithParamInterface<const char*> {};
+INSTANTIATE_TEST_SUITE_P(Families, Bf16, testing::Values("cyclegan", "dcgan"),
+                         [](const auto& info) { return std::string(info.param); });
+
+TEST_P(Bf16, GoesOnFromACheckpointBitByBit) {
+  TrainConfig config = Mixed(GetParam(), TrainConfig().precision);
+  ASSERT_EQ(config.precision, Precision::kBf16);
+  config.batch_size = 1;
+  config.steps = 4;
+  config.checkpoint_every_steps = 2;
+  GoingOn runs;
+  runs.Expect([&](const std::string& attempt) { return Job(config, attempt); }, 2,
+              {"result/weights.safetensors", "checkpoints/step-4/state.safetensors"});
+  config.precision = Precision::kFp32;
+  RecordingObserver observer;
+  ASSERT_EQ(RunJob(Job(config, "fp32"), observer), Outcome::kFinished);
+  EXPECT_NE(runs.whole.last.losses, observer.last.losses) << "it was not trained in bf16";
+}
+
 class OnCuda : public Devices, public testing::WithParamInterface<const char*> {};
 INSTANTIATE_TEST_SUITE_P(Families, OnCuda, testing::ValuesIn(kFamilies),
                          [](const auto& info) { return std::string(info.param); });

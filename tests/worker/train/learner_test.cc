@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
+#include <cstddef>
+#include <iterator>
 #include <memory>
 #include <string>
 
@@ -56,6 +58,49 @@ TEST(LearnerTest, StepsAsTorchsAdamDoes) {
   for (const auto& item : network->named_parameters()) {
     const torch::Tensor error = (item.value() - expected[item.key()]).abs();
     EXPECT_LT(error.max().item<double>(), 2e-6) << item.key();
+  }
+}
+
+// Gradients of very different sizes, so that some are cut and others are not: Adam itself does not
+// see a size that stays. With a scale, as those of fp16, they are cut at their true size.
+TEST(LearnerTest, ClipsGradientsAsTorchDoes) {
+  constexpr double kMost = 0.5;
+  constexpr double kSizes[] = {0.01, 30, 1, 1e4, 0.1, 100};
+  for (const double scale : {1.0, 4096.0}) {
+    const auto network = SomeNetwork();
+    const auto reference = SomeNetwork();
+    Learner learner("network", network,
+                    {.learning_rate = 0.01, .beta1 = 0.5, .beta2 = 0.99, .gradient_clip = kMost});
+    torch::optim::Adam adam(reference->parameters(),
+                            torch::optim::AdamOptions(0.01).betas({0.5, 0.99}));
+    int cut = 0;
+    for (std::size_t i = 0; i < std::size(kSizes); ++i) {
+      const torch::Tensor x =
+          torch::randn({2, 3, 9, 9}, at::detail::createCPUGenerator(100 + i), torch::kFloat32);
+      learner.ZeroGradients();
+      adam.zero_grad();
+      (network->forward(x).square().mean() * (kSizes[i] * scale)).backward();
+      (reference->forward(x).square().mean() * kSizes[i]).backward();
+      cut += torch::nn::utils::clip_grad_norm_(reference->parameters(), kMost) > kMost ? 1 : 0;
+      EXPECT_TRUE(learner.Step(scale));
+      adam.step();
+    }
+    EXPECT_GT(cut, 1);
+    EXPECT_LT(cut, static_cast<int>(std::size(kSizes)) - 1);
+    TensorMap state;
+    learner.Save(state);
+    for (const auto& item : reference->named_parameters()) {
+      const auto& moments = static_cast<const torch::optim::AdamParamState&>(
+          *adam.state().at(item.value().unsafeGetTensorImpl()));
+      const std::string name = "network." + item.key();
+      // The second moments are of the size of the square of the limit.
+      EXPECT_LT((state.at(name) - item.value()).abs().max().item<double>(), 2e-6) << name;
+      EXPECT_LT((state.at(name + "#exp_avg") - moments.exp_avg()).abs().max().item<double>(), 1e-6)
+          << name;
+      EXPECT_LT((state.at(name + "#exp_avg_sq") - moments.exp_avg_sq()).abs().max().item<double>(),
+                1e-7)
+          << name;
+    }
   }
 }
 

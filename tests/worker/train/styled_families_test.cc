@@ -57,7 +57,6 @@ class StyledFamilies : public testing::Test {
     job.config.faststyle.style_size = 64;
     job.config.faststyle.luminance_weight = 0.2;
     job.config.faststyle.content_weight = 0.2;
-    job.config.reference.content_weight = 0.2;
     job.content_directory = root() / "content";
     job.style_directory = root() / "style";
     job.attempt_directory = root() / "attempts" / attempt;
@@ -132,7 +131,9 @@ TEST_F(StyledFamilies, MultistyleNeedsFoldersThatAreLabels) {
 }
 
 TEST_F(StyledFamilies, ReferenceFollowsTheStylePicture) {
-  const TrainJob job = Job("reference", "1");
+  // The default balance of content and style.
+  TrainJob job = Job("reference", "1");
+  job.config.steps = 30;
   ASSERT_TRUE(RunJob(job).ok());
   const auto stylizer = Load(job);
   EXPECT_THAT(stylizer->spec().capabilities, testing::Contains("style_image"));
@@ -142,6 +143,14 @@ TEST_F(StyledFamilies, ReferenceFollowsTheStylePicture) {
       MeanOf(*stylizer, {.style_image = colored::Picture(kOrange, 98, 300, 70)});
   EXPECT_LT(DistanceTo(kGreen, green), DistanceTo(kOrange, green)) << green;
   EXPECT_LT(DistanceTo(kOrange, orange), DistanceTo(kGreen, orange)) << orange;
+  const auto [sides, ends] = Following([&](const torch::Tensor& photos) {
+    const auto styled =
+        stylizer->Stylize(photos, {.style_image = colored::Picture(kOrange, 98, 80, 90)});
+    EXPECT_TRUE(styled.ok()) << styled.status();
+    return styled->permute({0, 3, 1, 2}).to(torch::kFloat);
+  });
+  EXPECT_GT(std::abs(sides), 0.3) << "the results do not depend on the photographs";
+  EXPECT_LT(std::abs(ends), std::abs(sides));
 }
 
 // The finest level of an optimised picture in a job's last checkpoint.

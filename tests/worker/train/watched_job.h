@@ -57,6 +57,12 @@ class Watched : public testing::Test {
     config.checkpoint_every_steps = 4;
     config.sample_every_epochs = 1000;
     config.precision = Precision::kFp32;
+    // With six blocks instead of nine.
+    if (config.family == "cyclegan") {
+      config.tier = "base";
+    } else if (config.family == "cut") {
+      config.generator = "cut-resnet-6";
+    }
     return config;
   }
 
