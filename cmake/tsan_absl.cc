@@ -1,14 +1,21 @@
-// Tells the thread sanitizer about absl::Mutex. The distribution's Abseil is not built with the
-// sanitizer, so without this every access that a Mutex orders looks like a race. The linker sends
-// our own calls here (--wrap, see TsanAbsl.cmake).
+// Tells the thread sanitizer about absl::Mutex and absl::Notification. The distribution's Abseil is
+// not built with the sanitizer, so without this every access that a Mutex orders looks like a race.
+// The linker sends our own calls here (--wrap, see TsanAbsl.cmake).
 #include <sanitizer/tsan_interface.h>
 
 #include "absl/synchronization/mutex.h"
+#include "absl/synchronization/notification.h"
+
+// Of the sanitizer's library, without a header.
+extern "C" void AnnotateIgnoreReadsBegin(const char* file, int line);
+extern "C" void AnnotateIgnoreReadsEnd(const char* file, int line);
 
 // What lies between the pre and the post annotation is ignored by the sanitizer: Abseil's own
 // memory, and conditions that Unlock and Await evaluate for other waiters.
 #define REAL(name) __asm__("__real_" ATELIER_ABSL_PREFIX name)
 #define WRAP(name) __asm__("__wrap_" ATELIER_ABSL_PREFIX name)
+#define REAL_CONST(name) __asm__("__real_" ATELIER_ABSL_PREFIX_CONST name)
+#define WRAP_CONST(name) __asm__("__wrap_" ATELIER_ABSL_PREFIX_CONST name)
 
 namespace {
 
@@ -18,6 +25,7 @@ using absl::Condition;
 using absl::CondVar;
 using absl::Duration;
 using absl::Mutex;
+using absl::Notification;
 using absl::Time;
 
 // Runs `real`, which gives the mutex up and comes back with it.
@@ -31,6 +39,11 @@ auto Waiting(Mutex* mutex, Real real) {
     ~Relock() { __tsan_mutex_post_lock(mutex, kWrite, 0); }
   } relock{mutex};
   return real();
+}
+
+// HasBeenNotified, which is inline, looks at the flag behind the mutex.
+void* FlagOf(const Notification* notification) {
+  return reinterpret_cast<char*>(const_cast<Notification*>(notification)) + sizeof(Mutex);
 }
 
 }  // namespace
@@ -109,4 +122,42 @@ bool WrapWaitDeadline(CondVar*, Mutex*, Time)
     WRAP("7CondVar16WaitWithDeadlineEPNS0_5MutexENS0_4TimeE");
 bool WrapWaitDeadline(CondVar* variable, Mutex* mutex, Time deadline) {
   return Waiting(mutex, [&] { return RealWaitDeadline(variable, mutex, deadline); });
+}
+
+void RealNotify(Notification*) REAL("12Notification6NotifyEv");
+void WrapNotify(Notification*) WRAP("12Notification6NotifyEv");
+void WrapNotify(Notification* notification) {
+  __tsan_release(FlagOf(notification));
+  // It looks at the flag again, under a mutex that the destructor waits for and the sanitizer does
+  // not see.
+  AnnotateIgnoreReadsBegin(__FILE__, __LINE__);
+  RealNotify(notification);
+  AnnotateIgnoreReadsEnd(__FILE__, __LINE__);
+}
+
+void RealNotified(const Notification*) REAL_CONST("12Notification19WaitForNotificationEv");
+void WrapNotified(const Notification*) WRAP_CONST("12Notification19WaitForNotificationEv");
+void WrapNotified(const Notification* notification) {
+  RealNotified(notification);
+  __tsan_acquire(FlagOf(notification));
+}
+
+bool RealNotifiedTimeout(const Notification*, Duration)
+    REAL_CONST("12Notification30WaitForNotificationWithTimeoutENS0_8DurationE");
+bool WrapNotifiedTimeout(const Notification*, Duration)
+    WRAP_CONST("12Notification30WaitForNotificationWithTimeoutENS0_8DurationE");
+bool WrapNotifiedTimeout(const Notification* notification, Duration timeout) {
+  const bool notified = RealNotifiedTimeout(notification, timeout);
+  __tsan_acquire(FlagOf(notification));
+  return notified;
+}
+
+bool RealNotifiedDeadline(const Notification*, Time)
+    REAL_CONST("12Notification31WaitForNotificationWithDeadlineENS0_4TimeE");
+bool WrapNotifiedDeadline(const Notification*, Time)
+    WRAP_CONST("12Notification31WaitForNotificationWithDeadlineENS0_4TimeE");
+bool WrapNotifiedDeadline(const Notification* notification, Time deadline) {
+  const bool notified = RealNotifiedDeadline(notification, deadline);
+  __tsan_acquire(FlagOf(notification));
+  return notified;
 }

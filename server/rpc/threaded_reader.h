@@ -58,9 +58,7 @@ class ThreadedReader : public grpc::ServerReadReactor<grpc::ByteBuffer>,
       read_ = Read::kPending;
     }
     this->StartRead(&bytes_);
-    if (const absl::Status status = AwaitRead(); !status.ok()) {
-      return status;
-    }
+    ATELIER_RETURN_IF_ERROR(AwaitRead());
     {
       const absl::MutexLock lock(&mutex_);
       if (read_ != Read::kMessage) {

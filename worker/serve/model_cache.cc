@@ -218,7 +218,7 @@ absl::StatusOr<std::shared_ptr<infer::Model>> ModelCache::LoadWarm(const ModelSo
   });
   ATELIER_RETURN_IF_ERROR(loaded.status());
   if (wish != nullptr) {
-    const absl::Status warmed = Warm(**loaded, wish->sizes, *wish, warm);
+    absl::Status warmed = Warm(**loaded, wish->sizes, *wish, warm);
     // Tasks may wait for it, whoever does not any more.
     if (!warmed.ok() && !absl::IsCancelled(warmed)) {
       return warmed;
