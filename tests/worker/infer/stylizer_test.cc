@@ -87,6 +87,33 @@ TEST_P(EveryStylizer, KeepsOddSizesAndGivesEqualBitsInABatch) {
   }
 }
 
+class StylizerOnCuda : public testing::TestWithParam<std::string> {};
+INSTANTIATE_TEST_SUITE_P(Generators, StylizerOnCuda, testing::Values("lite", "resnet-9"));
+
+// In a batch cuDNN may sum in another order than for one picture: within a level of 255.
+TEST_P(StylizerOnCuda, ABatchIsWithinOneLevelOfPicturesAloneAndOfTheCpu) {
+  if (const auto device = OpenDevice("cuda:0"); !device.ok()) {
+    GTEST_SKIP() << "needs a GPU: " << device.status().message();
+  }
+  const ModelFolder folder(GetParam());
+  const auto stylizer =
+      Stylizer::Load({.directory = folder.path(), .device = std::string("cuda:0")});
+  ASSERT_TRUE(stylizer.ok()) << stylizer.status();
+  const at::Tensor pictures = Photographs(4, 96, 128);
+  const auto batch = (*stylizer)->Stylize(pictures, Precision::kFp32);
+  ASSERT_TRUE(batch.ok()) << batch.status();
+  for (std::int64_t i = 0; i < pictures.size(0); ++i) {
+    const auto alone = (*stylizer)->Stylize(pictures.narrow(0, i, 1), Precision::kFp32);
+    ASSERT_TRUE(alone.ok()) << alone.status();
+    EXPECT_LE(
+        (batch->narrow(0, i, 1).to(torch::kInt) - alone->to(torch::kInt)).abs().max().item<int>(),
+        1);
+  }
+  const auto on_cpu = folder.Load().value()->Stylize(pictures, Precision::kFp32);
+  ASSERT_TRUE(on_cpu.ok()) << on_cpu.status();
+  EXPECT_LT(MeanDifference(*batch, *on_cpu), 1);
+}
+
 TEST_P(EveryStylizer, StaysWithinTwoLevelsInBf16) {
   const ModelFolder folder(GetParam());
   const auto stylizer = folder.Load().value();
