@@ -41,6 +41,8 @@ struct Outcomes {
 class OverloadTest : public testing::QueueFixture {
  protected:
   OverloadTest() : QueueFixture({.max_waiting = 100000, .max_bytes = 1ULL << 40U}) {}
+  // What still waits is answered while what the answers count in is there.
+  ~OverloadTest() override { queue_.FailAll(absl::CancelledError("the test is over")); }
 
   Outcomes Run(const Load& load) {
     load_ = &load;
