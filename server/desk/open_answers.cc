@@ -19,7 +19,7 @@ void OpenAnswers::Answer::Sent(std::uint64_t bytes, std::function<void()> give_u
   bytes_ = bytes;
   const absl::Duration patience = all_.queue_.HoldAnswer(client_, bytes);
   const absl::MutexLock lock(&all_.mutex_);
-  place_ = {all_.clock_.Now() + patience, all_.next_place_++};
+  place_ = {all_.clock_.Now() + patience, number_};
   all_.overdue_at_.emplace(place_, std::move(give_up));
   if (place_.first < all_.wakes_at_) {
     all_.wake_.SignalAll();

@@ -41,10 +41,10 @@ class OpenAnswers {
         : all_(all), number_(number), client_(std::move(client)) {}
 
     OpenAnswers& all_;
-    const std::uint64_t number_;  // in open_
+    const std::uint64_t number_;  // in open_, from 1 on
     const std::string client_;
     std::optional<std::uint64_t> bytes_;                    // that the queue was told of
-    std::pair<absl::Time, std::uint64_t> place_ = {{}, 0};  // in overdue_at_; 0: none
+    std::pair<absl::Time, std::uint64_t> place_ = {{}, 0};  // in overdue_at_; 0: none, else number_
   };
 
   // Both outlive the object, and it outlives the answers.
@@ -68,7 +68,6 @@ class OpenAnswers {
   absl::CondVar wake_;  // for the watcher: one is overdue before wakes_at_, or the end
   std::uint64_t next_number_ ABSL_GUARDED_BY(mutex_) = 1;
   std::set<std::uint64_t> open_ ABSL_GUARDED_BY(mutex_);  // numbers, which count up
-  std::uint64_t next_place_ ABSL_GUARDED_BY(mutex_) = 1;
   std::map<std::pair<absl::Time, std::uint64_t>, std::function<void()>> overdue_at_
       ABSL_GUARDED_BY(mutex_);
   absl::Time wakes_at_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();  // until when it sleeps

@@ -55,10 +55,7 @@ void RequestQueue::SetLimits(QueueLimits limits) {
     absl::MutexLock lock(&mutex_);
     const bool held_up = HeldUp();
     limits_ = std::move(limits);
-    if (!held_up && HeldUp()) {
-      ForgetEstimates();
-    }
-    wake = held_up && !HeldUp();
+    wake = HoldUpEnded(held_up);
   }
   if (wake) {
     WakeListener();

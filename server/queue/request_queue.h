@@ -177,8 +177,10 @@ class RequestQueue {
   LoadEstimate::Backlog BacklogNow() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Answers hold so much that nothing new goes out.
   bool HeldUp() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Of what waits when that begins: how long it takes then tells nothing of the workers.
-  void ForgetEstimates() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // After each change of what HeldUp looks at; `before`: what it said before. Where a hold-up has
+  // begun what waits loses its estimate: how long it takes then tells nothing of the workers. True
+  // where one has ended, which the listener is to hear.
+  bool HoldUpEnded(bool before) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Of what may go out now.
   std::optional<RequestId> NextInTurn() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void WakeListener() ABSL_LOCKS_EXCLUDED(mutex_);

@@ -94,18 +94,20 @@ absl::Duration RequestQueue::HoldAnswer(const std::string& client, std::uint64_t
   const bool held_up = HeldUp();
   usage_.HoldAnswer(client, bytes);
   probe_.Bytes(usage_.bytes());
-  if (!held_up && HeldUp()) {
-    ForgetEstimates();
-  }
+  HoldUpEnded(held_up);
   return limits_.answer_patience;
 }
 
-void RequestQueue::ForgetEstimates() {
-  for (auto& [id, entry] : entries_) {
-    if (entry.request->state() == RequestState::kQueued) {
-      entry.estimated.reset();
+bool RequestQueue::HoldUpEnded(bool before) {
+  const bool now = HeldUp();
+  if (now && !before) {
+    for (auto& [id, entry] : entries_) {
+      if (entry.request->state() == RequestState::kQueued) {
+        entry.estimated.reset();
+      }
     }
   }
+  return before && !now;
 }
 
 void RequestQueue::ReleaseAnswer(const std::string& client, std::uint64_t bytes) {
@@ -115,7 +117,7 @@ void RequestQueue::ReleaseAnswer(const std::string& client, std::uint64_t bytes)
     const bool held_up = HeldUp();
     usage_.ReleaseAnswer(client, bytes);
     probe_.Bytes(usage_.bytes());
-    wake = held_up && !HeldUp();
+    wake = HoldUpEnded(held_up);
   }
   if (wake) {
     WakeListener();

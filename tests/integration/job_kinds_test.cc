@@ -171,9 +171,7 @@ TEST_F(JobKindsTest, ASetThatIsCancelledHalfWayIsNotPublishedAndItsNameIsFree) {
 // The home of slow optimisation: pixels are optimised for each picture, beside a quick model.
 TEST_F(JobKindsTest, ASetIsRestyledByOptimisingPixelsToo) {
   v1::JobSpec train = TinyJob("pixels", "pixels", 2).spec();
-  train.mutable_train()->set_family("gatys");
-  train.mutable_train()->clear_tier();
-  train.mutable_train()->clear_faststyle();
+  UseFamily(*train.mutable_train(), "gatys");
   train.mutable_train()->mutable_gatys()->set_iterations(2);
   ASSERT_TRUE(Create(train).ok());
   ASSERT_EQ(AwaitEnd("pixels").state(), v1::JOB_STATE_SUCCEEDED) << Get("pixels").DebugString();
@@ -279,9 +277,7 @@ TEST_F(JobKindsTest, AnEvaluationLeavesNumbersAndNoModel) {
 
 TEST_F(JobKindsTest, PatternsAreMeasuredAgainstTheOnesThatTheyImitate) {
   v1::JobSpec train = TinyJob("florals", "florals", 2).spec();
-  train.mutable_train()->set_family("dcgan");
-  train.mutable_train()->clear_tier();
-  train.mutable_train()->clear_faststyle();
+  UseFamily(*train.mutable_train(), "dcgan");
   train.mutable_train()->mutable_data()->clear_style();
   train.mutable_train()->set_batch_size(2);
   train.mutable_train()->set_base_channels(8);

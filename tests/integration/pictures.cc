@@ -73,4 +73,10 @@ v1::CreateJobRequest TinyJob(const std::string& job_id, const std::string& outpu
   return request;
 }
 
+void UseFamily(v1::TrainSpec& train, const std::string& family) {
+  train.set_family(family);
+  train.clear_tier();
+  train.clear_faststyle();
+}
+
 }  // namespace atelier::test

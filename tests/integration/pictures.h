@@ -25,5 +25,7 @@ v1::StylizeRequest StylizeRequestFor(const std::string& model, std::string image
 // "style".
 v1::CreateJobRequest TinyJob(const std::string& job_id, const std::string& output_model,
                              std::uint64_t steps);
+// Another family for it, without what faststyle alone knows.
+void UseFamily(v1::TrainSpec& train, const std::string& family);
 
 }  // namespace atelier::test

@@ -157,9 +157,7 @@ TEST_F(RankServiceTest, WorkersThatCannotShareAJobAreRefused) {
   EXPECT_EQ(FieldOf(service.client().CreateJob(request).status()), "train.batch_size");
   request.mutable_spec()->set_workers(2);
   v1::TrainSpec& train = *request.mutable_spec()->mutable_train();
-  train.set_family("gatys");
-  train.clear_tier();
-  train.clear_faststyle();
+  UseFamily(train, "gatys");
   EXPECT_EQ(FieldOf(service.client().CreateJob(request).status()), "workers");
 }
 

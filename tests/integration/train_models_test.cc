@@ -139,9 +139,7 @@ TEST_F(TrainProgramsTest, Pix2pixLearnsFromEdgesAndStylizes) {
   Service service(options_);
   v1::CreateJobRequest request = TinyJob("pairs-1", "pairs", 2);
   v1::TrainSpec& train = *request.mutable_spec()->mutable_train();
-  train.set_family("pix2pix");
-  train.clear_tier();
-  train.clear_faststyle();
+  UseFamily(train, "pix2pix");
   train.mutable_data()->clear_style();
   train.set_generator("unet-64");
   train.set_base_channels(8);
@@ -158,9 +156,7 @@ TEST_F(TrainProgramsTest, VaeganWithAStyleSetRestylesPictures) {
   Service service(options_);
   v1::CreateJobRequest request = TinyJob("hybrid-1", "hybrid", 2);
   v1::TrainSpec& train = *request.mutable_spec()->mutable_train();
-  train.set_family("vaegan");
-  train.clear_tier();
-  train.clear_faststyle();
+  UseFamily(train, "vaegan");
   train.set_base_channels(4);
   Create(service, request);
   EXPECT_EQ(Watch(service, "hybrid-1").back().state().state(), v1::JOB_STATE_SUCCEEDED)
