@@ -42,13 +42,18 @@ class StylizeProgramsTest : public ::testing::Test {
   std::thread StylizeInBackground(Service& service, absl::StatusOr<v1::StylizeResponse>& response) {
     const pid_t worker = service.AwaitWorker(WorkerKind::kServe);
     EXPECT_TRUE(WaitUntil([&] { return service.Metric("atelier_worker_up{").value_or(0) == 1; }));
-    const absl::Duration idle = CpuTimeOf(worker);
+    const double dispatched = service.Metric("atelier_dispatched_total").value_or(0);
     std::thread thread([&service, &response] {
       response =
           service.client().Stylize(StylizeRequestFor("random", LargePicture()), absl::Minutes(3));
     });
-    // More than decoding and loading take, much less than the whole picture.
-    EXPECT_TRUE(WaitUntil([&] { return CpuTimeOf(worker) - idle > absl::Milliseconds(700); },
+    // A worker that has just started computes for a while before it has any picture.
+    EXPECT_TRUE(WaitUntil(
+        [&] { return service.Metric("atelier_dispatched_total").value_or(0) > dispatched; },
+        absl::Seconds(60)));
+    const absl::Duration before = CpuTimeOf(worker);
+    // Enough to have begun, much less than the whole picture takes.
+    EXPECT_TRUE(WaitUntil([&] { return CpuTimeOf(worker) - before > absl::Milliseconds(300); },
                           absl::Seconds(60)));
     return thread;
   }

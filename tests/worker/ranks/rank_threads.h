@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <cstdlib>
 #include <functional>
 #include <future>
 #include <memory>
@@ -31,6 +32,9 @@ inline RankGroup::Options ThreadOptions(int rank, int size, std::promise<int>& p
 
 // Runs `body` on every rank, each a thread with a group of its own.
 inline void OnRanks(int size, const std::function<void(RankGroup& group)>& body) {
+  // c10d keeps a record of collectives for the whole process, whose list of groups it fills without
+  // a lock (FlightRecorder::record): several groups at a time are for tests only, and crash it.
+  ::setenv("TORCH_FR_BUFFER_SIZE", "0", /*overwrite=*/1);
   std::promise<int> port;
   const std::shared_future<int> told = port.get_future().share();
   std::vector<std::jthread> threads;
