@@ -17,11 +17,14 @@ from make_networks import NLayerDiscriminator, ResnetGenerator  # noqa: E402
 BETAS = (0.5, 0.999)
 
 
-def start(network):
-    """The reference's init_weights: normal, 0.02."""
+def start(network, xavier=False):
+    """The reference's init_weights with its init_gain of 0.02: normal for CycleGAN, xavier for CUT, as their options' defaults are."""
     for module in network.modules():
         if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
-            nn.init.normal_(module.weight, 0.0, 0.02)
+            if xavier:
+                nn.init.xavier_normal_(module.weight, 0.02)
+            else:
+                nn.init.normal_(module.weight, 0.0, 0.02)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
     return network
@@ -127,11 +130,11 @@ class Cut(Step):
     def __init__(self, blocks=9, ngf=64, ndf=64, rate=2e-4, precision="fp32", patches=256):
         super().__init__(rate, precision)
         self.patches = patches
-        self.generator = start(make_gan_networks.ResnetGenerator(blocks, ngf, antialias=True))
-        self.d = start(make_gan_networks.PatchDiscriminator(ndf, antialias=True))
+        self.generator = start(make_gan_networks.ResnetGenerator(blocks, ngf, antialias=True), xavier=True)
+        self.d = start(make_gan_networks.PatchDiscriminator(ndf, antialias=True), xavier=True)
         with torch.no_grad():
             features = self.generator.features(torch.zeros(1, 3, 32, 32), self.LAYERS)
-        self.projector = start(Projector([features[i].shape[1] for i in self.LAYERS]))
+        self.projector = start(Projector([features[i].shape[1] for i in self.LAYERS]), xavier=True)
         self.optimizer_g, self.optimizer_d = self.adam(self.generator), self.adam(self.d)
         self.optimizer_f = self.adam(self.projector)
 

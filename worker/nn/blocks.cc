@@ -3,6 +3,7 @@
 #include <torch/torch.h>
 
 #include <algorithm>
+#include <cmath>
 #include <vector>
 
 #include "common/check.h"
@@ -115,19 +116,37 @@ void InitializeConvolutions(torch::nn::Module& module,
   }
 }
 
-void InitializeNormal(torch::nn::Module& module, at::Generator random) {
-  constexpr double kDeviation = 0.02;
-  InitializeConvolutions(module,
-                         [&](torch::Tensor& weight) { weight.normal_(0.0, kDeviation, random); });
+namespace {
+
+constexpr double kStartDeviation = 0.02;
+
+void Initialize(torch::nn::Module& module, const at::Generator& random,
+                const std::function<double(const torch::Tensor& weight)>& deviation) {
+  InitializeConvolutions(
+      module, [&](torch::Tensor& weight) { weight.normal_(0.0, deviation(weight), random); });
   const torch::NoGradGuard no_grad;
   for (const auto& child : module.modules(/*include_self=*/false)) {
     if (auto* norm = child->as<torch::nn::BatchNorm2d>(); norm != nullptr) {
-      norm->weight.normal_(1.0, kDeviation, random);
+      norm->weight.normal_(1.0, kStartDeviation, random);
       norm->reset_running_stats();
     } else if (auto* spectral = dynamic_cast<SpectralModule*>(child.get()); spectral != nullptr) {
       spectral->ResetVectors(random);
     }
   }
+}
+
+}  // namespace
+
+void InitializeNormal(torch::nn::Module& module, at::Generator random) {
+  Initialize(module, random, [](const torch::Tensor&) { return kStartDeviation; });
+}
+
+void InitializeXavier(torch::nn::Module& module, at::Generator random) {
+  Initialize(module, random, [](const torch::Tensor& weight) {
+    const std::int64_t places = weight[0][0].numel();
+    const auto fans = static_cast<double>((weight.size(0) + weight.size(1)) * places);
+    return kStartDeviation * std::sqrt(2.0 / fans);
+  });
 }
 
 }  // namespace atelier::nn

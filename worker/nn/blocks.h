@@ -72,9 +72,14 @@ TORCH_MODULE(ConvNormRelu);
 void InitializeConvolutions(torch::nn::Module& module,
                             const std::function<void(torch::Tensor&)>& fill);
 
-// The start of CycleGAN, pix2pix, CUT and DCGAN: convolutions Normal(0, 0.02), biases 0, batch
-// norms Normal(1, 0.02) with fresh statistics, other norms 1 and 0; spectral norms' vectors are
-// drawn afresh.
+// The start of CycleGAN, pix2pix and DCGAN: convolutions Normal(0, 0.02), biases 0, batch norms
+// Normal(1, 0.02) with fresh statistics, other norms 1 and 0; spectral norms' vectors are drawn
+// afresh.
 void InitializeNormal(torch::nn::Module& module, at::Generator random);
+
+// The start of CUT, its authors' "xavier" with gain 0.02 (Glorot and Bengio 2010): convolutions and
+// linear layers Normal(0, (0.02 sqrt(2 / (in + out)))^2), in and out being channels times the
+// kernel's places; all else as InitializeNormal.
+void InitializeXavier(torch::nn::Module& module, at::Generator random);
 
 }  // namespace atelier::nn

@@ -7,6 +7,7 @@
 
 #include "common/errors.h"
 #include "common/status_macros.h"
+#include "worker/nn/blocks.h"
 #include "worker/nn/resnet_generator.h"
 #include "worker/train/adversary.h"
 #include "worker/train/autocast.h"
@@ -162,7 +163,10 @@ absl::StatusOr<std::unique_ptr<TrainStep>> MakeCutStep(const StepInputs& inputs)
                            MakeDiscriminator(config.gan, /*in_channels=*/3, inputs.feature_weights,
                                              MakeRandom(random.Next())));
   PatchProjector projector(ChannelsOf(*generator, config.cut.layers));
-  projector->InitializeWeights(MakeRandom(random.Next()));
+  for (torch::nn::Module* network : std::initializer_list<torch::nn::Module*>{
+           generator.get(), discriminator.get(), projector.get()}) {
+    nn::InitializeXavier(*network, MakeRandom(random.Next()));
+  }
   ATELIER_ASSIGN_OR_RETURN(ExtraLosses extra, ExtraLosses::Make(inputs));
   return std::make_unique<CutStep>(config, std::move(generator), std::move(mean),
                                    std::move(projector), discriminator, std::move(extra));

@@ -5,7 +5,6 @@
 #include <torch/nn/modules/linear.h>
 
 #include <algorithm>
-#include <cmath>
 #include <numeric>
 #include <string>
 #include <utility>
@@ -51,20 +50,6 @@ PatchProjectorImpl::PatchProjectorImpl(const std::vector<std::int64_t>& channels
     layers_.emplace_back(
         register_module(name, torch::nn::Sequential(torch::nn::Linear(in, width), torch::nn::ReLU(),
                                                     torch::nn::Linear(width, width))));
-  }
-}
-
-void PatchProjectorImpl::InitializeWeights(at::Generator random) {
-  constexpr double kGain = 0.02;
-  torch::NoGradGuard no_grad;
-  for (auto& item : named_parameters()) {
-    torch::Tensor& weight = item.value();
-    if (weight.dim() == 1) {
-      weight.zero_();
-    } else {
-      const auto fans = static_cast<double>(weight.size(0) + weight.size(1));
-      weight.normal_(0.0, kGain * std::sqrt(2.0 / fans), random);
-    }
   }
 }
 

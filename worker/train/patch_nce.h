@@ -28,10 +28,6 @@ class PatchProjectorImpl final : public torch::nn::Module {
   // `channels`: C of each layer's features.
   explicit PatchProjectorImpl(const std::vector<std::int64_t>& channels, std::int64_t width = 256);
 
-  // Weights Normal(0, (0.02 sqrt(2 / (in + out)))^2), biases 0: the authors' "xavier" with gain
-  // 0.02.
-  void InitializeWeights(at::Generator random);
-
   // float or bfloat16 features, one a layer, and their places → float [N P, width] a layer, rows of
   // length 1, picture by picture.
   std::vector<torch::Tensor> forward(const std::vector<torch::Tensor>& features,

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
+#include <cmath>
 #include <functional>
 #include <memory>
 #include <string>
@@ -42,6 +43,25 @@ TEST(PadToMultiple, RepeatsASingleLine) {
 TEST(PadToMultiple, LeavesWhatDividesAsItIs) {
   const torch::Tensor x = Picture(16, 32);
   EXPECT_TRUE(PadToMultiple(x, 16).is_same(x));
+}
+
+TEST(InitializeXavier, SpreadsWeightsByTheirFans) {
+  const auto make = [](std::uint64_t seed) {
+    torch::nn::Sequential module(
+        torch::nn::Conv2d(torch::nn::Conv2dOptions(16, 32, 4)),
+        torch::nn::ConvTranspose2d(torch::nn::ConvTranspose2dOptions(32, 16, 3)),
+        torch::nn::Linear(300, 256));
+    InitializeXavier(*module, Random(seed));
+    return module->named_parameters();
+  };
+  const auto made = make(5);
+  const auto deviation = [&](const char* name) { return made[name].std().item<double>(); };
+  EXPECT_NEAR(deviation("0.weight"), 0.02 * std::sqrt(2.0 / (48 * 16)), 4e-5);
+  EXPECT_NEAR(deviation("1.weight"), 0.02 * std::sqrt(2.0 / (48 * 9)), 6e-5);
+  EXPECT_NEAR(deviation("2.weight"), 0.02 * std::sqrt(2.0 / 556), 1e-5);
+  EXPECT_EQ(made["2.bias"].abs().max().item<double>(), 0.0);
+  EXPECT_TRUE(torch::equal(made["2.weight"], make(5)["2.weight"]));
+  EXPECT_FALSE(torch::equal(made["2.weight"], make(6)["2.weight"]));
 }
 
 struct GeneratorCase {

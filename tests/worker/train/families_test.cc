@@ -117,9 +117,14 @@ std::vector<FamilyCase> FamilyCases() {
        [](TrainConfig& config) {
          Small(config, "cut");
          config.generator = "cut-resnet-6";
-         config.cut.patches = 16;
+         config.base_channels = 8;
+         config.cut.patches = 64;
+         config.cut.layers = {0, 4, 8};
          config.cut.flip_equivariance = true;
-         config.steps = 100;
+         config.ema_decay = 0.9;
+         config.learning_rate = 1e-3;
+         config.gan.learning_rate = 5e-4;
+         config.steps = 80;
        }},
       {"Pix2pix",
        [](TrainConfig& config) {

@@ -310,17 +310,6 @@ TEST(PatchNceTest, PlacesAreDifferentKeyedAndAtMostAll) {
   EXPECT_TRUE(torch::equal(places[0][1], draw(1)[0][0])) << "a sample's places are its own";
 }
 
-TEST(PatchNceTest, FreshProjectionsComeFromTheirGenerator) {
-  PatchProjector a(std::vector<std::int64_t>{300});
-  PatchProjector b(std::vector<std::int64_t>{300});
-  a->InitializeWeights(at::detail::createCPUGenerator(5));
-  b->InitializeWeights(at::detail::createCPUGenerator(5));
-  const torch::Tensor weight = a->named_parameters()["mlp_0.0.weight"];
-  EXPECT_TRUE(torch::equal(weight, b->named_parameters()["mlp_0.0.weight"]));
-  EXPECT_THAT(weight.std().item<double>(), DoubleNear(0.02 * std::sqrt(2.0 / 556), 1e-5));
-  EXPECT_EQ(a->named_parameters()["mlp_0.2.bias"].abs().max().item<double>(), 0.0);
-}
-
 TEST(ImageLossesTest, StructureMindsWhereEdgesAreAndNothingElse) {
   torch::Tensor picture = torch::zeros({1, 3, 24, 24});
   picture.narrow(2, 6, 10).narrow(3, 4, 8).fill_(0.8);
