@@ -40,19 +40,24 @@ std::string CheckAddress(const std::string& text) {
 }
 
 // CLI11 validators return the complaint, or nothing.
-CLI::Validator DurationUpTo(double max_seconds) {
+CLI::Validator DurationOf(double min_seconds, double max_seconds) {
+  const absl::Duration least = absl::Seconds(min_seconds);
+  const absl::Duration most = absl::Seconds(max_seconds);
   return CLI::Validator(
-      [max_seconds](const std::string& text) -> std::string {
+      [least, most](const std::string& text) -> std::string {
         absl::Duration duration;
         if (!absl::ParseDuration(text, &duration)) {
           return "must be a duration, for example 500ms, 30s or 2m";
         }
-        const bool good =
-            duration >= absl::ZeroDuration() && duration <= absl::Seconds(max_seconds);
-        return good ? "" : "must be from 0 to " + absl::FormatDuration(absl::Seconds(max_seconds));
+        const bool good = duration >= least && duration <= most;
+        return good ? ""
+                    : "must be from " + absl::FormatDuration(least) + " to " +
+                          absl::FormatDuration(most);
       },
       "DURATION");
 }
+
+CLI::Validator DurationUpTo(double max_seconds) { return DurationOf(0, max_seconds); }
 
 std::string CheckLocalWorkers(const std::string& text) {
   const bool number = !text.empty() && text.size() <= 2 &&
@@ -183,6 +188,11 @@ void AddWorkers(CLI::App& app, v1::ServerConfig& said) {
          [&](const std::string& text) { said.set_worker_grace_s(SecondsOf(text)); },
          "how long it may be without any serving worker before it reports NOT_SERVING [30s]")
       ->check(DurationUpTo(kMaxWorkerGrace));
+  app.add_option_function<std::string>(
+         "--worker-silence",
+         [&](const std::string& text) { said.set_worker_silence_s(SecondsOf(text)); },
+         "how long a serving worker may say nothing before another gets what it had in work [10s]")
+      ->check(DurationOf(kLeastWorkerSilence, kMostWorkerSilence));
   app.add_flag_function(
       "--identity-model", [&](std::int64_t) { said.set_identity_model(true); },
       "serve the model \"identity\", which returns what it is sent: for measuring");

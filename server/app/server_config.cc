@@ -212,6 +212,7 @@ v1::ServerConfig Defaults() {
   config.set_local_workers(1);
   config.set_shipped_models((ShareDirectory() / "models").string());
   config.set_worker_grace_s(30);
+  config.set_worker_silence_s(10);
   config.mutable_limits()->set_max_waiting(256);
   config.mutable_limits()->set_max_mib(256);
   config.mutable_limits()->set_answer_timeout_s(60);
@@ -263,6 +264,9 @@ absl::Status CheckConfig(const v1::ServerConfig& config) {
       InRange("local_workers", config.has_local_workers(), config.local_workers(), 0, 64));
   ATELIER_RETURN_IF_ERROR(InRange("worker_grace_s", config.has_worker_grace_s(),
                                   config.worker_grace_s(), 0, kMaxWorkerGrace));
+  ATELIER_RETURN_IF_ERROR(InRange("worker_silence_s", config.has_worker_silence_s(),
+                                  config.worker_silence_s(), kLeastWorkerSilence,
+                                  kMostWorkerSilence));
   ATELIER_RETURN_IF_ERROR(CheckLimits(config.limits()));
   ATELIER_RETURN_IF_ERROR(CheckBatching("batching", config.batching()));
   for (const auto& [name, model] : config.models()) {

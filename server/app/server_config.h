@@ -33,6 +33,8 @@ v1::ServerConfig EffectiveConfig(const v1::ServerConfig& file,
 inline constexpr double kMaxDrainGrace = 600;
 inline constexpr double kMaxDrainTimeout = 3600;
 inline constexpr double kMaxWorkerGrace = 86400;
+inline constexpr double kLeastWorkerSilence = 1;
+inline constexpr double kMostWorkerSilence = 600;
 
 // The bounds of TrainerSettings.
 inline constexpr std::uint32_t kMaxTrainers = 64;

@@ -155,7 +155,7 @@ TEST_F(ServingProgramsTest, AKilledWorkerCostsNoPictureOfManyUnderWay) {
 }
 
 TEST_F(ServingProgramsTest, AWorkerThatHangsLosesItsPicturesToAnotherAndIsReplaced) {
-  Start({"--local-workers", "2"});
+  Start({"--local-workers", "2", "--worker-silence", "5s"});
   ASSERT_TRUE(WaitUntil([&] { return Workers().size() == 2; }, kPatience));
   const std::vector<pid_t> workers = Workers();
   std::vector<std::unique_ptr<Call>> calls;

@@ -189,7 +189,9 @@ void WorkerSession::CheckSilence(absl::Time now) {
   {
     const absl::MutexLock lock(&mutex_);
     overdue = state_ != State::kClosed && now >= end_by_;
-    silent = state_ != State::kClosed && now - last_heard_ > context_.silence_limit;
+    const bool trains = state_ == State::kTraining || state_ == State::kIdle;
+    silent = state_ != State::kClosed &&
+             now - last_heard_ > (trains ? context_.trainer_silence_limit : context_.silence_limit);
     serves = state_ == State::kAwaitBulk || state_ == State::kServing;
     rested = state_ == State::kIdle && now >= free_at_ && !overdue && !silent;
     free_at_ = rested ? absl::InfiniteFuture() : free_at_;

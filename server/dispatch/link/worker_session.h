@@ -60,6 +60,8 @@ class WorkerSession final : public WorkerPort,
     absl::Duration heartbeat = absl::Seconds(2);
     // A worker that says nothing for this long is lost.
     absl::Duration silence_limit = absl::Seconds(10);
+    // The same of trainers, which have what serving leaves of the cores.
+    absl::Duration trainer_silence_limit = absl::Seconds(10);
   };
 
   enum class Stream { kControl, kBulk };

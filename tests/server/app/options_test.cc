@@ -53,6 +53,8 @@ TEST(OptionsTest, EverythingCanBeSaid) {
                                       "none",
                                       "--worker-grace",
                                       "1m30s",
+                                      "--worker-silence",
+                                      "2500ms",
                                       "--drain-timeout",
                                       "500ms",
                                       "--dataset",
@@ -98,6 +100,7 @@ TEST(OptionsTest, EverythingCanBeSaid) {
   EXPECT_EQ(config.local_workers(), 3U);
   EXPECT_EQ(config.shipped_models(), "none");
   EXPECT_EQ(config.worker_grace_s(), 90);
+  EXPECT_EQ(config.worker_silence_s(), 2.5);
   EXPECT_EQ(config.drain().timeout_s(), 0.5);
   EXPECT_EQ(config.drain().grace_s(), 2);
   ASSERT_EQ(config.datasets_size(), 2);
@@ -167,6 +170,8 @@ TEST(OptionsTest, MisuseIsExitCodeTwo) {
                                              {"--trainer-threads", "1025"},
                                              {"--worker-grace", "soon"},
                                              {"--worker-grace", "-5s"},
+                                             {"--worker-silence", "999ms"},
+                                             {"--worker-silence", "601s"},
                                              {"--drain-timeout", "inf"},
                                              {"--drain-timeout", "61m"},
                                              {"--drain-grace", "11m"},

@@ -37,6 +37,7 @@ TEST(ServerConfigTest, AnEmptyFileLeavesTheDefaultsOfTheContract) {
   EXPECT_EQ(config.metrics_listen(), "127.0.0.1:8002");
   EXPECT_EQ(config.local_workers(), 1);
   EXPECT_EQ(config.worker_grace_s(), 30);
+  EXPECT_EQ(config.worker_silence_s(), 10);
   EXPECT_EQ(config.limits().max_waiting(), 256);
   EXPECT_EQ(config.limits().max_mib(), 256);
   EXPECT_EQ(config.limits().model_max_waiting(), 256);
@@ -124,6 +125,7 @@ TEST(ServerConfigTest, EveryValueIsCheckedAndTheSentenceNamesKeyAndRange) {
       {R"({"datasets":{"a":""}})", "datasets.a", "a folder"},
       {R"({"worker_grace_s":-1})", "worker_grace_s", "from 0 to 86400"},
       {R"({"worker_grace_s":"NaN"})", "worker_grace_s", "from 0 to 86400"},
+      {R"({"worker_silence_s":0.9})", "worker_silence_s", "from 1 to 600"},
       {R"({"limits":{"max_waiting":0}})", "limits.max_waiting", "from 1 to 100000"},
       {R"({"limits":{"max_waiting":100001}})", "limits.max_waiting", "from 1 to 100000"},
       {R"({"limits":{"max_mib":1048577}})", "limits.max_mib", "from 1 to 1048576"},
@@ -184,7 +186,8 @@ TEST(ServerConfigTest, EveryValueIsCheckedAndTheSentenceNamesKeyAndRange) {
 }
 
 TEST(ServerConfigTest, ValuesAtTheirLimitsAreTaken) {
-  Good(R"({"local_workers":64,"worker_grace_s":0,"limits":{"max_waiting":1,"max_mib":1048576},
+  Good(
+      R"({"local_workers":64,"worker_grace_s":0,"worker_silence_s":1,"limits":{"max_waiting":1,"max_mib":1048576},
            "batching":{"max_size":64,"max_delay_ms":1000},"drain":{"grace_s":600,"timeout_s":3600},
            "models":{"oil":{"warmup_sizes":[16,1024],"max_waiting":100000}},
            "response_cache":{"max_mib":1048576},"model_memory_mib":16,"trainers":{"count":0}})");

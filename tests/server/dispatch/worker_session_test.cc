@@ -274,39 +274,6 @@ TEST_F(WorkerSessionTest, SilentWorkerIsLostHeartbeatsKeepIt) {
   queue_.Cancel(id);
 }
 
-TEST_F(WorkerSessionTest, OnlyServingWorkersThatAreSilentAreToldAsHung) {
-  class HungWorkers final : public WorkerWatcher {
-   public:
-    void WorkerHung(const std::string& name, absl::Time connected_at) override {
-      hung.emplace_back(name, connected_at);
-    }
-    std::vector<std::pair<std::string, absl::Time>> hung;
-  };
-  HungWorkers watcher;
-  // Without a table, whose thread would look for silence too.
-  const WorkerSession::Context context{.dispatcher = &dispatcher_,
-                                       .loader = &loader_,
-                                       .jobs = &jobs_,
-                                       .trainers = &trainers_,
-                                       .workers = &watcher,
-                                       .probe = &worker_probe_,
-                                       .clock = &clock_};
-  const absl::Time start = clock_.Now();
-  const auto hello_less = std::make_shared<WorkerSession>(101, context, control_);
-  const auto broken = std::make_shared<WorkerSession>(102, context, control_);
-  broken->OnMessage(Stream::kControl, ServeHello());
-  broken->StreamBroken(Stream::kControl);
-  const auto hung = std::make_shared<WorkerSession>(103, context, control_);
-  hung->OnMessage(Stream::kControl, ServeHello());
-  clock_.Advance(absl::Seconds(11));
-  for (const auto& session : {hello_less, broken, hung}) {
-    session->CheckSilence(clock_.Now());
-    session->CheckSilence(clock_.Now());
-    EXPECT_TRUE(session->closed());
-  }
-  EXPECT_THAT(watcher.hung, ElementsAre(std::pair(std::string("cpu-0"), start)));
-}
-
 TEST_F(WorkerSessionTest, StreamsThatDoNotEndAfterTheCloseAreCut) {
   auto session = Serving();
   session->Close(absl::FailedPreconditionError("for a reason"));
@@ -316,14 +283,6 @@ TEST_F(WorkerSessionTest, StreamsThatDoNotEndAfterTheCloseAreCut) {
     return control_->aborted() && bulk_->aborted();
   }));
   EXPECT_EQ(table_.Find(session->id()), nullptr);
-}
-
-TEST_F(WorkerSessionTest, ServerThatWasItselfStoppedDoesNotCallItsWorkersSilent) {
-  auto session = Serving();
-  clock_.Advance(absl::Hours(1));
-  session->ForgiveSilence(clock_.Now());
-  session->CheckSilence(clock_.Now());
-  EXPECT_FALSE(session->closed());
 }
 
 TEST_F(WorkerSessionTest, FiguresAppearWithLabelsAndVanishWithTheWorker) {
