@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 #include <vector>
 
 #include "common/check.h"
@@ -120,7 +121,7 @@ namespace {
 
 constexpr double kStartDeviation = 0.02;
 
-void Initialize(torch::nn::Module& module, const at::Generator& random,
+void Initialize(torch::nn::Module& module, at::Generator random,
                 const std::function<double(const torch::Tensor& weight)>& deviation) {
   InitializeConvolutions(
       module, [&](torch::Tensor& weight) { weight.normal_(0.0, deviation(weight), random); });
@@ -138,11 +139,11 @@ void Initialize(torch::nn::Module& module, const at::Generator& random,
 }  // namespace
 
 void InitializeNormal(torch::nn::Module& module, at::Generator random) {
-  Initialize(module, random, [](const torch::Tensor&) { return kStartDeviation; });
+  Initialize(module, std::move(random), [](const torch::Tensor&) { return kStartDeviation; });
 }
 
 void InitializeXavier(torch::nn::Module& module, at::Generator random) {
-  Initialize(module, random, [](const torch::Tensor& weight) {
+  Initialize(module, std::move(random), [](const torch::Tensor& weight) {
     const std::int64_t places = weight[0][0].numel();
     const auto fans = static_cast<double>((weight.size(0) + weight.size(1)) * places);
     return kStartDeviation * std::sqrt(2.0 / fans);

@@ -72,8 +72,8 @@ void Learner::SetRateShare(double share) { learning_rate_ = options_.learning_ra
 void Learner::Join(ranks::RankGroup& group) {
   buckets_ = std::make_unique<GradientBuckets>(parameters_, group);
   nn::SynchronizeBatchNorms(
-      *network_, {.sum = [&group](torch::Tensor tensor) { group.Sum(std::move(tensor)); },
-                  .ranks = group.size()});
+      *network_,
+      {.sum = [&group](const torch::Tensor& tensor) { group.Sum(tensor); }, .ranks = group.size()});
 }
 
 void Learner::ExpectLastBackward() {

@@ -71,9 +71,9 @@ TEST(BatchNormRanksTest, HalvesOnTwoRanksAreTheWholeAlsoInSecondDerivatives) {
   ranks::OnRanks(2, [&](ranks::RankGroup& group) {
     BatchNorm norm(kChannels);
     SetWeights(norm);
-    norm->Synchronize({.sum = [&](torch::Tensor tensor) { group.Sum(std::move(tensor)); },
-                       .ranks = group.size()});
-    const std::int64_t first = 2 * group.rank();
+    norm->Synchronize(
+        {.sum = [&](const torch::Tensor& tensor) { group.Sum(tensor); }, .ranks = group.size()});
+    const std::int64_t first = std::int64_t{2} * group.rank();
     halves[static_cast<std::size_t>(group.rank())] =
         Pass(norm, pictures.narrow(0, first, 2), weights.narrow(0, first, 2));
     EXPECT_TRUE(torch::allclose(norm->running_mean, alone->running_mean, 1e-6, 1e-6));
