@@ -56,11 +56,16 @@ def places(count, area, random):
     return torch.tensor(order[:min(count, area)])
 
 
-def flat(prefix, network, optimizer, out):
+def flat(prefix, network, optimizer, out, keep=torch.clone):
     """Weights after the step, and Adam's first moment: (1 - beta1) times the gradient."""
     for name, parameter in network.named_parameters():
-        out[f"{prefix}.{name}"] = parameter.detach().clone()
-        out[f"{prefix}.{name}#exp_avg"] = optimizer.state[parameter]["exp_avg"].clone()
+        out[f"{prefix}.{name}"] = keep(parameter.detach())
+        out[f"{prefix}.{name}#exp_avg"] = keep(optimizer.state[parameter]["exp_avg"])
+
+
+def thinned(tensor):
+    """Every 31st number of a large tensor: 31 divides no width, so rows and columns of all places occur, in little room."""
+    return tensor.clone() if tensor.numel() <= 1024 else tensor.flatten()[::31].clone()
 
 
 def cyclegan(out):
@@ -95,6 +100,8 @@ def cyclegan(out):
         out[f"cyclegan/loss/{name}"] = loss.detach().reshape(1)
     flat("cyclegan/generator_a", g_a, optimizer_g, out)
     flat("cyclegan/discriminator_a", d_a, optimizer_d, out)
+    flat("cyclegan/generator_b", g_b, optimizer_g, out, thinned)
+    flat("cyclegan/discriminator_b", d_b, optimizer_d, out, thinned)
 
 
 class Projector(nn.Module):
@@ -122,7 +129,8 @@ def cut(out):
         fill(network)
     a, b = picture(32, 32), -0.8 * picture(40, 40)[:, :, 8:, 8:]
     optimizers = {"generator": torch.optim.Adam(g.parameters(), lr=RATE, betas=BETAS),
-                  "discriminator": torch.optim.Adam(d.parameters(), lr=RATE, betas=BETAS)}
+                  "discriminator": torch.optim.Adam(d.parameters(), lr=RATE, betas=BETAS),
+                  "projector": torch.optim.Adam(f.parameters(), lr=RATE, betas=BETAS)}
     made, same = g(torch.cat([a, b])).chunk(2)
     real, fake = d(b), d(made.detach())
     losses = {"discriminator": 0.5 * (mse_loss(real, torch.ones_like(real)) + mse_loss(fake, torch.zeros_like(fake)))}
@@ -142,10 +150,12 @@ def cut(out):
     optimizers["generator"].zero_grad()
     (losses["adversarial"] + losses["nce"] + losses["nce_identity"]).backward()
     optimizers["generator"].step()
+    optimizers["projector"].step()
     for name, loss in losses.items():
         out[f"cut/loss/{name}"] = loss.detach().reshape(1)
     flat("cut/generator", g, optimizers["generator"], out)
     flat("cut/discriminator", d, optimizers["discriminator"], out)
+    flat("cut/projector", f, optimizers["projector"], out, thinned)
 
 
 def pattern(out, family):

@@ -14,6 +14,7 @@
 #include "client/api/artifact_file.h"
 #include "common/files.h"
 #include "nlohmann/json.hpp"
+#include "tests/integration/job_calls.h"
 #include "tests/integration/pictures.h"
 #include "tests/integration/service.h"
 #include "tests/support/process.h"
@@ -99,12 +100,7 @@ class ArtifactsProgramsTest : public ::testing::Test {
         .IgnoreError();
     ASSERT_GT(checkpoint, 0U) << service_->process().Stderr();
   }
-  v1::JobState State() {
-    v1::GetJobRequest request;
-    request.set_job_id("oil-1");
-    const auto job = service_->client().GetJob(request);
-    return job.ok() ? job->state() : v1::JOB_STATE_UNSPECIFIED;
-  }
+  v1::JobState State() { return GetJob(*service_, "oil-1").state(); }
 
   // The last path that begins so; a test failure when there is none.
   std::string Listed(const std::string& prefix) {

@@ -12,6 +12,7 @@
 #include "common/errors.h"
 #include "common/files.h"
 #include "nlohmann/json.hpp"
+#include "tests/integration/job_calls.h"
 #include "tests/integration/pictures.h"
 #include "tests/integration/service.h"
 #include "tests/support/process.h"
@@ -52,12 +53,8 @@ class PromotionProgramsTest : public ::testing::Test {
     v1::WatchJobRequest watch;
     watch.set_job_id(job_id);
     ASSERT_TRUE(service_->client().WatchJob(watch, [](const v1::JobEvent&) { return true; }).ok());
-    ASSERT_EQ(Get(job_id).state(), v1::JOB_STATE_SUCCEEDED) << service_->process().Stderr();
-  }
-  v1::Job Get(const std::string& job_id) {
-    v1::GetJobRequest request;
-    request.set_job_id(job_id);
-    return service_->client().GetJob(request).value_or(v1::Job());
+    ASSERT_EQ(GetJob(*service_, job_id).state(), v1::JOB_STATE_SUCCEEDED)
+        << service_->process().Stderr();
   }
   v1::Model Model(const std::string& reference) {
     v1::GetModelRequest request;
@@ -141,7 +138,7 @@ TEST_F(PromotionProgramsTest, ACheckpointOfARunningJobIsPublishedAndTheJobGoesOn
         << service_->process().Stderr();
   }
   EXPECT_LT(Model("trial@1").job_step(), Model("trial@2").job_step());
-  EXPECT_EQ(Get("long").state(), v1::JOB_STATE_RUNNING);
+  EXPECT_EQ(GetJob(*service_, "long").state(), v1::JOB_STATE_RUNNING);
   v1::CancelJobRequest cancel;
   cancel.set_job_id("long");
   EXPECT_TRUE(service_->client().CancelJob(cancel).ok());

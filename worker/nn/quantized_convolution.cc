@@ -91,7 +91,10 @@ torch::Tensor QuantizedConvolutionImpl::forward(const torch::Tensor& x) {
   // Without VNNI the products of 8 bits are added up in 16, which overflow: results would be off by
   // more than a step, and by far. The plain form is right everywhere, and no faster than fp32.
   static const bool adds_in_32_bits = at::cpu::is_avx512_vnni_supported();
-  if (!adds_in_32_bits) {
+  // oneDNN's kernels for AMX, as LibTorch 2.11 has them, leave numbers out where a stride makes the
+  // result one place wide and it is some places high. So narrow a picture costs nothing either way.
+  const std::int64_t width = (x.size(3) + 2 * padding_ - weight_.size(3)) / stride_ + 1;
+  if (!adds_in_32_bits || (stride_ > 1 && width == 1)) {
     return Reference(x.detach().to(torch::kFloat)).contiguous(torch::MemoryFormat::ChannelsLast);
   }
   static const auto convolve = FindOperator<Convolve>("onednn::qconv2d_pointwise");

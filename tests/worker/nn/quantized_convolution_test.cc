@@ -42,6 +42,9 @@ TEST(QuantizedConvolution, EqualsItsReference) {
       {{.in_channels = 8, .out_channels = 4, .kernel = 4, .stride = 2, .padding = 1, .bias = false},
        16,
        2},
+      {{.in_channels = 64, .out_channels = 128, .kernel = 3, .stride = 2, .padding = 1}, 24, 1},
+      {{.in_channels = 64, .out_channels = 128, .kernel = 4, .stride = 2, .padding = 1}, 40, 3},
+      {{.in_channels = 64, .out_channels = 128, .kernel = 4, .stride = 2, .padding = 1}, 3, 40},
       {{.in_channels = 3, .out_channels = 64, .kernel = 7}, 40, 9},
   };
   for (const Shape& shape : shapes) {

@@ -13,6 +13,7 @@
 #include "common/family.h"
 #include "common/train_config.h"
 #include "tests/worker/train/watched_job.h"
+#include "worker/train/checkpoint.h"
 #include "worker/train/datasets.h"
 #include "worker/train/loader.h"
 #include "worker/train/train_step.h"
@@ -56,6 +57,11 @@ std::vector<OptionCase> OptionCases() {
       {"CycleganUnet",
        {{"family", "cyclegan"}, {"generator", "unet-64"}},
        {{"generator", "resnet-6"}}},
+      {"ProjectedDiscriminator",
+       {{"family", "cyclegan"},
+        {"generator", "resnet-6"},
+        {"gan", {{"discriminator", "projected"}}}},
+       {{"gan", {{"discriminator", "patch"}}}}},
   };
 }
 
@@ -68,7 +74,7 @@ class OptionSteps : public Watched, public testing::WithParamInterface<OptionCas
     std::vector<std::string> networks;
   };
 
-  static TrainConfig ConfigOf(json job) {
+  static TrainConfig ConfigOf(const json& job) {
     const json common = {{"steps", 2},
                          {"image_size", 64},
                          {"base_channels", 4},
@@ -139,6 +145,37 @@ TEST_P(OptionSteps, TrainFiniteLossesMoveEveryNetworkAndMakeADifference) {
   job.merge_patch(GetParam().without);
   const Trained without = Train(ConfigOf(job));
   EXPECT_NE(with.losses, without.losses);
+}
+
+class ProjectedResume : public Watched {};
+
+// Its mixing is drawn and never trained: a run that drew it again would judge by other features.
+TEST_F(ProjectedResume, GoesOnBitByBitAndKeepsItsRandomMixing) {
+  TrainConfig config = Small("cyclegan");
+  config.gan.discriminator = DiscriminatorKind::kProjected;
+  config.batch_size = 1;
+  config.steps = 4;
+  config.checkpoint_every_steps = 2;
+  GoingOn().Expect([&](const std::string& attempt) { return Job(config, attempt); }, 2,
+                   {"result/weights.safetensors", "checkpoints/step-4/state.safetensors"});
+  const auto state_of = [this](const char* checkpoint) {
+    return LoadCheckpoint(attempts() / "whole/checkpoints" / checkpoint).value().state;
+  };
+  const TensorMap middle = state_of("step-2");
+  const TensorMap last = state_of("step-4");
+  int kept = 0;
+  int trained = 0;
+  for (const auto& [name, tensor] : middle) {
+    if (name.starts_with("discriminator_") && name.find(".mix_") != std::string::npos) {
+      EXPECT_TRUE(torch::equal(tensor, last.at(name))) << name;
+      ++kept;
+    } else if (name.starts_with("discriminator_") && name.ends_with("weight_orig")) {
+      EXPECT_FALSE(torch::equal(tensor, last.at(name))) << name;
+      ++trained;
+    }
+  }
+  EXPECT_EQ(kept, 16) << "two discriminators have mixings across channels and scales, four each";
+  EXPECT_GE(trained, 8);
 }
 
 }  // namespace
