@@ -11,9 +11,11 @@
 #include <memory>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/time/clock.h"
+#include "tests/integration/job_calls.h"
 #include "tests/integration/pictures.h"
 #include "tests/integration/service.h"
 #include "tests/support/temp_dir.h"
@@ -54,14 +56,6 @@ class TrainKillsTest : public ::testing::Test {
     ASSERT_TRUE(job.ok()) << job.status();
   }
 
-  static v1::Job Get(Service& service, const std::string& job_id) {
-    v1::GetJobRequest request;
-    request.set_job_id(job_id);
-    const auto job = service.client().GetJob(request);
-    EXPECT_TRUE(job.ok()) << job.status();
-    return job.ok() ? *job : v1::Job();
-  }
-
   static bool Ended(const v1::Job& job) {
     return job.state() == v1::JOB_STATE_SUCCEEDED || job.state() == v1::JOB_STATE_FAILED ||
            job.state() == v1::JOB_STATE_CANCELLED;
@@ -72,7 +66,7 @@ class TrainKillsTest : public ::testing::Test {
     v1::Job job;
     EXPECT_TRUE(WaitUntil(
         [&] {
-          job = Get(service, job_id);
+          job = GetJob(service, job_id);
           return Ended(job);
         },
         kLimit));
@@ -99,7 +93,22 @@ class TrainKillsTest : public ::testing::Test {
                     return !seen;
                   })
         .IgnoreError();
-    EXPECT_TRUE(seen) << "the job is too short: " << Get(service, job_id).DebugString();
+    EXPECT_TRUE(seen) << "the job is too short: " << GetJob(service, job_id).DebugString();
+  }
+
+  // How long a step of a job that has ended took, from its first checkpoint to its last.
+  static absl::Duration StepTime(Service& service, const std::string& job_id) {
+    std::vector<std::pair<std::uint64_t, absl::Time>> checkpoints;
+    for (const v1::JobEvent& event : Watch(service, job_id)) {
+      if (event.has_checkpoint()) {
+        checkpoints.emplace_back(event.checkpoint().step(),
+                                 absl::FromUnixSeconds(event.time().seconds()) +
+                                     absl::Nanoseconds(event.time().nanos()));
+      }
+    }
+    const auto& [first_step, first] = checkpoints.front();
+    const auto& [last_step, last] = checkpoints.back();
+    return (last - first) / static_cast<std::int64_t>(last_step - first_step);
   }
 
   TempDir directory_;
@@ -111,10 +120,14 @@ TEST_F(TrainKillsTest, TwentyKillsOfTrainerAndServerChangeNoBitOfTheWeights) {
   // are more than a tenth apart then, however slow the machine is.
   request.mutable_spec()->mutable_train()->set_checkpoint_every_steps(3);
   std::string calm;
+  std::int64_t window_us = 0;
   {
     const std::unique_ptr<Service> service = Start("calm");
     Create(*service, request);
     calm = WeightsOf(*service, "job");
+    // Kills fall within so many steps that the job outlives all of them, however fast it is.
+    window_us = absl::ToInt64Microseconds(5 * StepTime(*service, "job"));
+    ASSERT_GT(window_us, 0);
   }
   const std::uint32_t seed = KillsSeed();
   const std::string told = std::string(kSeedVariable) + "=" + std::to_string(seed);
@@ -130,9 +143,9 @@ TEST_F(TrainKillsTest, TwentyKillsOfTrainerAndServerChangeNoBitOfTheWeights) {
     if (i % 2 == 0) {
       AwaitCheckpointAfter(*service, "job", sequence);
     }
-    const absl::Time instant = absl::Now() + absl::Milliseconds(random() % 400);
+    const absl::Time instant = absl::Now() + absl::Microseconds(random() % window_us);
     EXPECT_TRUE(WaitUntil([&] { return absl::Now() >= instant; }));
-    ASSERT_FALSE(Ended(Get(*service, "job"))) << Get(*service, "job").DebugString();
+    ASSERT_FALSE(Ended(GetJob(*service, "job"))) << GetJob(*service, "job").DebugString();
     if (i % 4 < 2) {
       kill(service->AwaitWorker(WorkerKind::kTrain), SIGKILL);
       continue;
@@ -147,7 +160,7 @@ TEST_F(TrainKillsTest, TwentyKillsOfTrainerAndServerChangeNoBitOfTheWeights) {
     service = Start("killed");
   }
   EXPECT_EQ(WeightsOf(*service, "job"), calm);
-  EXPECT_GE(Get(*service, "job").attempts(), kKills / 2);
+  EXPECT_GE(GetJob(*service, "job").attempts(), kKills / 2);
 }
 
 TEST_F(TrainKillsTest, AWatcherThatIsCutOffEverySecondSeesEveryEventOnce) {

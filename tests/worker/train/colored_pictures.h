@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
+#include <cstdint>
 #include <filesystem>
 #include <fstream>
 #include <utility>
@@ -45,16 +46,23 @@ inline double DistanceTo(const Color& color, const torch::Tensor& mean) {
   return (mean - torch::tensor({color.red, color.green, color.blue})).norm().item<double>();
 }
 
+// [H, W, 3], half as bright on its left or on its right.
+inline torch::Tensor DarkOnOneSide(const torch::Tensor& picture, bool left) {
+  torch::Tensor dark = picture.clone();
+  const std::int64_t half = picture.size(1) / 2;
+  dark.narrow(1, left ? 0 : half, half).floor_divide_(2);
+  return dark;
+}
+
 // Two photographs that are dark on their left and on their right, [2, H, W, 3], are restyled by
 // `restyle` to [2, 3, H, W]: how what tells the results apart correlates with that, and with top
 // and bottom instead. A generator that paints the same whatever it is shown has NaN.
 template <typename Restyle>
 std::pair<double, double> Following(const Restyle& restyle) {
   constexpr int kSide = 72;
-  torch::Tensor photos = Picture(kBlue, 99, kSide, kSide).repeat({2, 1, 1, 1});
-  photos[0].narrow(1, 0, kSide / 2).floor_divide_(2);
-  photos[1].narrow(1, kSide / 2, kSide / 2).floor_divide_(2);
-  const torch::Tensor results = restyle(photos);
+  const torch::Tensor photo = Picture(kBlue, 99, kSide, kSide);
+  const torch::Tensor results =
+      restyle(torch::stack({DarkOnOneSide(photo, true), DarkOnOneSide(photo, false)}));
   const torch::Tensor made = (results[0] - results[1]).mean(0);
   torch::Tensor sides = torch::ones({kSide, kSide});
   sides.narrow(1, 0, kSide / 2).neg_();
