@@ -78,12 +78,13 @@ void WorkerSession::OnModelState(const internal::v1::ModelState& state) {
   if (!report.ok()) {
     return Close(report.status());
   }
-  if (absl::Status status = context_.loader->OnReport(id_, *report); !status.ok()) {
-    return Close(status);
-  }
+  // First, for whoever waits for a load may ask for the model as soon as the loader has its answer.
   if (report->state != ModelReport::State::kFailed) {
     context_.dispatcher->OnModelState(id_, report->model.weights_sha256,
                                       report->state == ModelReport::State::kReady);
+  }
+  if (absl::Status status = context_.loader->OnReport(id_, *report); !status.ok()) {
+    Close(status);
   }
 }
 
