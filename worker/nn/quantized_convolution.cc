@@ -93,7 +93,8 @@ torch::Tensor QuantizedConvolutionImpl::forward(const torch::Tensor& x) {
   static const bool adds_in_32_bits = at::cpu::is_avx512_vnni_supported();
   // oneDNN's kernels for AMX, as LibTorch 2.11 has them, leave numbers out where a stride makes the
   // result one place wide and it is some places high. So narrow a picture costs nothing either way.
-  const std::int64_t width = (x.size(3) + 2 * padding_ - weight_.size(3)) / stride_ + 1;
+  const std::int64_t width =
+      (x.size(3) + std::int64_t{2} * padding_ - weight_.size(3)) / stride_ + 1;
   if (!adds_in_32_bits || (stride_ > 1 && width == 1)) {
     return Reference(x.detach().to(torch::kFloat)).contiguous(torch::MemoryFormat::ChannelsLast);
   }
