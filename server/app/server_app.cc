@@ -3,7 +3,6 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <array>
 #include <atomic>
 #include <optional>
@@ -69,11 +68,6 @@ constexpr absl::Duration kLastAnswers = absl::Seconds(2);
 std::string HostName() {
   std::array<char, 256> name{};
   return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "unknown";
-}
-
-// A worker must be heard several times within its limit, or one late heartbeat would end it.
-absl::Duration HeartbeatOf(absl::Duration silence_limit) {
-  return std::min(absl::Seconds(2), silence_limit / 5);
 }
 
 class App final : public ServerApp {
@@ -229,19 +223,19 @@ class App final : public ServerApp {
         .in_use = [this](const std::string& model) { return queue_.Uses(model); }});
     ATELIER_ASSIGN_OR_RETURN(const std::optional<RemotePort> remote,
                              FindRemotePort(options_.config, clock_.Now(), worker_certificates_));
-    const absl::Duration silence = absl::Seconds(options_.config.worker_silence_s());
-    ATELIER_ASSIGN_OR_RETURN(link_, LinkServer::Create(*socket_,
-                                                       {.dispatcher = &dispatcher_,
-                                                        .loader = model_loader_.get(),
-                                                        .jobs = jobs_.get(),
-                                                        .trainers = local_trainers_.get(),
-                                                        .free_trainers = remote_trainers_.get(),
-                                                        .workers = local_workers_.get(),
-                                                        .probe = &worker_probe_,
-                                                        .clock = &clock_,
-                                                        .heartbeat = HeartbeatOf(silence),
-                                                        .silence_limit = silence},
-                                                       remote));
+    ATELIER_ASSIGN_OR_RETURN(
+        link_,
+        LinkServer::Create(*socket_,
+                           {.dispatcher = &dispatcher_,
+                            .loader = model_loader_.get(),
+                            .jobs = jobs_.get(),
+                            .trainers = local_trainers_.get(),
+                            .free_trainers = remote_trainers_.get(),
+                            .workers = local_workers_.get(),
+                            .probe = &worker_probe_,
+                            .clock = &clock_,
+                            .silence_limit = absl::Seconds(options_.config.worker_silence_s())},
+                           remote));
     return absl::OkStatus();
   }
 

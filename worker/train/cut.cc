@@ -163,10 +163,9 @@ absl::StatusOr<std::unique_ptr<TrainStep>> MakeCutStep(const StepInputs& inputs)
                            MakeDiscriminator(config.gan, /*in_channels=*/3, inputs.feature_weights,
                                              MakeRandom(random.Next())));
   PatchProjector projector(ChannelsOf(*generator, config.cut.layers));
-  for (torch::nn::Module* network : std::initializer_list<torch::nn::Module*>{
-           generator.get(), discriminator.get(), projector.get()}) {
-    nn::InitializeXavier(*network, MakeRandom(random.Next()));
-  }
+  nn::InitializeXavier(*generator, MakeRandom(random.Next()));
+  nn::InitializeXavier(*discriminator, MakeRandom(random.Next()));
+  nn::InitializeXavier(*projector, MakeRandom(random.Next()));
   ATELIER_ASSIGN_OR_RETURN(ExtraLosses extra, ExtraLosses::Make(inputs));
   return std::make_unique<CutStep>(config, std::move(generator), std::move(mean),
                                    std::move(projector), discriminator, std::move(extra));

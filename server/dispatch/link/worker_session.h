@@ -57,7 +57,6 @@ class WorkerSession final : public WorkerPort,
     WorkerWatcher* workers = nullptr;       // of serving workers that hang; nullptr: nobody to tell
     WorkerProbe* probe = nullptr;
     Clock* clock = nullptr;
-    absl::Duration heartbeat = absl::Seconds(2);
     // A worker that says nothing for this long is lost.
     absl::Duration silence_limit = absl::Seconds(10);
     // The same of trainers, which have what serving leaves of the cores.

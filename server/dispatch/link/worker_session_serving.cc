@@ -1,4 +1,5 @@
 // WorkerSession: what concerns serving workers: models, tasks, credit.
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -10,13 +11,22 @@ namespace atelier::server {
 
 using internal::v1::ServerMessage;
 
+namespace {
+
+// A worker must be heard several times within its limit, or one late heartbeat would end it.
+absl::Duration HeartbeatFor(absl::Duration silence_limit) {
+  return std::min(absl::Seconds(2), silence_limit / 5);
+}
+
+}  // namespace
+
 void WorkerSession::SendWelcome(const std::vector<LoadOrder>& preload) {
   ServerMessage message;
   internal::v1::Welcome& welcome = *message.mutable_welcome();
   welcome.set_protocol(protocol_);
   welcome.set_session(id_);
   welcome.set_heartbeat_ms(
-      static_cast<std::uint32_t>(absl::ToInt64Milliseconds(context_.heartbeat)));
+      static_cast<std::uint32_t>(absl::ToInt64Milliseconds(HeartbeatFor(context_.silence_limit))));
   AddPreload(preload, welcome);
   NameModels(message);
   Send(std::move(message));

@@ -64,6 +64,7 @@ TEST_F(WorkerSilenceTest, TrainersMayBeSilentLongerThanServingWorkers) {
   context.silence_limit = absl::Seconds(2);
   const auto serving = std::make_shared<WorkerSession>(101, context, control_);
   serving->OnMessage(Stream::kControl, ServeHello());
+  EXPECT_EQ(control_->sent()[0].welcome().heartbeat_ms(), 400U) << "several within the limit";
   const auto training = std::make_shared<WorkerSession>(102, context, control_);
   training->OnMessage(Stream::kControl, TrainHello("j", 1));
   clock_.Advance(absl::Seconds(3));
